@@ -1,0 +1,2 @@
+CREATE INDEX {index} ON {table} USING hnsw (({prefix}) bit_hamming_ops)
+WITH (m = {m}, ef_construction = {ef_construction})

@@ -1,0 +1,1 @@
+CREATE INDEX {index} ON {table} USING hnsw (vector vector_cosine_ops)

@@ -1,0 +1,4 @@
+SELECT id
+FROM {table}
+ORDER BY vector <=> {query}::vector({dimensions})
+LIMIT {k}

@@ -1,0 +1,13 @@
+WITH candidates AS MATERIALIZED (
+    SELECT id, vector
+    FROM {table}
+    ORDER BY {prefix} <~> {query_code}::bit({prefix_bits})
+    LIMIT {candidates}
+)
+SELECT id, -distance AS score
+FROM (
+    SELECT id, vector {operator} {query}::{vector_type}({dimensions}) AS distance
+    FROM candidates
+) AS scored
+ORDER BY distance, id
+LIMIT {k}

@@ -1,0 +1,2 @@
+,
+    vector {vector_type}({dimensions}) NOT NULL

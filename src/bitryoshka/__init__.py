@@ -1,0 +1,32 @@
+"""Learned, nested binary codes for any embedding model's vectors, in the database you run."""
+
+from bitryoshka.binarizer import Binarizer
+from bitryoshka.errors import (
+    BitryoshkaError,
+    BitsError,
+    DatabaseError,
+    FileFormatError,
+    FingerprintError,
+    MissingExtraError,
+    PgvectorError,
+    ServerUnreachableError,
+    TableError,
+    VectorsError,
+)
+from bitryoshka.training import FitResult, fit
+
+__all__ = [
+    "Binarizer",
+    "BitryoshkaError",
+    "BitsError",
+    "DatabaseError",
+    "FileFormatError",
+    "FingerprintError",
+    "FitResult",
+    "MissingExtraError",
+    "PgvectorError",
+    "ServerUnreachableError",
+    "TableError",
+    "VectorsError",
+    "fit",
+]

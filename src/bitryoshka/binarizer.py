@@ -1,0 +1,327 @@
+"""The binarizer: from vectors to progressive codes, and from queries to bits and weights."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from itertools import pairwise
+from types import MappingProxyType
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from bitryoshka import binarizer_file
+from bitryoshka.bits import check_bits
+from bitryoshka.errors import BitsError, FileFormatError
+from bitryoshka.vectors import blocks, check_vectors, normalized
+
+__all__ = ["Binarizer"]
+
+Metric = Literal["cosine", "inner_product"]
+Floats = NDArray[np.float32]
+
+MAX_PLANES = 8
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Binarizer:
+    """A trained adapter from ``d`` float dimensions to a nested code of ``bits`` bits.
+
+    A vector x (normalised first where ``metric`` is "cosine") is projected to
+    ``z = W x - offset``. Dimension j is quantized to the integer
+    ``k_j = clip(ceil(z_j / step_j) - 1 + 2^(B_j - 1), 0, 2^B_j - 1)``, whose first binary digit
+    says whether z_j > 0. The code holds the signs of all m dimensions first, most informative
+    first, then the further digits in the order that the fit found most useful. The decoded
+    value is linear in the bits, which is why a query needs only one weight per bit.
+
+    Arrays (all read-only):
+
+    * ``projection`` (m, d) float32: W.
+    * ``offset`` (m,) float32: ``W @ mean`` plus the learned thresholds.
+    * ``step`` (m,) float32, positive: the quantizer's step of each projected dimension.
+    * ``bit_dimension`` (bits,) int32, ``bit_plane`` (bits,) uint8: what each bit of the code is;
+      plane 0 is the sign. The first m entries are dimension 0 to m - 1, plane 0.
+    * ``levels`` (len(nested_bits), bits) float32: decoding weight of each bit at each length.
+    * ``query_projection`` (m, d) float32 or None: used for query weights in place of W.
+
+    ``info`` describes where the binarizer came from; it is saved, and is not part of the
+    fingerprint. Make binarizers with `bitryoshka.fit` or `Binarizer.load`.
+    """
+
+    projection: Floats
+    offset: Floats
+    step: Floats
+    bit_dimension: NDArray[np.int32]
+    bit_plane: NDArray[np.uint8]
+    levels: Floats
+    nested_bits: tuple[int, ...]
+    metric: Metric = "cosine"
+    query_projection: Floats | None = None
+    info: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        def settle(name: str, dtype: type[np.generic], shape: tuple[int, ...]) -> None:
+            array = np.array(getattr(self, name), dtype)
+            if array.shape != shape:
+                raise BitsError(f"{name} must have shape {shape}, found {array.shape}")
+            if dtype is np.float32 and not np.isfinite(array).all():
+                raise BitsError(f"{name} holds NaN or infinity")
+            array.flags.writeable = False
+            object.__setattr__(self, name, array)
+
+        if np.ndim(self.projection) != 2:
+            raise BitsError(f"projection must be (m, d), found shape {np.shape(self.projection)}")
+        m, d = np.shape(self.projection)
+        nested = tuple(check_bits(b, "each of nested_bits") for b in self.nested_bits)
+        bits = np.size(self.bit_dimension)
+        if list(nested) != sorted(set(nested)) or not nested or nested[-1] != bits:
+            raise BitsError(f"nested_bits must rise to the code's {bits} bits, found {nested}")
+        check_bits(m, "the number of projected dimensions")
+        if m not in nested:
+            raise BitsError(f"nested_bits must include the {m} Hamming bits, found {nested}")
+        if self.metric not in ("cosine", "inner_product"):
+            raise BitsError(f"metric must be 'cosine' or 'inner_product', found {self.metric!r}")
+        settle("projection", np.float32, (m, d))
+        settle("offset", np.float32, (m,))
+        settle("step", np.float32, (m,))
+        settle("bit_dimension", np.int32, (bits,))
+        settle("bit_plane", np.uint8, (bits,))
+        settle("levels", np.float32, (len(nested), bits))
+        if self.query_projection is not None:
+            settle("query_projection", np.float32, (m, d))
+        object.__setattr__(self, "nested_bits", nested)
+        object.__setattr__(self, "info", MappingProxyType(dict(self.info)))
+        if not (self.step > 0).all():
+            raise BitsError("step must be positive in every dimension")
+        self._check_layout(m)
+
+    def _check_layout(self, m: int) -> None:
+        dimension, plane = self.bit_dimension, self.bit_plane
+        if not (np.array_equal(dimension[:m], np.arange(m)) and not plane[:m].any()):
+            raise BitsError(f"the first {m} bits must be the signs of dimensions 0 to {m - 1}")
+        if dimension.min() < 0 or dimension.max() >= m or plane.max() >= MAX_PLANES:
+            raise BitsError(f"bits must lie in {m} dimensions and {MAX_PLANES} planes")
+        depth = np.zeros(m, np.int64)
+        for j, p in zip(dimension.tolist(), plane.tolist(), strict=True):
+            if depth[j] != p:
+                raise BitsError(f"dimension {j} has plane {p} where plane {depth[j]} comes next")
+            depth[j] += 1
+
+    @property
+    def dimensions(self) -> int:
+        """Number of dimensions d of the vectors that can be encoded."""
+        return int(self.projection.shape[1])
+
+    @property
+    def bits(self) -> int:
+        """Length of the whole code in bits."""
+        return self.nested_bits[-1]
+
+    @property
+    def hamming_bits(self) -> int:
+        """Number of leading sign bits: the part that Hamming distance compares."""
+        return int(self.projection.shape[0])
+
+    @cached_property
+    def planes(self) -> NDArray[np.uint8]:
+        """Bits per projected dimension, ``(m,)`` uint8."""
+        return np.bincount(self.bit_dimension, minlength=self.hamming_bits).astype(np.uint8)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """sha256 (hex) over the settings and arrays that decide codes and weights."""
+        digest = hashlib.sha256()
+        digest.update(json.dumps(binarizer_file.settings(self), sort_keys=True).encode())
+        for name, array in sorted(binarizer_file.arrays(self).items()):
+            digest.update(f"{name}:{array.dtype.str}:{array.shape};".encode())
+            digest.update(np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()
+
+    def __repr__(self) -> str:
+        return (
+            f"Binarizer({self.dimensions} dimensions -> {self.bits} bits, "
+            f"{self.hamming_bits} of them Hamming, nested {self.nested_bits}, "
+            f"fingerprint {self.fingerprint[:12]})"
+        )
+
+    @cached_property
+    def _scaled(self) -> Floats:
+        """W in units of the step, transposed to (d, m) for the product with rows."""
+        return np.ascontiguousarray((self.projection / self.step[:, None]).T)
+
+    @cached_property
+    def _scaled_offset(self) -> Floats:
+        return self.offset / self.step
+
+    def _check_length(self, bits: int | None, limit: int) -> int:
+        if bits is None:
+            return limit
+        offered = tuple(b for b in self.nested_bits if b <= limit)
+        if check_bits(bits) not in offered:
+            raise BitsError(f"bits must be one of nested_bits {offered}, found {bits}")
+        return int(bits)
+
+    def _project_blocks(
+        self, vectors: ArrayLike, m: int, name: str
+    ) -> Iterator[tuple[slice, Floats, Floats]]:
+        """Blocks ``(rows, u, offset)``: z / step is ``u - offset``, for the first m dimensions.
+
+        The one product behind every method. ``u`` lies in a buffer that the next block reuses.
+        """
+        weights, offset = self._scaled[:, :m], self._scaled_offset[:m]
+        buffer = np.empty((0, m), np.float32)
+        cosine = self.metric == "cosine"
+        for rows, block, norms in blocks(vectors, self.dimensions, norms=cosine, name=name):
+            if len(block) > len(buffer):
+                buffer = np.empty((len(block), m), np.float32)
+            u = np.matmul(block, weights, out=buffer[: len(block)])
+            if norms is not None:
+                u *= (1 / norms)[:, None]
+            yield rows, u, offset
+
+    def project(self, vectors: ArrayLike) -> Floats:
+        """Projected vectors ``(N, m)`` float32, thresholds subtracted.
+
+        Column j is > 0 exactly where bit j of the code is 1. Raises VectorsError for a wrong
+        dimension, NaN, infinity, and for zero vectors where the metric is "cosine".
+        """
+        array = check_vectors(vectors, self.dimensions)
+        out = np.empty((len(array), self.hamming_bits), np.float32)
+        for rows, u, offset in self._project_blocks(array, self.hamming_bits, "vectors"):
+            np.subtract(u, offset, out=out[rows])
+            out[rows] *= self.step
+        return out
+
+    def encode(self, vectors: ArrayLike, bits: int | None = None) -> NDArray[np.uint8]:
+        """Codes ``(N, bits/8)`` uint8, most significant bit first, of ``(N, d)`` vectors.
+
+        ``bits``: one of ``nested_bits``; None means all of them. A shorter code is exactly the
+        beginning of the longer one. Vectors may be float16, non-contiguous or memory-mapped:
+        they are read block by block. Raises as `project` does, and BitsError for a length that
+        is not offered.
+
+        >>> import numpy as np, bitryoshka
+        >>> vectors = np.random.default_rng(0).normal(size=(500, 32))
+        >>> b = bitryoshka.fit(vectors, bits=64, method="progressive").binarizer
+        >>> b.encode(vectors).shape
+        (500, 8)
+        """
+        length = self._check_length(bits, self.bits)
+        if length <= self.hamming_bits:
+            return self._encode_signs(vectors, length, "vectors")
+        array = check_vectors(vectors, self.dimensions)
+        out = np.empty((len(array), length // 8), np.uint8)
+        for rows, u, offset in self._project_blocks(array, self.hamming_bits, "vectors"):
+            u -= offset
+            out[rows] = self._pack_planes(u, length)
+        return out
+
+    def _encode_signs(self, vectors: ArrayLike, length: int, name: str) -> NDArray[np.uint8]:
+        array = check_vectors(vectors, self.dimensions, name)
+        out = np.empty((len(array), length // 8), np.uint8)
+        for rows, u, offset in self._project_blocks(array, length, name):
+            out[rows] = np.packbits(u > offset, axis=1)
+        return out
+
+    def _pack_planes(self, u: Floats, length: int) -> NDArray[np.uint8]:
+        """Quantize u = z / step, spoiling it, and pick the digits that the code holds."""
+        low, high, shift, mask = self._quantizer
+        np.ceil(u, out=u)
+        np.maximum(u, low, out=u)
+        np.minimum(u, high, out=u)
+        digits = u.astype(np.int16 if self.planes.max() == MAX_PLANES else np.int8).astype(np.uint8)
+        digits += shift
+        picked = np.empty((len(u), length), np.uint8)
+        for start, stop, first in self._runs:
+            if start < length:
+                stop = min(stop, length)
+                picked[:, start:stop] = digits[:, first : first + stop - start]
+        picked &= mask[:length]
+        return np.packbits(picked, axis=1)
+
+    @cached_property
+    def _runs(self) -> tuple[tuple[int, int, int], ...]:
+        """Stretches ``(start, stop, first dimension)`` of the code that take neighbouring columns.
+
+        Copying these is many times faster than a gather of single columns.
+        """
+        breaks = np.flatnonzero(np.diff(self.bit_dimension) != 1) + 1
+        ends = [0, *breaks.tolist(), self.bits]
+        return tuple((a, b, int(self.bit_dimension[a])) for a, b in pairwise(ends))
+
+    @cached_property
+    def _quantizer(self) -> tuple[Floats, Floats, NDArray[np.uint8], NDArray[np.uint8]]:
+        """Bounds of ceil(z / step), the shift that makes it k, and each bit's digit in k."""
+        half = np.exp2(self.planes.astype(np.float32) - 1)
+        digit = self.planes[self.bit_dimension] - 1 - self.bit_plane
+        return 1 - half, half, (half - 1).astype(np.uint8), np.left_shift(1, digit).astype(np.uint8)
+
+    def encode_queries(self, queries: ArrayLike, bits: int | None = None) -> NDArray[np.uint8]:
+        """The Hamming part of the codes of queries, ``(Q, bits/8)`` uint8.
+
+        ``bits``: one of ``nested_bits`` up to ``hamming_bits``; None means ``hamming_bits``.
+        Compare with the equally long beginning of the stored codes. Raises as `encode` does.
+        """
+        return self._encode_signs(queries, self._check_length(bits, self.hamming_bits), "queries")
+
+    def query_weights(self, queries: ArrayLike, bits: int | None = None) -> Floats:
+        """One weight per bit for each query, ``(Q, bits)`` float32.
+
+        The asymmetric score of a row is the sum of the weights of its set bits minus the sum of
+        those of its clear bits: up to a constant per query, the inner product of the query with
+        the decoded row. ``bits`` as in `encode`. The query is not centred: ``<q, x - mean>``
+        ranks rows as ``<q, x>`` does, ``<q - mean, x - mean>`` does not.
+        """
+        length = self._check_length(bits, self.bits)
+        m = min(length, self.hamming_bits)
+        projection = self.projection if self.query_projection is None else self.query_projection
+        unit = normalized(queries, self.metric, self.dimensions, "queries")
+        weights = (unit @ projection[:m].T)[:, self.bit_dimension[:length]]
+        weights *= self.levels[self.nested_bits.index(length), :length]
+        return weights
+
+    def truncate(self, bits: int) -> Binarizer:
+        """The binarizer whose codes are the first ``bits`` bits of this one's.
+
+        ``bits``: one of ``nested_bits``. The result has a fingerprint of its own.
+        """
+        length = self._check_length(bits, self.bits)
+        m = min(length, self.hamming_bits)
+        nested = tuple(b for b in self.nested_bits if b <= length)
+        steps, planes = self.step[:m], np.bincount(self.bit_dimension[:length], minlength=m)
+        # dropping the last digits of k doubles the step for each
+        return replace(
+            self,
+            projection=self.projection[:m],
+            offset=self.offset[:m],
+            step=steps * np.exp2(self.planes[:m] - planes).astype(np.float32),
+            bit_dimension=self.bit_dimension[:length],
+            bit_plane=self.bit_plane[:length],
+            levels=self.levels[: len(nested), :length],
+            nested_bits=nested,
+            query_projection=None if self.query_projection is None else self.query_projection[:m],
+        )
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write one ``.safetensors`` file, replacing an old one only when complete."""
+        binarizer_file.save(self, path)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Binarizer:
+        """Read a file written by `save`.
+
+        Raises FileNotFoundError, or FileFormatError for a file that is truncated, foreign,
+        altered, or of a newer format than this version knows.
+        """
+        fields = binarizer_file.load(path)
+        try:
+            result = cls(**fields)
+        except (TypeError, ValueError) as error:
+            raise FileFormatError(f"{path} is not a usable binarizer: {error}") from error
+        binarizer_file.check_fingerprint(path, result.fingerprint)
+        return result

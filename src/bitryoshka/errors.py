@@ -1,0 +1,60 @@
+"""Every error that bitryoshka raises on purpose.
+
+Each is also a built-in kind, so that ``except ValueError`` works as expected::
+
+    BitryoshkaError
+    ├── VectorsError            (ValueError)       NaN, wrong dimension, too few rows, ...
+    ├── BitsError               (ValueError)       a code length that is not offered
+    ├── FileFormatError         (ValueError)       a file that is no binarizer or no vectors
+    ├── FingerprintError        (ValueError)       codes of two different binarizers
+    ├── MissingExtraError       (ImportError)      an optional dependency is not installed
+    └── DatabaseError           (RuntimeError)
+        ├── ServerUnreachableError (ConnectionError)
+        ├── PgvectorError                          extension missing or too old
+        └── TableError          (ValueError)       table missing or of another shape
+"""
+
+from __future__ import annotations
+
+
+class BitryoshkaError(Exception):
+    """Base of all errors below."""
+
+
+class VectorsError(BitryoshkaError, ValueError):
+    """The input vectors cannot be used: shape, values or number of rows."""
+
+
+class BitsError(BitryoshkaError, ValueError):
+    """A code length, or a packed code's width, that does not fit."""
+
+
+class FileFormatError(BitryoshkaError, ValueError):
+    """A file that is truncated, foreign, of a newer format, or of an unknown kind."""
+
+
+class FingerprintError(BitryoshkaError, ValueError):
+    """Codes made by one binarizer were about to be mixed with those of another."""
+
+
+class MissingExtraError(BitryoshkaError, ImportError):
+    """A feature needs packages that are not installed; the message names the extra."""
+
+    def __init__(self, feature: str, extra: str) -> None:
+        super().__init__(f"{feature} needs more packages: pip install 'bitryoshka[{extra}]'")
+
+
+class DatabaseError(BitryoshkaError, RuntimeError):
+    """A database is not in the state that the call needs."""
+
+
+class ServerUnreachableError(DatabaseError, ConnectionError):
+    """No connection to the server could be made."""
+
+
+class PgvectorError(DatabaseError):
+    """The pgvector extension is missing or too old."""
+
+
+class TableError(DatabaseError, ValueError):
+    """A table is missing, or exists with another shape."""

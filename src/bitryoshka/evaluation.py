@@ -1,0 +1,294 @@
+"""Exact search and retrieval measures, as free functions on arrays.
+
+Rankings are arrays of row numbers ``(Q, k)``, best first. Equal scores are ordered by row
+number, everywhere, so that every result can be reproduced.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from bitryoshka.bits import check_codes, words
+from bitryoshka.errors import BitsError, VectorsError
+from bitryoshka.vectors import blocks, check_vectors, normalized
+
+__all__ = [
+    "Interval",
+    "Ranking",
+    "asymmetric_topk",
+    "bootstrap_interval",
+    "exact_topk",
+    "hamming_topk",
+    "ndcg_at_k",
+    "order_at_k",
+    "recall_at_k",
+    "rescore",
+]
+
+Rows = NDArray[np.int64]
+_BLOCK_SCORES = 4_000_000
+
+
+class Ranking(NamedTuple):
+    """The best rows of each query: ``rows`` (Q, k) int64 and their ``scores`` (Q, k) float32.
+
+    Scores are similarities, higher is better; Hamming distances appear negated.
+    """
+
+    rows: Rows
+    scores: NDArray[np.float32]
+
+
+class Interval(NamedTuple):
+    """A mean with the ends of its confidence interval."""
+
+    mean: float
+    low: float
+    high: float
+
+
+def _keys(scores: NDArray[np.float32], rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Integers that sort as (score descending, row ascending): the score's bits, then the row."""
+    bits = (scores + np.float32(0)).view(np.int32)
+    rising = bits ^ ((bits >> 31) & np.int32(0x7FFFFFFF))
+    keys: NDArray[np.int64] = (np.bitwise_not(rising).astype(np.int64) << 32) | rows
+    return keys
+
+
+def _scores(keys: NDArray[np.int64]) -> NDArray[np.float32]:
+    rising = np.bitwise_not((keys >> 32).astype(np.int32))
+    scores: NDArray[np.float32] = (rising ^ ((rising >> 31) & np.int32(0x7FFFFFFF))).view(
+        np.float32
+    )
+    return scores
+
+
+def _smallest(keys: NDArray[np.int64], k: int) -> NDArray[np.int64]:
+    if keys.shape[1] > k:
+        keys = np.partition(keys, k - 1, axis=1)[:, :k]
+    return keys
+
+
+def _topk(
+    queries: int, k: int, scored: Iterator[tuple[slice, NDArray[np.float32]]], rows: int
+) -> Ranking:
+    """Merge blocks of scores ``(Q, block)`` into the best k rows of each query."""
+    if not 1 <= k <= rows:
+        raise BitsError(f"k must be between 1 and the {rows} rows there are, found {k}")
+    best = np.empty((queries, 0), np.int64)
+    for block, scores in scored:
+        keys = _keys(scores, np.arange(block.start, block.stop, dtype=np.int64))
+        best = _smallest(np.concatenate([best, _smallest(keys, k)], axis=1), k)
+    best = np.sort(best, axis=1)
+    return Ranking(best & 0xFFFFFFFF, _scores(best))
+
+
+def _in_query_batches(queries: int, rows: int, k: int, run: Callable[[slice], Ranking]) -> Ranking:
+    size = max(1, _BLOCK_SCORES // max(1, min(rows, 65_536)))
+    parts = [run(slice(start, start + size)) for start in range(0, max(1, queries), size)]
+    rows_of, scores_of = zip(*parts, strict=True)
+    return Ranking(np.concatenate(rows_of), np.concatenate(scores_of))
+
+
+def exact_topk(
+    queries: ArrayLike, vectors: ArrayLike, k: int = 10, metric: str = "cosine"
+) -> Ranking:
+    """The k rows of ``vectors`` (N, d) nearest to each of ``queries`` (Q, d), by float search.
+
+    ``metric``: "cosine" or "inner_product". Vectors are streamed block by block, so a
+    memory-mapped array larger than memory works. Raises VectorsError for unusable input.
+
+    >>> exact_topk([[1.0, 0.0]], [[0.0, 1.0], [1.0, 1.0], [2.0, 0.0]], k=2).rows
+    array([[2, 1]])
+    """
+    if metric not in ("cosine", "inner_product"):
+        raise VectorsError(f"metric must be 'cosine' or 'inner_product', found {metric!r}")
+    array = check_vectors(vectors)
+    unit = normalized(queries, metric, array.shape[1], "queries")
+
+    def run(part: slice) -> Ranking:
+        def scored() -> Iterator[tuple[slice, NDArray[np.float32]]]:
+            for rows, block, norms in blocks(array, norms=metric == "cosine", block_rows=65_536):
+                scores = unit[part] @ block.T
+                yield rows, scores if norms is None else scores / norms
+
+        return _topk(len(unit[part]), k, scored(), len(array))
+
+    return _in_query_batches(len(unit), len(array), k, run)
+
+
+def hamming_topk(queries: ArrayLike, codes: ArrayLike, k: int = 10) -> Ranking:
+    """The k codes (N, bits/8) nearest to each query code (Q, bits/8) by Hamming distance.
+
+    The scores are negated distances. Raises BitsError where the lengths differ.
+
+    >>> hamming_topk(np.array([[7]], np.uint8), np.array([[0], [3], [7]], np.uint8), k=2).rows
+    array([[2, 1]])
+    """
+    q, c = check_codes(queries, "queries"), check_codes(codes)
+    if q.shape[1] != c.shape[1]:
+        raise BitsError(
+            f"codes must have equal lengths, found {q.shape[1] * 8} and {c.shape[1] * 8} bits"
+        )
+    query_words, code_words = words(q), words(c)
+
+    def run(part: slice) -> Ranking:
+        def scored() -> Iterator[tuple[slice, NDArray[np.float32]]]:
+            for start in range(0, len(c), 65_536):
+                rows = slice(start, min(start + 65_536, len(c)))
+                total = np.zeros((len(q[part]), rows.stop - start), np.uint16)
+                for x, y in zip(query_words, code_words, strict=True):
+                    total += np.bitwise_count(x[part, None] ^ y[None, rows])
+                yield rows, -total.astype(np.float32)
+
+        return _topk(len(q[part]), k, scored(), len(c))
+
+    return _in_query_batches(len(q), len(c), k, run)
+
+
+def _signs(codes: NDArray[np.uint8], bits: int) -> NDArray[np.float32]:
+    """Bits as -1 and +1."""
+    signs = np.unpackbits(codes, axis=-1, count=bits).astype(np.float32)
+    signs *= 2
+    signs -= 1
+    return signs
+
+
+def _check_weights(weights: ArrayLike, codes: NDArray[np.uint8]) -> NDArray[np.float32]:
+    w = np.asarray(weights, np.float32)
+    if w.ndim != 2 or w.shape[1] != codes.shape[1] * 8:
+        raise BitsError(
+            f"weights must have shape (Q, {codes.shape[1] * 8}), one a bit of the codes, "
+            f"found {w.shape}"
+        )
+    return w
+
+
+def asymmetric_topk(weights: ArrayLike, codes: ArrayLike, k: int = 10) -> Ranking:
+    """The k codes (N, bits/8) with the highest score under query weights (Q, bits).
+
+    The score of a row is the sum of the weights of its set bits minus that of its clear bits;
+    see `Binarizer.query_weights`. Raises BitsError where the lengths differ.
+    """
+    c = check_codes(codes)
+    w = _check_weights(weights, c)
+
+    def run(part: slice) -> Ranking:
+        def scored() -> Iterator[tuple[slice, NDArray[np.float32]]]:
+            for start in range(0, len(c), 16_384):
+                rows = slice(start, min(start + 16_384, len(c)))
+                yield rows, w[part] @ _signs(c[rows], w.shape[1]).T
+
+        return _topk(len(w[part]), k, scored(), len(c))
+
+    return _in_query_batches(len(w), len(c), k, run)
+
+
+def rescore(weights: ArrayLike, codes: ArrayLike, candidates: ArrayLike, k: int = 10) -> Ranking:
+    """Order candidate rows (Q, C) by asymmetric score and keep the best k of each query.
+
+    Together with `hamming_topk` on a prefix this is the funnel that a database runs.
+    Raises BitsError where lengths differ or k is larger than C.
+    """
+    c, rows = check_codes(codes), np.asarray(candidates, np.int64)
+    w = _check_weights(weights, c)
+    if rows.ndim != 2 or len(rows) != len(w):
+        raise BitsError(f"candidates must have shape ({len(w)}, C), found {rows.shape}")
+    if not 1 <= k <= rows.shape[1]:
+        raise BitsError(f"k must be between 1 and {rows.shape[1]} candidates, found {k}")
+    if rows.size and not 0 <= rows.min() <= rows.max() < len(c):
+        raise BitsError(
+            f"candidates must be row numbers from 0 to {len(c) - 1}, "
+            f"found {rows.min()} to {rows.max()}"
+        )
+    keys = np.empty(rows.shape, np.int64)
+    for i, picked in enumerate(rows):
+        keys[i] = _keys(_signs(c[picked], w.shape[1]) @ w[i], picked)
+    best = np.sort(keys, axis=1)[:, :k]
+    return Ranking(best & 0xFFFFFFFF, _scores(best))
+
+
+def _check_ranking(found: ArrayLike, k: int) -> Rows:
+    array = np.asarray(found, np.int64)
+    if array.ndim != 2 or not 1 <= k <= array.shape[1]:
+        raise BitsError(f"expected row numbers (Q, at least {k}), found shape {array.shape}")
+    return array[:, :k]
+
+
+def recall_at_k(found: ArrayLike, exact: ArrayLike, k: int = 10) -> NDArray[np.float64]:
+    """Share of each query's exact first k rows that are among its found first k: ``(Q,)``.
+
+    >>> recall_at_k([[1, 2, 3]], [[3, 2, 9]], k=3).round(3)
+    array([0.667])
+    """
+    a, b = _check_ranking(found, k), _check_ranking(exact, k)
+    if len(a) != len(b):
+        raise BitsError(f"expected rankings of the same queries, found {len(a)} and {len(b)}")
+    shares: NDArray[np.float64] = (a[:, :, None] == b[:, None, :]).any(axis=1).mean(axis=1)
+    return shares
+
+
+def _discounts(k: int) -> NDArray[np.float64]:
+    return 1 / np.log2(np.arange(k) + 2)
+
+
+def order_at_k(found: ArrayLike, exact: ArrayLike, k: int = 10) -> NDArray[np.float64]:
+    """How well the order of the exact first k rows is kept, ``(Q,)`` between 0 and 1.
+
+    nDCG@k with the exact ranking as the judgement: the exact first row gains k, the second
+    k - 1, and so on. Recall counts all k rows alike; this one looks at the very top.
+    """
+    a, b = _check_ranking(found, k), _check_ranking(exact, k)
+    gains = np.where(a[:, :, None] == b[:, None, :], np.arange(k, 0, -1), 0).sum(axis=2)
+    ideal = np.arange(k, 0, -1) @ _discounts(k)
+    result: NDArray[np.float64] = gains @ _discounts(k) / ideal
+    return result
+
+
+def ndcg_at_k(
+    found: ArrayLike, judgements: Sequence[Mapping[int, float]], k: int = 10
+) -> NDArray[np.float64]:
+    """nDCG@k against relevance judgements, one value for each judged query.
+
+    ``judgements[i]`` maps row numbers to grades for query i; grades <= 0 are not relevant and
+    queries without a relevant row are skipped. Linear gains and a log2 discount, as in
+    trec_eval (Järvelin and Kekäläinen, ACM TOIS 2002).
+
+    >>> ndcg_at_k([[5, 6]], [{6: 1}], k=2).round(4)
+    array([0.6309])
+    """
+    array = _check_ranking(found, k)
+    if len(array) != len(judgements):
+        raise BitsError(f"expected {len(array)} judgements, one a query, found {len(judgements)}")
+    values = []
+    for rows, grades in zip(array.tolist(), judgements, strict=True):
+        relevant = {row: grade for row, grade in grades.items() if grade > 0}
+        if relevant:
+            ideal = np.array(sorted(relevant.values(), reverse=True)[:k])
+            gains = np.array([relevant.get(row, 0.0) for row in rows])
+            values.append(gains @ _discounts(k) / (ideal @ _discounts(len(ideal))))
+    return np.array(values, np.float64)
+
+
+def bootstrap_interval(
+    values: ArrayLike, level: float = 0.95, samples: int = 2000, seed: int = 0
+) -> Interval:
+    """Percentile bootstrap interval of the mean (Efron 1979) of per-query values ``(Q,)``.
+
+    For the difference of two methods pass the differences query by query.
+    """
+    array = np.asarray(values, np.float64)
+    if array.ndim != 1 or not len(array) or not np.isfinite(array).all():
+        raise VectorsError(f"expected finite values (Q,) with Q > 0, found shape {array.shape}")
+    if not 0 < level < 1:
+        raise VectorsError(f"level must lie between 0 and 1, found {level}")
+    generator = np.random.default_rng(seed)
+    means = np.array(
+        [array[generator.integers(0, len(array), len(array))].mean() for _ in range(samples)]
+    )
+    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(float(array.mean()), float(low), float(high))

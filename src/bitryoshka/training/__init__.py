@@ -1,0 +1,6 @@
+"""Fitting binarizers: closed forms in NumPy, the learned method in torch, and the choice."""
+
+from bitryoshka.training.comparison import Candidate, Comparison, HeldOut, Outcome
+from bitryoshka.training.fitting import FitResult, fit
+
+__all__ = ["Candidate", "Comparison", "FitResult", "HeldOut", "Outcome", "fit"]

@@ -1,0 +1,221 @@
+"""Held-out comparison of candidate binarizers, and the choice among them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitryoshka.binarizer import Binarizer
+from bitryoshka.evaluation import (
+    Interval,
+    Ranking,
+    asymmetric_topk,
+    bootstrap_interval,
+    exact_topk,
+    hamming_topk,
+    order_at_k,
+    recall_at_k,
+    rescore,
+)
+
+__all__ = ["Candidate", "Comparison", "HeldOut", "Outcome"]
+
+# Plainest first: a method must be beaten to lose to a later one.
+PLAINNESS = ("sign", "centred", "rotation", "itq", "progressive", "learned")
+SHORTLIST = 100
+
+
+class Candidate(NamedTuple):
+    """A fitted binarizer, the ``method`` it came from, and a ``label`` for its variant."""
+
+    method: str
+    label: str
+    binarizer: Binarizer
+
+
+@dataclass(frozen=True, eq=False)
+class HeldOut:
+    """Queries (Q, d) kept out of the fit, the rows (N, d) they search, and the exact answer."""
+
+    queries: NDArray[np.float32]
+    vectors: NDArray[np.float32]
+    exact: Ranking
+
+    @classmethod
+    def of(cls, queries: NDArray[np.float32], vectors: NDArray[np.float32], k: int = 10) -> HeldOut:
+        """Search exactly once; both arrays are normalised already where the metric asks for it."""
+        found = exact_topk(queries, vectors, min(k, len(vectors)), metric="inner_product")
+        return cls(queries, vectors, found)
+
+    @property
+    def k(self) -> int:
+        """How many neighbours are compared."""
+        return int(self.exact.rows.shape[1])
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What one candidate reached on the held-out queries.
+
+    ``hamming``, ``asymmetric``: by code length, ``(recall, order)`` of each query, each (Q,).
+    ``funnel``: the same for the whole code searched as a database does: Hamming for a
+    shortlist of 100 on all sign bits, then asymmetric.
+    """
+
+    candidate: Candidate
+    hamming: dict[int, tuple[NDArray[np.float64], NDArray[np.float64]]]
+    asymmetric: dict[int, tuple[NDArray[np.float64], NDArray[np.float64]]]
+    funnel: tuple[NDArray[np.float64], NDArray[np.float64]]
+
+    def utility(self, lengths: Sequence[int]) -> NDArray[np.float64]:
+        """One figure per query, (Q,), in [0, 1]: what the choice is made by.
+
+        The mean of recall and order, half of it from the funnel on the whole code, a quarter
+        from the asymmetric cuts, a quarter from the Hamming prefixes at ``lengths``. Beyond its
+        sign bits a candidate's Hamming part is what it is at all of them.
+        """
+
+        def level(pair: tuple[NDArray[np.float64], NDArray[np.float64]]) -> NDArray[np.float64]:
+            return (pair[0] + pair[1]) / 2
+
+        m = self.candidate.binarizer.hamming_bits
+        cuts = np.mean([level(self.asymmetric[b]) for b in lengths], axis=0)
+        prefixes = np.mean([level(self.hamming[min(b, m)]) for b in lengths], axis=0)
+        result: NDArray[np.float64] = level(self.funnel) / 2 + cuts / 4 + prefixes / 4
+        return result
+
+
+def measure(candidate: Candidate, held_out: HeldOut) -> Outcome:
+    """Search the held-out queries with a candidate's codes at every length."""
+    b, k, exact = candidate.binarizer, held_out.k, held_out.exact.rows
+
+    def judge(found: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        return recall_at_k(found, exact, k), order_at_k(found, exact, k)
+
+    codes, signs = b.encode(held_out.vectors), b.encode_queries(held_out.queries)
+    hamming, asymmetric = {}, {}
+    for length in b.nested_bits:
+        part = codes[:, : length // 8]
+        if length <= b.hamming_bits:
+            hamming[length] = judge(hamming_topk(signs[:, : length // 8], part, k).rows)
+        weights = b.query_weights(held_out.queries, length)
+        asymmetric[length] = judge(asymmetric_topk(weights, part, k).rows)
+    shortlist = hamming_topk(
+        signs, codes[:, : b.hamming_bits // 8], min(SHORTLIST, len(codes))
+    ).rows
+    weights = b.query_weights(held_out.queries)
+    return Outcome(
+        candidate, hamming, asymmetric, judge(rescore(weights, codes, shortlist, k).rows)
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """All candidates of a fit on its held-out queries, and which one was chosen, why.
+
+    ``outcomes``: in the order of plainness. ``chosen``: index among them. ``skipped``: methods
+    that could not be tried, with the reason.
+    """
+
+    outcomes: tuple[Outcome, ...]
+    chosen: int
+    lengths: tuple[int, ...]
+    k: int
+    queries: int
+    rows: int
+    skipped: dict[str, str] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data for JSON: every candidate's means at every length, with intervals."""
+
+        def both(pair: tuple[NDArray[np.float64], NDArray[np.float64]]) -> dict[str, Any]:
+            recall = bootstrap_interval(pair[0])
+            return {
+                "recall": round(recall.mean, 4),
+                "recall_interval": [round(recall.low, 4), round(recall.high, 4)],
+                "order": round(float(pair[1].mean()), 4),
+            }
+
+        return {
+            "k": self.k,
+            "held_out_queries": self.queries,
+            "rows": self.rows,
+            "chosen": self.outcomes[self.chosen].candidate.label,
+            "skipped": self.skipped,
+            "candidates": [
+                {
+                    "method": o.candidate.method,
+                    "label": o.candidate.label,
+                    "hamming_bits": o.candidate.binarizer.hamming_bits,
+                    "utility": round(float(o.utility(self.lengths).mean()), 4),
+                    "hamming": {str(b): both(pair) for b, pair in o.hamming.items()},
+                    "asymmetric": {str(b): both(pair) for b, pair in o.asymmetric.items()},
+                    "funnel": both(o.funnel),
+                }
+                for o in self.outcomes
+            ],
+        }
+
+    def to_markdown(self) -> str:
+        """A table of recall, one line a candidate, the chosen one in bold."""
+        lengths = self.lengths
+        head = ["candidate"]
+        head += [f"Hamming {b}" for b in lengths] + [f"asymmetric {b}" for b in lengths]
+        lines = [[*head, "funnel", "utility"], ["---"] * (2 * len(lengths) + 3)]
+        for i, o in enumerate(self.outcomes):
+            name = o.candidate.label
+            cells = [f"**{name}**" if i == self.chosen else name]
+            cells += [f"{o.hamming[b][0].mean():.3f}" if b in o.hamming else "" for b in lengths]
+            cells += [f"{o.asymmetric[b][0].mean():.3f}" for b in lengths]
+            cells += [f"{o.funnel[0].mean():.3f}", f"{o.utility(lengths).mean():.3f}"]
+            lines.append(cells)
+        return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def compare(
+    candidates: Sequence[Candidate], held_out: HeldOut, skipped: dict[str, str] | None = None
+) -> Comparison:
+    """Measure every candidate, and choose the plainest that is not beaten.
+
+    Within a method the variant with the highest mean utility stands for it. A method is
+    beaten by a later one whose utility is higher with 95 % confidence (paired bootstrap over
+    the held-out queries).
+    """
+    outcomes = sorted(
+        (measure(c, held_out) for c in candidates),
+        key=lambda o: PLAINNESS.index(o.candidate.method),
+    )
+    lengths = tuple(
+        sorted(set.intersection(*(set(o.candidate.binarizer.nested_bits) for o in outcomes)))
+    )
+    utilities = [o.utility(lengths) for o in outcomes]
+    best: dict[str, int] = {}
+    for i, outcome in enumerate(outcomes):
+        held = best.setdefault(outcome.candidate.method, i)
+        if utilities[i].mean() > utilities[held].mean():
+            best[outcome.candidate.method] = i
+    order = list(best.values())
+
+    def beaten(i: int) -> bool:
+        later = order[order.index(i) + 1 :]
+        return any(advantage(utilities[j], utilities[i]).low > 0 for j in later)
+
+    chosen = next(i for i in order if not beaten(i))
+    return Comparison(
+        outcomes=tuple(outcomes),
+        chosen=chosen,
+        lengths=lengths,
+        k=held_out.k,
+        queries=len(held_out.queries),
+        rows=len(held_out.vectors),
+        skipped=skipped or {},
+    )
+
+
+def advantage(a: NDArray[np.float64], b: NDArray[np.float64]) -> Interval:
+    """Confidence interval of the mean difference a - b over the same queries."""
+    return bootstrap_interval(a - b)

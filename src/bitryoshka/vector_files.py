@@ -1,0 +1,237 @@
+"""Embeddings from files: .npy, .npz, .parquet, .jsonl and .jsonl.gz."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from tokenize import TokenError
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitryoshka.errors import FileFormatError, MissingExtraError
+from bitryoshka.vectors import check_vectors
+
+__all__ = ["read_vectors"]
+
+Vectors = NDArray[np.number]
+
+DEFAULT_KEYS = ("vector", "embedding")
+
+
+def read_vectors(path: str | os.PathLike[str], column: str | None = None) -> Vectors:
+    """Read vectors ``(N, d)`` from a file; the extension says what it is.
+
+    * ``.npy``: memory-mapped, so that a file larger than memory can be streamed.
+    * ``.npz``: the array called ``column``, or the only one.
+    * ``.parquet``: the list or fixed-size-list column called ``column``, or the only one of that
+      kind. Needs pyarrow.
+    * ``.jsonl``, ``.jsonl.gz``: one JSON value a line, either a list of numbers or an object that
+      has one under the key ``column`` ("vector" or "embedding" if None). Blank lines are skipped.
+
+    The dtype is the file's, float32 for JSON. Values are not looked at: NaN and infinity are
+    found where the vectors are used. Nothing in a file is ever executed: pickled objects are
+    refused.
+
+    Raises:
+        FileNotFoundError: no such file.
+        FileFormatError: another extension, a damaged file, rows of different lengths, no such
+            column.
+        VectorsError: the array is not ``(N, d)`` or does not hold real numbers.
+        MissingExtraError: a parquet file without pyarrow.
+    """
+    file = Path(path)
+    if not file.exists():
+        raise FileNotFoundError(f"{file}: no such file")
+    reader = next((read for end, read in _READERS.items() if file.name.lower().endswith(end)), None)
+    if reader is None:
+        raise FileFormatError(f"{file}: expected a file called {', '.join(_READERS)}")
+    if not file.is_file():
+        raise FileFormatError(f"{file}: expected a file, found a directory or device")
+    file.open("rb").close()  # a file that may not be read is not a damaged one
+    return check_vectors(reader(file, column), name=str(file))
+
+
+# all that NumPy lets out of a header that is not one
+_HEADER_ERRORS = (
+    EOFError,
+    OverflowError,
+    RecursionError,
+    SyntaxError,
+    TokenError,
+    TypeError,
+    ValueError,
+)
+
+
+def _read_npy(file: Path, column: str | None) -> Vectors:
+    if column is not None:
+        raise FileFormatError(f"{file}: a .npy file has no columns, found column={column!r}")
+    try:
+        array: Vectors = np.lib.format.open_memmap(file, mode="r")
+    except _HEADER_ERRORS as error:
+        raise FileFormatError(
+            f"{file} is truncated, holds objects or is no .npy file: {error}"
+        ) from error
+    return array
+
+
+_ZIP_ERRORS = (
+    *_HEADER_ERRORS,
+    AttributeError,  # an array where an archive was expected
+    KeyError,
+    OSError,  # a seek to nowhere
+    RuntimeError,  # encrypted, or a zip feature that is not known
+    zipfile.BadZipFile,
+    zlib.error,
+)
+
+
+def _read_npz(file: Path, column: str | None) -> Vectors:
+    try:
+        with file.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
+            names = [str(name) for name in archive.files]
+            name = _choose(file, column, names, names, "array")
+            array: Vectors = archive[name]
+    except FileFormatError:
+        raise
+    except _ZIP_ERRORS as error:
+        raise FileFormatError(
+            f"{file} is truncated, holds objects or is no .npz file: {error}"
+        ) from error
+    return array
+
+
+def _choose(file: Path, column: str | None, usable: list[str], found: list[str], kind: str) -> str:
+    """The one asked for, or the only usable one; ``found`` describes all of them in messages."""
+    described = ", ".join(found) or "none"
+    if column is not None and column not in usable:
+        raise FileFormatError(f"{file} has no {kind} {column!r}, found: {described}")
+    if column is None and len(usable) != 1:
+        raise FileFormatError(
+            f"{file}: expected one {kind}, or the name of the one to read, found: {described}"
+        )
+    return usable[0] if column is None else column
+
+
+def _read_parquet(file: Path, column: str | None) -> Vectors:
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+    except ImportError as error:
+        raise MissingExtraError("a .parquet file", "cli") from error
+
+    list_kinds = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
+
+    def is_vectors(kind: Any) -> bool:
+        if not any(is_kind(kind) for is_kind in list_kinds):
+            return False
+        return bool(pa.types.is_floating(kind.value_type) or pa.types.is_integer(kind.value_type))
+
+    try:
+        with pq.ParquetFile(file) as parquet:
+            fields = list(parquet.schema_arrow)
+            usable = [field.name for field in fields if is_vectors(field.type)]
+            found = [f"{field.name} ({field.type})" for field in fields]
+            name = _choose(file, column, usable, found, "column of number lists")
+            parts: list[Vectors] = []
+            rows = 0
+            for batch in parquet.iter_batches(columns=[name]):
+                width = parts[0].shape[1] if parts else None
+                parts.append(_rows_of_lists(file, batch.column(name), rows, width))
+                rows += len(parts[-1])
+    except FileFormatError:
+        raise
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise FileFormatError(f"{file} is truncated or no .parquet file: {error}") from error
+    return np.concatenate(parts) if parts else np.empty((0, 1), np.float32)
+
+
+def _rows_of_lists(file: Path, lists: Any, start: int, width: int | None) -> Vectors:
+    """An Arrow array of equally long lists as ``(rows, width)``; ``start`` counts rows before."""
+    lengths = lists.value_lengths().to_numpy(zero_copy_only=False)
+    if lists.null_count:
+        missing = start + int(np.argmax(lists.is_null().to_numpy(zero_copy_only=False)))
+        raise FileFormatError(f"{file}: row {missing} has no vector (null)")
+    expected = int(lengths[0]) if width is None else width
+    if (lengths != expected).any():
+        row = int(np.argmax(lengths != expected))
+        raise FileFormatError(
+            f"{file}: row {start + row} has {lengths[row]} numbers, "
+            f"expected {expected} as in the rows before"
+        )
+    values = lists.flatten()
+    if values.null_count:
+        place = int(np.argmax(values.is_null().to_numpy(zero_copy_only=False)))
+        raise FileFormatError(f"{file}: row {start + place // expected} has a null in its vector")
+    array: Vectors = values.to_numpy(zero_copy_only=False).reshape(len(lists), expected)
+    return array
+
+
+def _read_jsonl(file: Path, column: str | None) -> Vectors:
+    rows: list[NDArray[np.float32]] = []
+    for number, line in _lines(file):
+        vector = _json_vector(f"{file}, line {number}", line, column)
+        if rows and len(vector) != len(rows[0]):
+            raise FileFormatError(
+                f"{file}, line {number}: found {len(vector)} numbers, "
+                f"expected {len(rows[0])} as in the lines before"
+            )
+        rows.append(vector)
+    return np.stack(rows) if rows else np.empty((0, 1), np.float32)
+
+
+def _lines(file: Path) -> Iterator[tuple[int, str]]:
+    """Numbered lines, from 1, that are not blank."""
+    zipped = file.name.lower().endswith(".gz")
+    number = 0
+    try:
+        with gzip.open(file, "rb") if zipped else file.open("rb") as stream:
+            for number, line in enumerate(stream, 1):
+                if line.strip():
+                    yield number, line.decode()
+    except UnicodeDecodeError as error:
+        raise FileFormatError(f"{file}, line {number} is no UTF-8 text: {error}") from error
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise FileFormatError(
+            f"{file} is truncated or no gzip file, after line {number}: {error}"
+        ) from error
+
+
+def _json_vector(place: str, line: str, column: str | None) -> NDArray[np.float32]:
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise FileFormatError(f"{place} is no JSON: {error}") from error
+    if isinstance(value, dict):
+        keys = DEFAULT_KEYS if column is None else (column,)
+        key = next((key for key in keys if key in value), None)
+        if key is None:
+            wanted = " or ".join(repr(key) for key in keys)
+            raise FileFormatError(f"{place} has no key {wanted}, found: {', '.join(value)}")
+        value = value[key]
+    elif column is not None:
+        raise FileFormatError(f"{place}: expected an object with the key {column!r}, found a list")
+    try:
+        array = np.asarray(value) if isinstance(value, list) else np.empty(0, np.object_)
+    except ValueError:
+        array = np.empty(0, np.object_)
+    if array.dtype.kind not in "fiu" or array.ndim != 1 or not len(array):
+        raise FileFormatError(f"{place}: expected a list of numbers, found {str(value)[:40]}")
+    with np.errstate(over="ignore"):
+        return array.astype(np.float32)
+
+
+_READERS: dict[str, Callable[[Path, str | None], Vectors]] = {
+    ".npy": _read_npy,
+    ".npz": _read_npz,
+    ".parquet": _read_parquet,
+    ".jsonl": _read_jsonl,
+    ".jsonl.gz": _read_jsonl,
+}

@@ -1,0 +1,108 @@
+"""Vectors as they come in: checked, and read block by block so that memory stays bounded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from bitryoshka.errors import VectorsError
+
+__all__ = ["blocks", "check_vectors", "normalized"]
+
+Floats = NDArray[np.float32]
+
+BLOCK_BYTES = 4 * 2**20
+_SAFE_SQUARES = (np.float32(1e-30), np.float32(1e30))
+
+
+def check_vectors(
+    vectors: ArrayLike, dimensions: int | None = None, name: str = "vectors"
+) -> NDArray[np.number]:
+    """Return the input as a two-dimensional numeric array without copying or converting it.
+
+    Raises VectorsError if it is not ``(N, d)`` with N and d > 0, is not real-valued, or d is
+    not ``dimensions``. Values are looked at later, block by block.
+    """
+    try:
+        array = vectors if isinstance(vectors, np.ndarray) else np.asarray(vectors)
+    except ValueError as error:
+        raise VectorsError(f"{name} must be a rectangular array of numbers: {error}") from None
+    if array.dtype.kind not in "fiub":
+        raise VectorsError(f"{name} must hold real numbers, found dtype {array.dtype}")
+    if array.ndim != 2:
+        raise VectorsError(
+            f"{name} must have shape (N, d), found shape {array.shape}"
+            + (" (a single vector? pass vector[None])" if array.ndim == 1 else "")
+        )
+    if array.shape[0] == 0:
+        raise VectorsError(f"{name} has no rows, expected at least one")
+    if array.shape[1] == 0:
+        raise VectorsError(f"{name} has no columns, expected at least one dimension")
+    if dimensions is not None and array.shape[1] != dimensions:
+        raise VectorsError(f"{name} must have {dimensions} dimensions, found {array.shape[1]}")
+    return array
+
+
+def _squared_norms(block: Floats, start: int, name: str) -> NDArray[np.floating]:
+    """Squared norms of the rows; finds NaN and infinity on the way, at the price of one pass."""
+    squares: NDArray[np.floating] = np.einsum("ij,ij->i", block, block)
+    low, high = _SAFE_SQUARES
+    if not ((squares > low) & (squares < high)).all():
+        finite = np.isfinite(block)
+        if not finite.all():
+            row, column = np.argwhere(~finite)[0]
+            raise VectorsError(
+                f"{name} must be finite in float32, found {block[row, column]} "
+                f"in row {start + row}, column {column}"
+            )
+        squares = np.einsum("ij,ij->i", block, block, dtype=np.float64)
+    return squares
+
+
+def blocks(
+    vectors: ArrayLike,
+    dimensions: int | None = None,
+    *,
+    norms: bool,
+    name: str = "vectors",
+    block_rows: int | None = None,
+) -> Iterator[tuple[slice, Floats, Floats | None]]:
+    """Read ``(N, d)`` vectors as float32 blocks: ``(rows, block, norms of the rows or None)``.
+
+    Any real dtype, non-contiguous and memory-mapped arrays are accepted; only one block is
+    ever converted. Raises VectorsError at the first NaN or infinity, and where ``norms`` are
+    asked for, at the first zero vector.
+    """
+    array = check_vectors(vectors, dimensions, name)
+    step = block_rows or max(256, BLOCK_BYTES // (4 * array.shape[1]))
+    for start in range(0, len(array), step):
+        rows = slice(start, min(start + step, len(array)))
+        with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite: refused below
+            block = np.ascontiguousarray(array[rows], np.float32)
+        squares = _squared_norms(block, start, name)
+        if not norms:
+            yield rows, block, None
+            continue
+        zero = squares == 0
+        if zero.any():
+            raise VectorsError(
+                f"{name} must be non-zero to be compared by cosine, "
+                f"row {start + int(np.argmax(zero))} is zero"
+            )
+        yield rows, block, np.sqrt(squares).astype(np.float32)
+
+
+def normalized(
+    vectors: ArrayLike, metric: str, dimensions: int | None = None, name: str = "vectors"
+) -> Floats:
+    """All rows as one float32 array, each of unit length where the metric is "cosine"."""
+    array = check_vectors(vectors, dimensions, name)
+    out = np.empty(array.shape, np.float32)
+    for rows, block, norms in blocks(array, norms=metric == "cosine", name=name):
+        if norms is None:
+            out[rows] = block
+        else:
+            np.divide(block, norms[:, None], out=out[rows])
+    return out

@@ -1,0 +1,134 @@
+"""Vectors as they come in: accepted kinds, blocks, norms, and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from numpy.typing import NDArray
+from synthetic import integer_rows, quick
+
+from bitryoshka import vectors as module
+from bitryoshka.errors import BitryoshkaError, VectorsError
+from bitryoshka.vectors import blocks, check_vectors, normalized
+
+
+@pytest.mark.parametrize("kind", [np.float16, np.float32, np.float64, np.int8, np.int64, ">f4"])
+def test_real_kinds_are_taken_as_they_are(kind: Any) -> None:
+    array = integer_rows(0, 5).astype(kind)
+    assert check_vectors(array) is array
+    (_, block, norms), *rest = blocks(array, norms=False)
+    assert norms is None
+    assert not rest
+    assert block.dtype == np.float32
+    assert block.dtype.isnative
+    np.testing.assert_array_equal(block, integer_rows(0, 5))
+
+
+def test_lists_and_booleans_are_vectors_too() -> None:
+    np.testing.assert_array_equal(normalized([[3, 4]], "cosine"), np.float32([[0.6, 0.8]]))
+    assert normalized([[True, False]], "inner_product").tolist() == [[1.0, 0.0]]
+
+
+@quick
+@given(
+    hnp.arrays(
+        np.float32,
+        st.tuples(st.integers(1, 9), st.integers(1, 9)),
+        elements=st.floats(-1e6, 1e6, width=32),
+    )
+)
+def test_normalized_rows_have_length_one(array: NDArray[np.float32]) -> None:
+    np.testing.assert_array_equal(normalized(array, "inner_product"), array)
+    zero = ~array.any(axis=1)
+    if zero.any():
+        with pytest.raises(VectorsError, match=f"row {int(np.argmax(zero))} is zero"):
+            normalized(array, "cosine")
+    else:
+        wide = array.astype(np.float64)
+        expected = wide / np.linalg.norm(wide, axis=1, keepdims=True)
+        np.testing.assert_allclose(normalized(array, "cosine"), expected, rtol=1e-5, atol=1e-30)
+
+
+@pytest.mark.parametrize("size", [1e-38, 1e-25, 1.0, 1e18, 1e25, 1e37])
+def test_very_short_and_very_long_vectors_are_normalized(size: float) -> None:
+    unit = normalized(np.full((3, 4), size, np.float32), "cosine")
+    np.testing.assert_allclose(unit, 0.5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("rows", [1, 255, 256, 257, 1000])
+def test_blocks_cover_all_rows_once(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "BLOCK_BYTES", 1)
+    array = np.random.default_rng(0).normal(size=(rows, 5))
+    parts = list(blocks(array, norms=True))
+    assert [len(block) for _, block, _ in parts] == [
+        min(256, rows - start) for start in range(0, rows, 256)
+    ]
+    for part, block, norms in parts:
+        np.testing.assert_array_equal(block, array[part].astype(np.float32))
+        np.testing.assert_allclose(norms, np.linalg.norm(array[part], axis=1), rtol=1e-6)
+    assert np.concatenate([np.arange(rows)[part] for part, _, _ in parts]).tolist() == list(
+        range(rows)
+    )
+
+
+def test_blocks_of_a_memory_mapped_file(tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", integer_rows(3, 50).astype(np.float16))
+    mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
+    parts = list(blocks(mapped, norms=False, block_rows=7))
+    assert len(parts) == 8
+    np.testing.assert_array_equal(np.concatenate([p[1] for p in parts]), integer_rows(3, 50))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("kind", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("norms", [True, False])
+def test_values_that_are_not_finite(value: float, kind: type[np.floating], norms: bool) -> None:
+    array = integer_rows(0, 700).astype(kind)
+    array[613, 3] = value
+    with pytest.raises(VectorsError, match=f"docs must be finite.* {value} in row 613, column 3"):
+        list(blocks(array, norms=norms, name="docs", block_rows=256))
+
+
+def test_a_number_beyond_float32_is_not_finite() -> None:
+    with pytest.raises(VectorsError, match=r"must be finite.* found inf in row 1, column 0"):
+        normalized(np.array([[1.0, 2.0], [1e300, 1.0]]), "cosine")
+
+
+def test_the_row_of_a_zero_vector_is_named_across_blocks() -> None:
+    array = integer_rows(0, 700)
+    array[613] = 0
+    with pytest.raises(VectorsError, match=r"queries must be non-zero .* row 613 is zero"):
+        list(blocks(array, norms=True, name="queries", block_rows=256))
+    assert sum(len(block) for _, block, _ in blocks(array, norms=False)) == 700
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (np.ones(4), r"must have shape \(N, d\), found shape \(4,\) .*pass vector\[None\]"),
+        (np.float32(1), r"must have shape \(N, d\), found shape \(\)"),
+        (np.ones((2, 3, 4)), r"must have shape \(N, d\), found shape \(2, 3, 4\)$"),
+        (np.ones((0, 4)), "no rows, expected at least one"),
+        (np.ones((4, 0)), "no columns, expected at least one dimension"),
+        (np.ones((2, 5)), "must have 4 dimensions, found 5"),
+        (np.ones((2, 4), complex), "real numbers, found dtype complex128"),
+        (np.full((2, 4), "1.0"), "real numbers, found dtype <U3"),
+        (np.full((2, 4), None), "real numbers, found dtype object"),
+        (np.full((2, 4), np.datetime64("2020-01-01")), "real numbers, found dtype datetime64"),
+        ([["a", "b"]], "real numbers, found dtype <U1"),
+        ([[1.0, 2.0], [3.0]], "rectangular array of numbers"),
+        ("text", "real numbers, found dtype <U4"),
+        (None, "real numbers, found dtype object"),
+    ],
+)
+def test_arrays_that_are_no_vectors(array: Any, message: str) -> None:
+    with pytest.raises(VectorsError, match=f"^docs .*{message}") as caught:
+        check_vectors(array, 4, "docs")
+    assert isinstance(caught.value, BitryoshkaError)
+    assert isinstance(caught.value, ValueError)
