@@ -1,0 +1,30 @@
+"""Codes in Postgres with pgvector: tables, bulk load, indexes and two-stage search.
+
+Every function takes an open psycopg 3 connection that the caller owns.
+"""
+
+from bitryoshka.errors import MissingExtraError
+
+try:
+    import pgvector  # noqa: F401
+    import psycopg  # noqa: F401
+except ImportError as error:
+    raise MissingExtraError("bitryoshka.postgres", "postgres") from error
+
+from bitryoshka.postgres.bulk import load
+from bitryoshka.postgres.search import SearchResult, search
+from bitryoshka.postgres.server import connect, embedded_server, prepare_database
+from bitryoshka.postgres.table import CodeTable, create_index, create_table, open_table
+
+__all__ = [
+    "CodeTable",
+    "SearchResult",
+    "connect",
+    "create_index",
+    "create_table",
+    "embedded_server",
+    "load",
+    "open_table",
+    "prepare_database",
+    "search",
+]

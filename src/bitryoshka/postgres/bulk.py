@@ -1,0 +1,143 @@
+"""Bulk load by binary COPY, whose buffer NumPy builds a block at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from psycopg import sql
+
+from bitryoshka.bits import check_codes
+from bitryoshka.errors import BitsError, TableError, VectorsError
+from bitryoshka.postgres.server import Connection
+from bitryoshka.postgres.statements import statement
+from bitryoshka.postgres.table import CodeTable
+from bitryoshka.progress import progress_bar
+from bitryoshka.vectors import blocks, check_vectors
+
+# PostgreSQL documentation, COPY, "Binary Format": signature, flags, length of the extension
+_HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
+_TRAILER = b"\xff\xff"
+_BLOCK_ROWS = 8192
+_MAX_ID = np.iinfo(np.int64).max
+
+
+def load(
+    connection: Connection,
+    table: CodeTable,
+    ids: ArrayLike,
+    codes: ArrayLike,
+    vectors: ArrayLike | None = None,
+    progress: bool = False,
+) -> int:
+    """Copy rows into a table and give their number; all of them arrive, or none.
+
+    ``ids`` (N,) integers; ``codes`` (N, bits/8) uint8; ``vectors`` (N, d), exactly where the
+    table keeps them. Memory is bounded by a block of rows, so memory-mapped input works.
+    Raises BitsError, VectorsError or TableError for input that does not fit the table, and
+    psycopg's errors for ids that exist and for a connection that is lost.
+    """
+    keys, packed = np.asarray(ids), check_codes(codes)
+    if keys.ndim != 1 or keys.dtype.kind not in "iu":
+        raise TableError(f"ids must be integers (N,), found {keys.dtype} {keys.shape}")
+    if keys.dtype.kind == "u" and keys.size and keys.max() > _MAX_ID:
+        raise TableError(f"ids must be at most {_MAX_ID}, found {keys.max()}")
+    if packed.shape[1] * 8 != table.bits:
+        raise BitsError(
+            f"table {table.name} holds {table.bits} bits, found codes of {packed.shape[1] * 8}"
+        )
+    if (vectors is None) != (table.vector_type is None):
+        kept = table.vector_type or "no vectors"
+        raise TableError(
+            f"table {table.name} keeps {kept}, found {'none' if vectors is None else 'vectors'}"
+        )
+    floats = None if vectors is None else check_vectors(vectors, table.dimensions)
+    if len(keys) != len(packed) or (floats is not None and len(floats) != len(packed)):
+        counts = [len(keys), len(packed)] + ([] if floats is None else [len(floats)])
+        raise VectorsError(f"ids, codes and vectors must have equal numbers of rows: {counts}")
+    if not len(packed):
+        raise VectorsError("codes have no rows, expected at least one")
+
+    columns = sql.SQL(", ").join(sql.Identifier(name) for name, _ in table.columns())
+    copy_rows = statement("copy_rows", table=table.identifier, columns=columns)
+    layout = row_layout(table)
+    with (
+        progress_bar(len(packed), "load", progress, "rows") as advance,
+        connection.transaction(),
+        connection.cursor() as cursor,
+        cursor.copy(copy_rows) as copy,
+    ):
+        copy.write(_HEADER)
+        for rows, part in _parts(table, len(packed), floats):
+            copy.write(copy_buffer(layout, keys[rows], packed[rows], part))
+            advance(by=rows.stop - rows.start)
+        copy.write(_TRAILER)
+    return len(packed)
+
+
+def row_layout(table: CodeTable) -> np.dtype[np.void]:
+    """One row of the COPY stream, big-endian: each value after its length in bytes."""
+    fields: list[tuple[str, str] | tuple[str, str, int]] = [
+        ("fields", ">i2"),
+        ("id_length", ">i4"),
+        ("id", ">i8"),
+        ("code_length", ">i4"),
+        ("code_bits", ">i4"),
+        ("code", "u1", table.bits // 8),
+    ]
+    if table.vector_type is not None:
+        number = ">f4" if table.vector_type == "vector" else ">f2"
+        fields += [
+            ("vector_length", ">i4"),
+            ("vector_dimensions", ">i2"),
+            ("vector_unused", ">i2"),
+            ("vector", number, table.dimensions),
+        ]
+    return np.dtype(fields)
+
+
+def copy_buffer(
+    layout: np.dtype[np.void],
+    ids: NDArray[np.integer],
+    codes: NDArray[np.uint8],
+    vectors: NDArray[np.floating] | None,
+) -> memoryview:
+    """Rows in binary COPY format, made without a loop over rows."""
+    rows = np.zeros(len(codes), layout)
+    rows["fields"] = 2 if vectors is None else 3
+    rows["id_length"], rows["id"] = 8, ids
+    rows["code_length"], rows["code_bits"], rows["code"] = (
+        4 + codes.shape[1],
+        8 * codes.shape[1],
+        codes,
+    )
+    if vectors is not None:
+        size = layout["vector"].itemsize
+        rows["vector_length"], rows["vector_dimensions"] = 4 + size, vectors.shape[1]
+        rows["vector"] = vectors
+    return rows.view(np.uint8).data
+
+
+def _parts(
+    table: CodeTable, count: int, vectors: NDArray[np.number] | None
+) -> Iterator[tuple[slice, NDArray[np.floating] | None]]:
+    """Blocks of rows with their vectors, checked and as the table keeps them."""
+    if vectors is None:
+        for start in range(0, count, _BLOCK_ROWS):
+            yield slice(start, min(start + _BLOCK_ROWS, count)), None
+        return
+    for rows, block, _ in blocks(vectors, norms=False, block_rows=_BLOCK_ROWS):
+        yield rows, block if table.vector_type == "vector" else _halves(block, rows.start)
+
+
+def _halves(block: NDArray[np.float32], start: int) -> NDArray[np.float16]:
+    with np.errstate(over="ignore"):
+        halves = block.astype(np.float16)
+    if not np.isfinite(halves).all():
+        row, column = np.argwhere(~np.isfinite(halves))[0]
+        raise VectorsError(
+            f"vectors must fit halfvec, whose largest number is {np.finfo(np.float16).max:.0f}, "
+            f"found {block[row, column]} in row {start + row}, column {column}"
+        )
+    return halves

@@ -1,0 +1,48 @@
+"""SQL files as psycopg statements."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import psycopg
+from numpy.typing import NDArray
+from psycopg import sql
+from psycopg.rows import tuple_row
+
+from bitryoshka.sql_files import read_sql
+
+
+def statement(name: str, **parts: sql.Composable | int) -> sql.Composed:
+    """The file ``sql/NAME.sql`` with its braces filled in; plain integers become literals."""
+    return sql.SQL(read_sql(name)).format(
+        **{k: v if isinstance(v, sql.Composable) else sql.Literal(int(v)) for k, v in parts.items()}
+    )
+
+
+def fetch(
+    connection: psycopg.Connection[Any],
+    query: sql.Composed,
+    parameters: dict[str, Any] | None = None,
+) -> list[tuple[Any, ...]]:
+    """All rows as plain tuples, whichever row and cursor factories the connection has."""
+    with psycopg.Cursor(connection, row_factory=tuple_row) as cursor:
+        return cursor.execute(query, parameters).fetchall()
+
+
+def percent_doubled(identifier: sql.Identifier) -> sql.SQL:
+    """An identifier for a statement with parameters, where a single % would begin one."""
+    return sql.SQL(identifier.as_string(None).replace("%", "%%"))
+
+
+def prefix_expression(prefix_bits: int, bits: int) -> sql.Composable:
+    """The first bits of column code: one text for the index and for the query."""
+    if prefix_bits == bits:
+        return sql.Identifier("code")
+    return statement("prefix", prefix_bits=prefix_bits)
+
+
+def bit_strings(codes: NDArray[np.uint8]) -> list[str]:
+    """Packed codes (N, bits/8) as the '0' and '1' strings that Postgres reads."""
+    digits: NDArray[Any] = np.unpackbits(codes, axis=1) + np.uint8(ord("0"))
+    return [row.tobytes().decode("ascii") for row in digits]

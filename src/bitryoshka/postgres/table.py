@@ -1,0 +1,193 @@
+"""Tables that hold codes: made, checked and indexed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import psycopg
+from psycopg import sql
+
+from bitryoshka.binarizer import Binarizer
+from bitryoshka.bits import check_bits
+from bitryoshka.errors import BitsError, FingerprintError, TableError
+from bitryoshka.postgres.server import Connection, prepare_database
+from bitryoshka.postgres.statements import fetch, prefix_expression, statement
+
+VectorType = Literal["vector", "halfvec"]
+_MAX_NAME_BYTES = 63
+_CODEC = "bitryoshka codec sha256:"
+
+
+@dataclass(frozen=True)
+class CodeTable:
+    """A table of ``id bigint``, ``code bit(bits)`` and, if kept, ``vector`` with its type.
+
+    ``fingerprint`` names the binarizer whose codes the table holds.
+    """
+
+    schema: str
+    name: str
+    bits: int
+    dimensions: int
+    vector_type: VectorType | None
+    fingerprint: str
+
+    @property
+    def identifier(self) -> sql.Identifier:
+        """Schema and name, quoted."""
+        return sql.Identifier(self.schema, self.name)
+
+    def columns(self) -> list[tuple[str, str]]:
+        """Names and types, as Postgres prints them."""
+        found = [("id", "bigint"), ("code", f"bit({self.bits})")]
+        if self.vector_type is not None:
+            found.append(("vector", f"{self.vector_type}({self.dimensions})"))
+        return found
+
+
+def create_table(
+    connection: Connection,
+    name: str,
+    binarizer: Binarizer,
+    vector_type: VectorType | None = None,
+    schema: str = "public",
+) -> CodeTable:
+    """Create a table for a binarizer's codes, and pgvector where it is missing.
+
+    ``vector_type``: keep the vectors too, as "vector" or "halfvec", for exact rescoring; None
+    keeps codes alone. A table of the same shape and fingerprint that exists already is taken
+    as it is. Raises TableError if it has another shape, FingerprintError if it holds another
+    binarizer's codes, PgvectorError if pgvector cannot be used; nothing is changed then.
+    """
+    table = _described(schema, name, binarizer, vector_type)
+    vector_column: sql.Composable = sql.SQL("")
+    if vector_type is not None:
+        vector_column = statement(
+            "vector_column",
+            vector_type=sql.Identifier(vector_type),
+            dimensions=binarizer.dimensions,
+        )
+    with connection.transaction():
+        prepare_database(connection)
+        if _columns(connection, table):
+            return open_table(connection, name, binarizer, vector_type, schema)
+        connection.execute(
+            statement(
+                "create_table",
+                table=table.identifier,
+                bits=table.bits,
+                vector_column=vector_column,
+            )
+        )
+        connection.execute(
+            statement(
+                "comment_codec",
+                table=table.identifier,
+                codec=sql.Literal(_CODEC + table.fingerprint),
+            )
+        )
+    return table
+
+
+def open_table(
+    connection: Connection,
+    name: str,
+    binarizer: Binarizer,
+    vector_type: VectorType | None = None,
+    schema: str = "public",
+) -> CodeTable:
+    """An existing table, after checking its columns and that its codes are this binarizer's.
+
+    Raises TableError if it is missing or has another shape, FingerprintError if another
+    binarizer wrote it.
+    """
+    table = _described(schema, name, binarizer, vector_type)
+    found = _columns(connection, table)
+    if not found:
+        raise TableError(f"there is no table {schema}.{name}: make it with create_table")
+    shape = [(column, type_) for column, type_, _ in found]
+    if shape != table.columns():
+        raise TableError(
+            f"table {schema}.{name} has another shape: expected columns {_text(table.columns())}, "
+            f"found {_text(shape)}; choose another name, or drop the table"
+        )
+    codec = next(comment for column, _, comment in found if column == "code") or ""
+    if codec.removeprefix(_CODEC) != binarizer.fingerprint:
+        raise FingerprintError(
+            f"table {schema}.{name} holds codes of another binarizer: expected fingerprint "
+            f"{binarizer.fingerprint}, found {codec.removeprefix(_CODEC) or 'none'}"
+        )
+    return table
+
+
+def _described(
+    schema: str, name: str, binarizer: Binarizer, vector_type: VectorType | None
+) -> CodeTable:
+    if vector_type is not None and vector_type not in get_args(VectorType):
+        raise TableError(
+            f"vector_type must be None or one of {get_args(VectorType)}, found {vector_type!r}"
+        )
+    for text in (schema, name):
+        # Postgres cuts longer names without an error: two tables could become one
+        if not 1 <= len(text.encode()) <= _MAX_NAME_BYTES:
+            raise TableError(
+                f"a name must have 1 to {_MAX_NAME_BYTES} bytes in UTF-8, "
+                f"found {len(text.encode())}: {text!r}"
+            )
+    return CodeTable(
+        schema, name, binarizer.bits, binarizer.dimensions, vector_type, binarizer.fingerprint
+    )
+
+
+def _columns(connection: Connection, table: CodeTable) -> list[tuple[str, str, str | None]]:
+    name = table.identifier.as_string(connection)
+    found = fetch(connection, statement("table_columns", table=sql.Literal(name)))
+    return [(column, type_, comment) for column, type_, comment in found]
+
+
+def _text(columns: list[tuple[str, str]]) -> str:
+    return "(" + ", ".join(f"{name} {type_}" for name, type_ in columns) + ")"
+
+
+def create_index(
+    connection: Connection,
+    table: CodeTable,
+    prefix_bits: int | None = None,
+    m: int = 16,
+    ef_construction: int = 64,
+) -> str:
+    """Build an HNSW index over the Hamming distance of the first ``prefix_bits``; give its name.
+
+    ``prefix_bits``: None indexes the whole code, which suits sign codes; for a progressive code
+    pass its ``hamming_bits`` or a shorter nested length. ``m`` and ``ef_construction`` are
+    pgvector's. Raises TableError if an index of that name exists.
+    """
+    prefix_bits = check_prefix(table, prefix_bits)
+    suffix = f"_code_{prefix_bits}_hnsw"
+    room = _MAX_NAME_BYTES - len(suffix)
+    name = table.name.encode()[:room].decode(errors="ignore") + suffix
+    try:
+        connection.execute(
+            statement(
+                "create_index",
+                index=sql.Identifier(name),
+                table=table.identifier,
+                prefix=prefix_expression(prefix_bits, table.bits),
+                m=m,
+                ef_construction=ef_construction,
+            )
+        )
+    except psycopg.errors.DuplicateTable as error:
+        raise TableError(f"there is already an index {name}: drop it first") from error
+    return name
+
+
+def check_prefix(table: CodeTable, prefix_bits: int | None) -> int:
+    """The prefix length in bits, or the whole code's for None; BitsError if it is too long."""
+    if prefix_bits is None:
+        return table.bits
+    length = check_bits(prefix_bits, "prefix_bits")
+    if length > table.bits:
+        raise BitsError(f"prefix_bits must be at most the code's {table.bits}, found {prefix_bits}")
+    return length

@@ -1,0 +1,105 @@
+"""A real Postgres for the tests that ask for one, and a fresh database for each of them.
+
+BITRYOSHKA_TEST_DSN names a server to use (the role needs superuser rights: tests make databases
+and roles); BITRYOSHKA_TEST_CONTAINERS=1 starts one in a container; otherwise the embedded one
+runs. A server that cannot be had is an error of every test that needs it.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+import pytest
+
+if TYPE_CHECKING:
+    from bitryoshka.postgres.server import Connection
+
+
+@pytest.fixture(scope="session")
+def dsn() -> Iterator[str]:
+    """The server: DSN of a database that tests leave alone."""
+    if address := os.environ.get("BITRYOSHKA_TEST_DSN"):
+        yield address
+    elif os.environ.get("BITRYOSHKA_TEST_CONTAINERS"):
+        from testcontainers.community.postgres import PostgresContainer
+
+        with PostgresContainer("pgvector/pgvector:pg18", driver=None) as container:
+            yield container.get_connection_url()
+    else:
+        from bitryoshka.postgres import connect, embedded_server
+
+        # not in pytest's own folder: the name of a Unix socket has at most 107 bytes
+        with (
+            tempfile.TemporaryDirectory(prefix="bitryoshka-") as directory,
+            embedded_server(directory) as address,
+        ):
+            with connect(address) as connection:
+                connection.execute("ALTER SYSTEM SET fsync = off")
+                connection.execute("SELECT pg_reload_conf()")
+            yield address
+
+
+@contextmanager
+def fresh_database(dsn: str, template: str) -> Iterator[str]:
+    from psycopg import sql
+    from psycopg.conninfo import make_conninfo
+
+    from bitryoshka.postgres import connect
+
+    name = f"bitryoshka_test_{uuid4().hex[:12]}"
+    parts = {"name": sql.Identifier(name), "template": sql.Identifier(template)}
+    with connect(dsn) as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {name} TEMPLATE {template}").format(**parts))
+        try:
+            yield make_conninfo(dsn, dbname=name)
+        finally:
+            connection.execute(sql.SQL("DROP DATABASE {name} WITH (FORCE)").format(**parts))
+
+
+@pytest.fixture(scope="session")
+def template(dsn: str) -> Iterator[str]:
+    """Name of a database with pgvector that nobody is connected to."""
+    from bitryoshka.postgres import connect, prepare_database
+
+    with fresh_database(dsn, "template0") as address:
+        with connect(address) as connection:
+            prepare_database(connection)
+            name = connection.info.dbname
+        yield name
+
+
+@pytest.fixture
+def database(dsn: str, template: str) -> Iterator[str]:
+    """DSN of a database with pgvector, for this test alone."""
+    with fresh_database(dsn, template) as address:
+        yield address
+
+
+@pytest.fixture
+def bare_database(dsn: str) -> Iterator[str]:
+    """DSN of a database without pgvector, for this test alone."""
+    with fresh_database(dsn, "template0") as address:
+        yield address
+
+
+@pytest.fixture
+def connection(database: str) -> Iterator[Connection]:
+    """An autocommit connection to `database`."""
+    from bitryoshka.postgres import connect
+
+    with connect(database) as opened:
+        yield opened
+
+
+@pytest.fixture
+def another_connection(database: str) -> Iterator[Callable[[], Connection]]:
+    """Open further connections to `database`; they are closed with the test."""
+    from bitryoshka.postgres import connect
+
+    with ExitStack() as stack:
+        yield lambda: stack.enter_context(connect(database))

@@ -1,0 +1,236 @@
+"""Search in Postgres against NumPy: every stage, and the whole funnel."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from numpy.typing import NDArray
+from stored_rows import (
+    best_ids,
+    filled,
+    ids_of,
+    integer_scores,
+    on_server,
+    shortlist,
+)
+from synthetic import clustered, exact_binarizer, integer_rows, signed_rows
+
+from bitryoshka import (
+    Binarizer,
+    BitryoshkaError,
+    BitsError,
+    FingerprintError,
+    TableError,
+    VectorsError,
+)
+from bitryoshka.binarizer import Metric
+from bitryoshka.bits import hamming, pack
+from bitryoshka.evaluation import exact_topk, hamming_topk, recall_at_k, rescore
+from bitryoshka.postgres import create_table, search
+from bitryoshka.postgres.search import Rescore
+from bitryoshka.postgres.server import Connection
+from bitryoshka.postgres.statements import bit_strings
+from bitryoshka.postgres.table import VectorType
+from bitryoshka.training.closed_form import Goal, progressive_codes
+from bitryoshka.vectors import normalized
+
+ROWS, QUERIES = 300, 6
+RESCORES: tuple[Rescore | None, ...] = (None, "asymmetric", "exact")
+METRICS: tuple[Metric, ...] = ("inner_product", "cosine")
+
+
+def rows_for(metric: Metric, seed: int, rows: int) -> NDArray[np.float32]:
+    """Vectors for which float32 rounds nothing, see `exact_binarizer`."""
+    return integer_rows(seed, rows) if metric == "inner_product" else signed_rows(seed, rows)
+
+
+@on_server
+@given(st.integers(1, 40).flatmap(lambda n: hnp.arrays(np.bool_, (2, 4, 8 * n))))
+def test_the_servers_distance_is_ours(connection: Connection, bits: NDArray[np.bool_]) -> None:
+    a, b = pack(bits[0]), pack(bits[1])
+    found = connection.execute(
+        "SELECT a::varbit <~> b::varbit FROM unnest(%s::text[]) WITH ORDINALITY AS x (a, i), "
+        "unnest(%s::text[]) WITH ORDINALITY AS y (b, j) ORDER BY i, j",
+        [bit_strings(a), bit_strings(b)],
+    ).fetchall()
+    assert [distance for (distance,) in found] == hamming(a, b).ravel().tolist()
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("k", [1, 10, 100])
+def test_hamming_order_on_every_prefix(connection: Connection, metric: Metric, k: int) -> None:
+    binarizer = exact_binarizer(3, metric)
+    vectors, queries = rows_for(metric, 0, ROWS), rows_for(metric, 1, QUERIES)
+    table = filled(connection, binarizer, vectors)
+    prefixes = [bits for bits in binarizer.nested_bits if bits <= binarizer.hamming_bits]
+    assert len(prefixes) > 1
+    for bits in prefixes:
+        codes = binarizer.encode(vectors)[:, : bits // 8]
+        expected = hamming_topk(binarizer.encode_queries(queries, bits), codes, k)
+        found = search(connection, table, binarizer, queries, k, 100, bits, rescore=None)
+        assert (found.ids.dtype, found.scores.dtype) == (np.int64, np.float64)
+        np.testing.assert_array_equal(found.scores, expected.scores)
+        # which of the rows that tie with the last candidate come along is open
+        sure = expected.scores > expected.scores[:, -1:]
+        np.testing.assert_array_equal(found.ids[sure], ids_of(expected.rows)[sure])
+
+
+def test_all_sign_bits_are_compared_unless_told_otherwise(connection: Connection) -> None:
+    binarizer = exact_binarizer(3)
+    table = filled(connection, binarizer, integer_rows(0, ROWS))
+    queries = integer_rows(1, QUERIES)
+    for found, expected in zip(
+        search(connection, table, binarizer, queries),
+        search(connection, table, binarizer, queries, 10, 100, binarizer.hamming_bits),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("seed", range(4))
+def test_asymmetric_scores_are_those_of_the_rounded_weights(
+    connection: Connection, metric: Metric, seed: int
+) -> None:
+    binarizer = exact_binarizer(seed, metric)
+    vectors, queries = rows_for(metric, 0, ROWS), rows_for(metric, 1, QUERIES)
+    table = filled(connection, binarizer, vectors)
+    scores = integer_scores(binarizer, queries, binarizer.encode(vectors))
+    found = search(connection, table, binarizer, queries, k=50, candidates=ROWS)
+    everything = np.arange(ROWS)
+    assert found.ids.tolist() == [best_ids(row, everything, 50) for row in scores]
+    np.testing.assert_array_equal(found.scores, -np.sort(-scores, axis=1)[:, :50])
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("vector_type", ["vector", "halfvec"])
+def test_exact_scores_are_those_of_the_float_search(
+    connection: Connection, metric: Metric, vector_type: VectorType
+) -> None:
+    binarizer = exact_binarizer(3, metric)
+    vectors, queries = rows_for(metric, 0, ROWS), rows_for(metric, 1, QUERIES)
+    table = filled(connection, binarizer, vectors, vector_type)
+    expected = exact_topk(queries, vectors, 50, metric)
+    found = search(connection, table, binarizer, queries, 50, ROWS, rescore="exact")
+    np.testing.assert_array_equal(found.ids, ids_of(expected.rows))
+    # pgvector's cosine distance is 1 - cosine
+    distance = 0 if metric == "inner_product" else 1
+    np.testing.assert_array_equal(found.scores + distance, expected.scores)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("least", [10, 40])
+def test_the_funnel_without_a_float_column_is_numpys(
+    connection: Connection, metric: Metric, least: int
+) -> None:
+    binarizer = exact_binarizer(3, metric)
+    vectors, queries = rows_for(metric, 0, ROWS), rows_for(metric, 1, QUERIES)
+    table = filled(connection, binarizer, vectors)
+    codes = binarizer.encode(vectors)
+    scores = integer_scores(binarizer, queries, codes)
+    for bits in (8, 16, binarizer.hamming_bits):
+        signs = binarizer.encode_queries(queries, bits)
+        for i in range(QUERIES):
+            rows = shortlist(signs[i], codes[:, : bits // 8], least)
+            query, candidates = queries[i : i + 1], len(rows)
+            found = search(connection, table, binarizer, query, 10, candidates, bits)
+            assert found.ids[0].tolist() == best_ids(scores[i], rows, 10)
+
+
+def test_the_funnel_with_floats_is_numpys(connection: Connection) -> None:
+    binarizer = exact_binarizer(3)
+    vectors, queries = integer_rows(0, ROWS), integer_rows(1, QUERIES)
+    table = filled(connection, binarizer, vectors, "vector")
+    signs, codes = binarizer.encode_queries(queries, 16), binarizer.encode(vectors, 16)
+    for i in range(QUERIES):
+        rows = shortlist(signs[i], codes, 20)
+        found = search(
+            connection, table, binarizer, queries[i : i + 1], 10, len(rows), 16, rescore="exact"
+        )
+        assert found.ids[0].tolist() == best_ids(vectors @ queries[i], rows, 10)
+
+
+def test_rounding_weights_to_8_bits_costs_almost_no_recall(connection: Connection) -> None:
+    vectors, queries = clustered(1, 2000, 96, rank=20), clustered(2, 200, 96, rank=20)
+    unit = normalized(vectors, "cosine")
+    binarizer = progressive_codes(unit, Goal(192, None, "cosine", 0), hamming_bits=48)
+    table = filled(connection, binarizer, vectors)
+    codes, exact = binarizer.encode(vectors), exact_topk(queries, vectors).rows
+    near = hamming_topk(binarizer.encode_queries(queries), codes[:, :6], 100).rows
+    with_floats = rescore(binarizer.query_weights(queries), codes, near).rows
+    found = search(connection, table, binarizer, queries)
+    recall = recall_at_k(found.ids, ids_of(exact)).mean()
+    assert recall > 0.75
+    assert recall >= recall_at_k(with_floats, exact).mean() - 0.005
+
+
+@pytest.mark.parametrize("rescore", RESCORES)
+def test_fewer_rows_than_k_leave_gaps(connection: Connection, rescore: Rescore | None) -> None:
+    binarizer = exact_binarizer(3)
+    table = filled(connection, binarizer, integer_rows(0, 3), "vector")
+    found = search(connection, table, binarizer, integer_rows(1, 2), k=5, rescore=rescore)
+    assert np.sort(found.ids[:, :3], axis=1).tolist() == [ids_of(range(3)).tolist()] * 2
+    assert (found.ids[:, 3:] == -1).all()
+    assert np.isfinite(found.scores[:, :3]).all()
+    assert (found.scores[:, 3:] == -np.inf).all()
+    assert (np.diff(found.scores[:, :3]) <= 0).all()
+
+
+def test_an_empty_table_has_no_neighbours(connection: Connection) -> None:
+    binarizer = exact_binarizer(3)
+    table = create_table(connection, "items", binarizer)
+    found = search(connection, table, binarizer, integer_rows(1, 2), k=3)
+    assert found.ids.tolist() == [[-1] * 3] * 2
+    assert found.scores.tolist() == [[-np.inf] * 3] * 2
+
+
+def test_a_zero_vector_is_the_last_by_cosine(connection: Connection) -> None:
+    binarizer = exact_binarizer(3, "cosine")
+    table = filled(connection, binarizer, signed_rows(0, 5), "vector")
+    [zero] = ids_of([2])
+    connection.execute("UPDATE items SET vector = array_fill(0, '{16}') WHERE id = %s", [int(zero)])
+    found = search(connection, table, binarizer, signed_rows(1, 1), k=5, rescore="exact")
+    assert found.ids[0, -1] == zero
+
+
+def test_numbers_may_be_numpys(connection: Connection) -> None:
+    binarizer = exact_binarizer(3)
+    table = filled(connection, binarizer, integer_rows(0, 30))
+    numbers: Any = (np.int64(4), np.int32(20), np.int64(8))
+    found = search(connection, table, binarizer, integer_rows(1, 2), *numbers)
+    expected = search(connection, table, binarizer, integer_rows(1, 2), 4, 20, 8)
+    np.testing.assert_array_equal(found.ids, expected.ids)
+
+
+@pytest.mark.parametrize(
+    ("changed", "kind", "message"),
+    [
+        ({"k": 0}, BitsError, "k must be between 1 and candidates = 100, found 0"),
+        ({"k": 101}, BitsError, "k must be between 1 and candidates = 100, found 101"),
+        ({"k": 1, "candidates": 0}, BitsError, "candidates = 0, found 1"),
+        ({"prefix_bits": 0}, BitsError, "positive multiple of 8, found 0"),
+        ({"prefix_bits": 12}, BitsError, "positive multiple of 8, found 12"),
+        ({"prefix_bits": 32}, BitsError, r"one of nested_bits \(8, 16, 24\), found 32"),
+        ({"prefix_bits": 800}, BitsError, "at most the code's 88, found 800"),
+        ({"rescore": "float"}, TableError, "found 'float'"),
+        ({"rescore": "exact"}, TableError, "keeps no vectors, found rescore='exact'"),
+        ({"queries": integer_rows(0, 2, 8)}, VectorsError, "16 dimensions, found 8"),
+        ({"queries": integer_rows(0, 2)[0]}, VectorsError, "queries must have shape"),
+        ({"queries": integer_rows(0, 2) * np.nan}, VectorsError, "queries must be finite"),
+        ({"queries": np.empty((0, 16))}, VectorsError, "queries has no rows"),
+        ({"binarizer": exact_binarizer(4)}, FingerprintError, "found a search with"),
+    ],
+)
+def test_searches_that_cannot_be_run(
+    connection: Connection, changed: dict[str, Any], kind: type[BitryoshkaError], message: str
+) -> None:
+    binarizer: Binarizer = exact_binarizer(3)
+    table = filled(connection, binarizer, integer_rows(0, 5))
+    call = {"table": table, "binarizer": binarizer, "queries": integer_rows(1, 2), **changed}
+    with pytest.raises(kind, match=message):
+        search(connection, **call)
