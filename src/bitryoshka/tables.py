@@ -1,0 +1,116 @@
+"""Tables for people; the command line prints them where nobody asked for JSON."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from rich.box import SIMPLE
+from rich.console import Console
+from rich.table import Table
+
+from bitryoshka.evaluation import Interval
+from bitryoshka.report import Report
+
+__all__ = ["show_candidates", "show_inspection", "show_lengths", "show_report"]
+
+
+def _console() -> Console:
+    """Text as it is: names of files may hold square brackets."""
+    width = None if sys.stdout.isatty() else 130
+    return Console(markup=False, highlight=False, emoji=False, width=width)
+
+
+def _table(left: tuple[str, ...], right: tuple[str, ...]) -> Table:
+    table = Table(box=SIMPLE)
+    for name in left:
+        table.add_column(name)
+    for name in right:
+        table.add_column(name, justify="right")
+    return table
+
+
+def _ranged(mean: float, low: float, high: float) -> str:
+    return f"{mean:.3f} [{low:.3f}, {high:.3f}]"
+
+
+def _interval(interval: Interval | None) -> str:
+    return "" if interval is None else _ranged(*interval)
+
+
+def _measured(found: Mapping[str, Any] | None) -> str:
+    return "" if not found else _ranged(found["recall"], *found["recall_interval"])
+
+
+def show_candidates(comparison: Mapping[str, Any]) -> None:
+    """One line a candidate of a fit (`Comparison.as_dict`), the chosen one marked."""
+    table = _table(("", "candidate"), (f"recall@{comparison['k']} (funnel)", "order", "utility"))
+    for candidate in comparison["candidates"]:
+        table.add_row(
+            "*" if candidate["label"] == comparison["chosen"] else "",
+            candidate["label"],
+            _measured(candidate["funnel"]),
+            f"{candidate['funnel']['order']:.3f}",
+            f"{candidate['utility']:.3f}",
+        )
+    console = _console()
+    console.print(
+        f"candidates, judged by {comparison['held_out_queries']} held-out queries "
+        f"over {comparison['rows']} rows",
+        table,
+    )
+    for method, reason in comparison["skipped"].items():
+        console.print(f"skipped {method}: {reason}")
+
+
+def show_lengths(candidate: Mapping[str, Any]) -> None:
+    """Held-out recall of one candidate at every length."""
+    table = _table((), ("bits", "bytes", "Hamming", "asymmetric"))
+    for bits in sorted(candidate["asymmetric"], key=int):
+        hamming, asymmetric = candidate["hamming"].get(bits), candidate["asymmetric"][bits]
+        table.add_row(bits, str(int(bits) // 8), _measured(hamming), _measured(asymmetric))
+    _console().print(f"{candidate['label']}: held-out recall at every length", table)
+
+
+def show_report(report: Report) -> None:
+    """One line for each search and length: the binarizer's codes and sign bits."""
+    judged = report.float_ndcg is not None
+    figures = [f"recall@{report.k}", f"sign recall@{report.k}"]
+    if judged:
+        figures += [f"nDCG@{report.k} retention", "sign retention"]
+    table = _table(("search",), ("bits", "bytes", *figures))
+    for row in report.rows:
+        name = f"funnel ({report.candidates})" if row.search == "funnel" else row.search
+        cells = [name, str(row.bits), str(row.bits // 8)]
+        sign = row.sign
+        cells += [_interval(row.codes.recall), _interval(sign.recall if sign else None)]
+        if judged:
+            cells.append(_interval(row.codes.ndcg_retention))
+            cells.append(_interval(sign.ndcg_retention if sign else None))
+        table.add_row(*cells)
+    console = _console()
+    console.print(
+        f"{report.queries} queries, {report.vectors} vectors, against exact float search; "
+        "sign: plain sign bits of equal length",
+        table,
+    )
+    if report.float_ndcg is not None:
+        console.print(f"nDCG@{report.k} of exact float search: {report.float_ndcg:.3f}")
+    if report.held_out:
+        console.print(
+            "The queries are rows of the vectors, each left out of its own search. "
+            "Real queries (--queries) say more."
+        )
+
+
+def show_inspection(found: Mapping[str, Any]) -> None:
+    """What is in a binarizer file."""
+    table = _table(("", "found"), ())
+    facts = dict(found, **{k: v for k, v in found["info"].items() if k != "held_out"})
+    for name, value in facts.items():
+        if name in ("file", "info"):
+            continue
+        listed = ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+        table.add_row(name.replace("_", " "), "" if value is None else listed)
+    _console().print(found["file"], table)
