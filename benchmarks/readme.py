@@ -1,0 +1,164 @@
+"""The README's numbers: ``python -m benchmarks.readme [--check]``.
+
+Fills what lies between ``<!-- begin:NAME -->`` and ``<!-- end:NAME -->`` from the committed result
+files. NAME is one of `BLOCKS`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.quality_table import table
+from benchmarks.results import FOLDER, read
+
+README = Path(__file__).parent.parent / "README.md"
+
+Figures = Mapping[str, Any]
+
+_BLOCK = re.compile(r"(<!-- begin:([\w-]+) -->\n)(.*?)(<!-- end:\2 -->)", re.DOTALL)
+_MARK = re.compile(r"<!-- (?:begin|end):[\w-]+ -->")
+
+
+def _markdown(head: Sequence[str], rows: Sequence[Sequence[str]], right: int = 1) -> str:
+    """A table whose columns from ``right`` on hold numbers."""
+    rule = ["---"] * right + ["---:"] * (len(head) - right)
+    return "\n".join("| " + " | ".join(line) + " |" for line in (head, rule, *rows))
+
+
+def _pair(found: Mapping[str, float] | None) -> str:
+    return f"{found['recall']:.3f} / {found['retention']:.3f}" if found else ""
+
+
+def demo_line(figures: Figures) -> str:
+    """One sentence: size, recall and what sign bits give at the same size."""
+    length = str(figures["bits"])
+    ours = figures["quality"]["ours"]["asymmetric"][length]
+    sign = figures["quality"]["sign"]["asymmetric"].get(length)
+    beside = f" (sign bits: {sign['recall']:.2f})" if sign else ""
+    times = figures["bytes_before"] / figures["bytes_after"]
+    return (
+        f"{figures['bytes_before']:,} bytes a vector become {figures['bytes_after']}, "
+        f"{times:.0f} times fewer, and keep {ours['retention']:.0%} of the nDCG@10 of exact "
+        f"float search and {ours['recall']:.2f} of its top 10{beside}."
+    )
+
+
+def demo_table(figures: Figures) -> str:
+    """Sign bits and ours at each length of the demo's code."""
+    ours, sign = figures["quality"]["ours"], figures["quality"]["sign"]
+    rows = [
+        [
+            str(int(bits) // 8),
+            bits,
+            *(
+                _pair(code[kind].get(bits))
+                for kind in ("hamming", "asymmetric")
+                for code in (sign, ours)
+            ),
+        ]
+        for bits in sorted(ours["asymmetric"], key=int)
+    ]
+    head = ["bytes", "bits", "sign, Hamming", "ours, Hamming"]
+    return _markdown([*head, "sign, float query", "ours, float query"], rows, 0)
+
+
+def postgres_table(figures: Figures) -> str:
+    """Recall and latency of the demo's searches in one Postgres, and the sizes of its indexes."""
+    database = figures["postgres"]
+    rows = [
+        [name, f"{s['recall']:.3f}", f"{s['retention']:.3f}", f"{s['milliseconds']:.1f}"]
+        for name, s in database["searches"].items()
+    ]
+    searches = _markdown(["search", "recall@10", "nDCG@10 retention", "median ms"], rows)
+    sizes = ", ".join(
+        f"`{name}` {size / 2**20:.1f} MiB"
+        for name, size in database["index_bytes"].items()
+        if name.endswith("_hnsw")
+    )
+    return f"{searches}\n\n{figures['documents']:,} rows. Indexes: {sizes}."
+
+
+def quality_means(figures: Figures) -> str:
+    """Mean recall and retention over the judged sets, every method at equal bits."""
+    names = ", ".join(figures["mean_over"])
+    return f"{table(figures['mean'])}\n\nMean of {names}: recall@10 / nDCG@10 retention."
+
+
+def encode_lines(figures: Figures) -> str:
+    """Rows a second, beside what NumPy needs for the product and the packbits alone."""
+    memory = max(max(peaks.values()) for peaks in figures["memory_mib_beyond_output"].values())
+    rows = [
+        [
+            name,
+            f"{found['rows_per_second']:,}",
+            f"{found['share_of_whole']:.0%}",
+            f"{found['share_of_blockwise']:.0%}",
+        ]
+        for name, found in figures["speed"].items()
+    ]
+    head = ["code", "rows a second", "of NumPy's product and packbits", "of the same, blockwise"]
+    return (
+        f"{_markdown(head, rows)}\n\nFrom {figures['dimensions']} float32 dimensions; "
+        f"a memory-mapped file needs {memory:.0f} MiB beyond the codes, however long it is."
+    )
+
+
+def closed_form_table(figures: Figures) -> str:
+    """Closed forms on each set, by the library."""
+    sets = figures["sets"]
+    labels = next(iter(sets.values()))["library"]
+    rows = [
+        [label, *(_pair(found["library"][label]) for found in sets.values())] for label in labels
+    ]
+    return _markdown(["code, search", *sets], rows)
+
+
+BLOCKS: dict[str, tuple[str, Callable[[Figures], str]]] = {
+    "demo-line": ("demo", demo_line),
+    "demo": ("demo", demo_table),
+    "postgres": ("demo", postgres_table),
+    "quality": ("quality", quality_means),
+    "encode": ("encode", encode_lines),
+    "closed-form": ("closed_form", closed_form_table),
+}
+
+
+def render(text: str, folder: Path = FOLDER) -> str:
+    """The text with its blocks filled; ValueError for a block that is unknown or not closed."""
+
+    def fill(found: re.Match[str]) -> str:
+        name = found[2]
+        if name not in BLOCKS:
+            raise ValueError(f"block {name!r} is unknown, expected one of {', '.join(BLOCKS)}")
+        file, renderer = BLOCKS[name]
+        return f"{found[1]}{renderer(read(folder / f'{file}.json')['figures'])}\n{found[4]}"
+
+    filled, count = _BLOCK.subn(fill, text)
+    marks = _MARK.findall(text)
+    if len(marks) != 2 * count:
+        raise ValueError(f"expected a begin and an end for every block, found {marks}")
+    return filled
+
+
+def main(arguments: Sequence[str] | None = None, readme: Path = README) -> int:
+    """Rewrite the README in place; with ``--check`` only say whether it is stale (1)."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.readme", description=__doc__)
+    parser.add_argument("--check", action="store_true", help="exit 1 where the README is stale")
+    check = parser.parse_args(arguments).check
+    before = readme.read_text(encoding="utf-8")
+    after = render(before)
+    if check and before != after:
+        print("README.md is stale: run python -m benchmarks.readme", file=sys.stderr)
+        return 1
+    if not check:
+        readme.write_text(after, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

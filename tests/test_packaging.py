@@ -1,0 +1,175 @@
+"""What is built, and what it does in an environment that has NumPy and safetensors alone."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tarfile
+import tomllib
+import zipfile
+from email import message_from_bytes, message_from_string
+from importlib.metadata import version
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from bitryoshka.sql_files import read_sql
+
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+SQL = sorted(path.name for path in (ROOT / "sql").glob("*.sql"))
+
+
+class Built(NamedTuple):
+    sdist: Path
+    wheel: Path
+
+
+def run(*command: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
+    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True)
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
+    """The sdist, and the wheel that is built from it."""
+    out = tmp_path_factory.mktemp("dist")
+    done = run(sys.executable, "-m", "build", "--no-isolation", "--outdir", out, ROOT, cwd=out)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (sdist,), (wheel,) = out.glob("*.tar.gz"), out.glob("*.whl")
+    return Built(sdist, wheel)
+
+
+@pytest.fixture(scope="module")
+def fresh(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The Python of a new environment into which only the wheel was installed."""
+    home = tmp_path_factory.mktemp("fresh")
+    assert run(sys.executable, "-m", "venv", "--without-pip", "venv", cwd=home).returncode == 0
+    python = home / "venv" / "bin" / "python"
+    done = run(sys.executable, "-m", "pip", "--python", python, "install", built.wheel, cwd=home)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return python
+
+
+def test_the_wheel_holds_the_package_the_sql_and_the_licence(built: Built) -> None:
+    with zipfile.ZipFile(built.wheel) as wheel:
+        names = set(wheel.namelist())
+        sources = {str(p.relative_to(ROOT / "src")) for p in (ROOT / "src").rglob("*.py")}
+        assert sources | {"bitryoshka/py.typed"} <= names
+        assert {f"bitryoshka/sql/{name}" for name in SQL} <= names
+        (licence,) = (name for name in names if name.endswith(".dist-info/licenses/LICENSE"))
+        assert wheel.read(licence) == (ROOT / "LICENSE").read_bytes()
+    assert {name.split("/")[0] for name in names} == {
+        "bitryoshka",
+        f"bitryoshka-{PROJECT['version']}.dist-info",
+    }
+
+
+def test_the_metadata(built: Built) -> None:
+    with zipfile.ZipFile(built.wheel) as wheel:
+        (name,) = (n for n in wheel.namelist() if n.endswith(".dist-info/METADATA"))
+        found = message_from_bytes(wheel.read(name))
+    assert found["Name"] == "bitryoshka"
+    assert found["Version"] == PROJECT["version"] == version("bitryoshka")
+    assert found["License-Expression"] == "Apache-2.0"
+    assert found["Requires-Python"] == ">=3.11"
+    assert set(found.get_all("Provides-Extra", [])) == set(PROJECT["optional-dependencies"])
+    needed = [r for r in found.get_all("Requires-Dist", []) if "extra ==" not in r]
+    assert sorted(r.split(">=")[0] for r in needed) == ["numpy", "safetensors"]
+
+
+def test_the_sdist_holds_what_the_project_is_made_of(built: Built) -> None:
+    with tarfile.open(built.sdist) as sdist:
+        names = {name.partition("/")[2] for name in sdist.getnames()}
+        info = sdist.extractfile(f"bitryoshka-{PROJECT['version']}/PKG-INFO")
+        assert info is not None
+        assert message_from_string(info.read().decode())["Version"] == PROJECT["version"]
+    files = ["Makefile", "README.md", "CHANGELOG.md", "LICENSE", "pyproject.toml"]
+    for folder, pattern in (("src", "*.py"), ("sql", "*.sql"), ("tests", "*.py")):
+        files += [str(p.relative_to(ROOT)) for p in (ROOT / folder).rglob(pattern)]
+    assert set(files) <= names
+    assert not {n for n in names if n.endswith((".pyc", ".safetensors")) and "golden" not in n}
+
+
+@pytest.mark.parametrize("name", SQL)
+def test_sql_is_read_from_the_checkout(name: str) -> None:
+    expected = (ROOT / "sql" / name).read_text("utf-8").rstrip("\n")
+    assert read_sql(name.removesuffix(".sql")) == expected
+
+
+def in_fresh(python: Path, code: str, cwd: Path) -> str:
+    done = run(python, "-W", "error", "-c", code, cwd=cwd)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_sql_is_read_from_the_wheel(built: Built, fresh: Path, tmp_path: Path) -> None:
+    code = f"from bitryoshka.sql_files import read_sql; print([read_sql(n[:-4]) for n in {SQL!r}])"
+    with zipfile.ZipFile(built.wheel) as wheel:
+        expected = [wheel.read(f"bitryoshka/sql/{n}").decode().rstrip("\n") for n in SQL]
+    assert in_fresh(fresh, code, tmp_path) == f"{expected!r}\n"
+
+
+def test_the_new_environment_holds_nothing_else(fresh: Path, tmp_path: Path) -> None:
+    code = (
+        "from importlib.metadata import distributions\n"
+        "print(*sorted(d.name for d in distributions()))"
+    )
+    assert in_fresh(fresh, code, tmp_path) == "bitryoshka numpy safetensors\n"
+
+
+def test_fit_encode_save_and_load_without_torch(fresh: Path, tmp_path: Path) -> None:
+    code = """
+import sys
+import numpy as np
+import bitryoshka
+
+vectors = np.random.default_rng(0).normal(size=(400, 24)) @ np.diag(np.arange(24, 0, -1))
+for method in ("sign", "centred", "rotation", "itq", "progressive", "auto"):
+    result = bitryoshka.fit(vectors, bits=24, method=method)
+assert "bitryoshka[train]" in result.comparison.skipped["learned"]
+b = bitryoshka.fit(vectors, bits=64, method="progressive").binarizer
+b.save("b.safetensors")
+back = bitryoshka.Binarizer.load("b.safetensors")
+assert back.fingerprint == b.fingerprint
+assert back.encode(vectors).shape == (400, 8)
+assert (back.encode(vectors) == b.encode(vectors)).all()
+assert back.query_weights(vectors[:3]).shape == (3, 64)
+assert not {"torch", "tqdm", "psycopg"} & set(sys.modules)
+"""
+    in_fresh(fresh, code, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("code", "extra"),
+    [
+        ("bitryoshka.fit(vectors, bits=16, method='learned')", "train"),
+        ("bitryoshka.fit(vectors, bits=16, method='sign', progress=True)", "cli"),
+        ("import bitryoshka.postgres", "postgres"),
+        ("import bitryoshka.demo; bitryoshka.demo.run()", "demo"),
+        ("from bitryoshka.vector_files import read_vectors; read_vectors('v.parquet')", "cli"),
+    ],
+)
+def test_a_missing_extra_is_named(fresh: Path, code: str, extra: str, tmp_path: Path) -> None:
+    (tmp_path / "v.parquet").write_bytes(b"")
+    script = f"""
+import numpy as np
+import bitryoshka
+vectors = np.random.default_rng(0).normal(size=(60, 16))
+try:
+    {code.replace("; ", chr(10) + "    ")}
+except bitryoshka.MissingExtraError as error:
+    print(error)
+"""
+    assert f"pip install 'bitryoshka[{extra}]'" in in_fresh(fresh, script, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["v.parquet"]
+
+
+def test_the_command_names_its_extra(fresh: Path, tmp_path: Path) -> None:
+    done = run(fresh.with_name("bitryoshka"), "--version", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        "error: the command line needs more packages: pip install 'bitryoshka[cli]'\n"
+    )
