@@ -167,9 +167,10 @@ def decoded(binarizer: Binarizer, codes: NDArray[np.uint8]) -> NDArray[np.float6
 def test_asymmetric_score_is_the_inner_product_with_the_decoded_row(seed: int, own: bool) -> None:
     b, x, q = exact_binarizer(seed), integer_rows(seed + 1, 12), integer_rows(seed + 2, 5)
     if own:
-        b = replace(b, query_projection=integer_rows(seed + 3, b.hamming_bits))
-    w = b.projection if b.query_projection is None else b.query_projection
-    for cut in b.nested_bits:
+        own_maps = integer_rows(seed + 3, len(b.nested_bits) * b.hamming_bits)
+        b = replace(b, query_projection=own_maps.reshape(-1, b.hamming_bits, 16))
+    for i, cut in enumerate(b.nested_bits):
+        w = b.projection if b.query_projection is None else b.query_projection[i]
         weights, codes = b.query_weights(q, cut), b.encode(x, cut)
         assert weights.dtype == np.float32
         assert weights.shape == (5, cut)
@@ -206,7 +207,8 @@ def test_decoding_comes_nearer_with_every_cut(fitted: Binarizer) -> None:
 def test_a_row_is_its_own_best_match(fitted: Binarizer) -> None:
     x = clustered(8, 200)
     codes = fitted.encode(x)
-    assert not np.diag(hamming(fitted.encode_queries(x), codes[:, :6])).any()
+    alike = replace(fitted, hamming_offset=None)
+    assert not np.diag(hamming(alike.encode_queries(x), codes[:, :6])).any()
     found = asymmetric_topk(fitted.query_weights(x), codes, 3).rows
     assert (found == np.arange(200)[:, None]).any(axis=1).mean() > 0.5
 
@@ -219,6 +221,28 @@ def test_queries_get_the_sign_bits(seed: int) -> None:
     for cut in (n for n in b.nested_bits if n <= b.hamming_bits):
         np.testing.assert_array_equal(b.encode_queries(x, cut), codes[:, : cut // 8])
     assert b.encode_queries(x).shape == (10, b.hamming_bits // 8)
+
+
+@quick
+@given(seeds)
+def test_queries_may_have_signs_of_their_own(seed: int) -> None:
+    b, q = exact_binarizer(seed), integer_rows(seed + 1, 10)
+    m = b.hamming_bits
+    own = {
+        "hamming_projection": integer_rows(seed + 2, m),
+        "hamming_offset": integer_rows(seed + 3, m)[:, 0],
+    }
+    for names in (["hamming_projection"], ["hamming_offset"], list(own)):
+        changed = replace(b, **{name: own[name] for name in names})
+        w = own["hamming_projection"] if "hamming_projection" in names else b.projection
+        offset = own["hamming_offset"] if "hamming_offset" in names else b.offset
+        for cut in (n for n in b.nested_bits if n <= m):
+            expected = np.packbits(q @ w[:cut].T > offset[:cut], axis=1)
+            np.testing.assert_array_equal(changed.encode_queries(q, cut), expected)
+            short = changed.truncate(cut)
+            np.testing.assert_array_equal(short.encode_queries(q), expected)
+        np.testing.assert_array_equal(changed.encode(q), b.encode(q))
+        np.testing.assert_array_equal(changed.query_weights(q), b.query_weights(q))
 
 
 def test_any_kind_of_array_gives_the_same_codes(tmp_path: Path) -> None:
@@ -360,8 +384,13 @@ def change(fitted: Binarizer, name: str, index: Any, value: Any) -> dict[str, An
         (lambda b: {"levels": b.levels[1:]}, r"levels must have shape \(5, 96\), found \(4, 96\)"),
         (
             lambda b: {"query_projection": b.projection[:, 1:]},
-            r"query_projection must have shape \(48, 48\), found \(48, 47\)",
+            r"query_projection must have shape \(5, 48, 48\), found \(48, 47\)",
         ),
+        (
+            lambda b: {"hamming_projection": np.ones(48)},
+            r"must have shape \(48, 48\), found \(48,\)",
+        ),
+        (lambda b: {"hamming_offset": np.full(48, np.nan)}, "hamming_offset holds NaN or infinity"),
         (lambda b: change(b, "projection", (3, 4), np.nan), "projection holds NaN or infinity"),
         (lambda b: change(b, "levels", (0, 0), np.inf), "levels holds NaN or infinity"),
         (lambda b: change(b, "step", 7, 0), "step must be positive"),
@@ -428,7 +457,10 @@ def test_the_fingerprint_covers_all_that_decides_codes(fitted: Binarizer) -> Non
         {"bit_dimension": swapped},
         {"nested_bits": (8, 32, 48, 64, 96)},
         {"metric": "inner_product"},
-        {"query_projection": fitted.projection},
+        {"query_projection": np.stack([fitted.projection] * 5)},
+        {"hamming_projection": fitted.projection},
+        {"hamming_offset": fitted.offset},
+        {"hamming_offset": fitted.offset / 3},
     ]
     found = {replace(fitted, **other).fingerprint for other in others}
     assert len(found | {fitted.fingerprint}) == len(others) + 1

@@ -39,6 +39,7 @@ AT_ONCE = {
     "commands": {"numpy", "typer"},
     "demo": {"numpy"},
     "demo.database": POSTGRES,
+    "demo.corpus": {"platformdirs"},
     "demo.embed": {"numpy", "platformdirs"},
     "demo.plot": {"matplotlib"},
     "postgres": POSTGRES,

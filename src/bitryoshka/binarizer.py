@@ -47,7 +47,13 @@ class Binarizer:
     * ``bit_dimension`` (bits,) int32, ``bit_plane`` (bits,) uint8: what each bit of the code is;
       plane 0 is the sign. The first m entries are dimension 0 to m - 1, plane 0.
     * ``levels`` (len(nested_bits), bits) float32: decoding weight of each bit at each length.
-    * ``query_projection`` (m, d) float32 or None: used for query weights in place of W.
+
+    Queries may have parameters of their own, each of them None where it equals the rows':
+
+    * ``query_projection`` (len(nested_bits), m, d) float32: in place of W for the query weights of
+      each length. Rows of dimensions that lie beyond a length are not used.
+    * ``hamming_projection`` (m, d), ``hamming_offset`` (m,) float32: in place of W and ``offset``
+      for the bits of queries.
 
     ``info`` describes where the binarizer came from; it is saved, and is not part of the
     fingerprint. Make binarizers with `bitryoshka.fit` or `Binarizer.load`.
@@ -62,6 +68,8 @@ class Binarizer:
     nested_bits: tuple[int, ...]
     metric: Metric = "cosine"
     query_projection: Floats | None = None
+    hamming_projection: Floats | None = None
+    hamming_offset: Floats | None = None
     info: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -92,8 +100,13 @@ class Binarizer:
         settle("bit_dimension", np.int32, (bits,))
         settle("bit_plane", np.uint8, (bits,))
         settle("levels", np.float32, (len(nested), bits))
-        if self.query_projection is not None:
-            settle("query_projection", np.float32, (m, d))
+        for name, shape in (
+            ("query_projection", (len(nested), m, d)),
+            ("hamming_projection", (m, d)),
+            ("hamming_offset", (m,)),
+        ):
+            if getattr(self, name) is not None:
+                settle(name, np.float32, shape)
         object.__setattr__(self, "nested_bits", nested)
         object.__setattr__(self, "info", MappingProxyType(dict(self.info)))
         if not (self.step > 0).all():
@@ -167,22 +180,21 @@ class Binarizer:
         return int(bits)
 
     def _project_blocks(
-        self, vectors: ArrayLike, m: int, name: str
-    ) -> Iterator[tuple[slice, Floats, Floats]]:
-        """Blocks ``(rows, u, offset)``: z / step is ``u - offset``, for the first m dimensions.
+        self, vectors: ArrayLike, weights: Floats, name: str
+    ) -> Iterator[tuple[slice, Floats]]:
+        """Blocks ``(rows, u)`` of the product with ``weights`` (d, m), rows normalised if need be.
 
         The one product behind every method. ``u`` lies in a buffer that the next block reuses.
         """
-        weights, offset = self._scaled[:, :m], self._scaled_offset[:m]
-        buffer = np.empty((0, m), np.float32)
+        buffer = np.empty((0, weights.shape[1]), np.float32)
         cosine = self.metric == "cosine"
         for rows, block, norms in blocks(vectors, self.dimensions, norms=cosine, name=name):
             if len(block) > len(buffer):
-                buffer = np.empty((len(block), m), np.float32)
+                buffer = np.empty((len(block), weights.shape[1]), np.float32)
             u = np.matmul(block, weights, out=buffer[: len(block)])
             if norms is not None:
                 u *= (1 / norms)[:, None]
-            yield rows, u, offset
+            yield rows, u
 
     def project(self, vectors: ArrayLike) -> Floats:
         """Projected vectors ``(N, m)`` float32, thresholds subtracted.
@@ -192,8 +204,8 @@ class Binarizer:
         """
         array = check_vectors(vectors, self.dimensions)
         out = np.empty((len(array), self.hamming_bits), np.float32)
-        for rows, u, offset in self._project_blocks(array, self.hamming_bits, "vectors"):
-            np.subtract(u, offset, out=out[rows])
+        for rows, u in self._project_blocks(array, self._scaled, "vectors"):
+            np.subtract(u, self._scaled_offset, out=out[rows])
             out[rows] *= self.step
         return out
 
@@ -213,18 +225,21 @@ class Binarizer:
         """
         length = self._check_length(bits, self.bits)
         if length <= self.hamming_bits:
-            return self._encode_signs(vectors, length, "vectors")
+            weights, offset = self._scaled[:, :length], self._scaled_offset[:length]
+            return self._encode_signs(vectors, weights, offset, "vectors")
         array = check_vectors(vectors, self.dimensions)
         out = np.empty((len(array), length // 8), np.uint8)
-        for rows, u, offset in self._project_blocks(array, self.hamming_bits, "vectors"):
-            u -= offset
+        for rows, u in self._project_blocks(array, self._scaled, "vectors"):
+            u -= self._scaled_offset
             out[rows] = self._pack_planes(u, length)
         return out
 
-    def _encode_signs(self, vectors: ArrayLike, length: int, name: str) -> NDArray[np.uint8]:
+    def _encode_signs(
+        self, vectors: ArrayLike, weights: Floats, offset: Floats, name: str
+    ) -> NDArray[np.uint8]:
         array = check_vectors(vectors, self.dimensions, name)
-        out = np.empty((len(array), length // 8), np.uint8)
-        for rows, u, offset in self._project_blocks(array, length, name):
+        out = np.empty((len(array), len(offset) // 8), np.uint8)
+        for rows, u in self._project_blocks(array, weights, name):
             out[rows] = np.packbits(u > offset, axis=1)
         return out
 
@@ -267,7 +282,18 @@ class Binarizer:
         ``bits``: one of ``nested_bits`` up to ``hamming_bits``; None means ``hamming_bits``.
         Compare with the equally long beginning of the stored codes. Raises as `encode` does.
         """
-        return self._encode_signs(queries, self._check_length(bits, self.hamming_bits), "queries")
+        length = self._check_length(bits, self.hamming_bits)
+        weights, offset = self._query_signs
+        return self._encode_signs(queries, weights[:, :length], offset[:length], "queries")
+
+    @cached_property
+    def _query_signs(self) -> tuple[Floats, Floats]:
+        """Weights (d, m) and thresholds (m,) of the queries' bits."""
+        if self.hamming_projection is None and self.hamming_offset is None:
+            return self._scaled, self._scaled_offset
+        projection = self.projection if self.hamming_projection is None else self.hamming_projection
+        offset = self.offset if self.hamming_offset is None else self.hamming_offset
+        return np.ascontiguousarray(projection.T), offset
 
     def query_weights(self, queries: ArrayLike, bits: int | None = None) -> Floats:
         """One weight per bit for each query, ``(Q, bits)`` float32.
@@ -279,10 +305,13 @@ class Binarizer:
         """
         length = self._check_length(bits, self.bits)
         m = min(length, self.hamming_bits)
-        projection = self.projection if self.query_projection is None else self.query_projection
+        cut = self.nested_bits.index(length)
+        projection = (
+            self.projection if self.query_projection is None else self.query_projection[cut]
+        )
         unit = normalized(queries, self.metric, self.dimensions, "queries")
         weights = (unit @ projection[:m].T)[:, self.bit_dimension[:length]]
-        weights *= self.levels[self.nested_bits.index(length), :length]
+        weights *= self.levels[cut, :length]
         return weights
 
     def truncate(self, bits: int) -> Binarizer:
@@ -293,6 +322,7 @@ class Binarizer:
         length = self._check_length(bits, self.bits)
         m = min(length, self.hamming_bits)
         nested = tuple(b for b in self.nested_bits if b <= length)
+        query, signs, offset = self.query_projection, self.hamming_projection, self.hamming_offset
         steps, planes = self.step[:m], np.bincount(self.bit_dimension[:length], minlength=m)
         # dropping the last digits of k doubles the step for each
         return replace(
@@ -304,7 +334,9 @@ class Binarizer:
             bit_plane=self.bit_plane[:length],
             levels=self.levels[: len(nested), :length],
             nested_bits=nested,
-            query_projection=None if self.query_projection is None else self.query_projection[:m],
+            query_projection=None if query is None else query[: len(nested), :m],
+            hamming_projection=None if signs is None else signs[:m],
+            hamming_offset=None if offset is None else offset[:m],
         )
 
     def save(self, path: str | os.PathLike[str]) -> None:

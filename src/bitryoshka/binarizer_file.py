@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 FORMAT = "bitryoshka"
 FORMAT_VERSION = 1
 _ARRAYS = ("projection", "offset", "step", "bit_dimension", "bit_plane", "levels")
+_OPTIONAL = ("query_projection", "hamming_projection", "hamming_offset")
 
 
 def settings(binarizer: Binarizer) -> dict[str, Any]:
@@ -35,10 +36,8 @@ def settings(binarizer: Binarizer) -> dict[str, Any]:
 
 def arrays(binarizer: Binarizer) -> dict[str, NDArray[Any]]:
     """The arrays that a file holds, by name."""
-    found: dict[str, NDArray[Any]] = {name: getattr(binarizer, name) for name in _ARRAYS}
-    if binarizer.query_projection is not None:
-        found["query_projection"] = binarizer.query_projection
-    return found
+    found = {name: getattr(binarizer, name) for name in (*_ARRAYS, *_OPTIONAL)}
+    return {name: array for name, array in found.items() if array is not None}
 
 
 def save(binarizer: Binarizer, path: str | os.PathLike[str]) -> None:

@@ -287,8 +287,11 @@ def bootstrap_interval(
     if not 0 < level < 1:
         raise VectorsError(f"level must lie between 0 and 1, found {level}")
     generator = np.random.default_rng(seed)
-    means = np.array(
-        [array[generator.integers(0, len(array), len(array))].mean() for _ in range(samples)]
+    size = max(1, _BLOCK_SCORES // len(array))
+    drawn = (
+        generator.integers(0, len(array), (min(size, samples - start), len(array)))
+        for start in range(0, samples, size)
     )
+    means = np.concatenate([array[rows].mean(axis=1) for rows in drawn])
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
     return Interval(float(array.mean()), float(low), float(high))

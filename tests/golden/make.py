@@ -25,7 +25,10 @@ def far_from_thresholds(binarizer: Binarizer, vectors: np.ndarray) -> np.ndarray
     if binarizer.metric == "cosine":
         wide /= np.linalg.norm(wide, axis=1, keepdims=True)
     u = (wide @ binarizer.projection.T - binarizer.offset) / binarizer.step
-    return (np.abs(u - np.rint(u)) > 1e-3).all(axis=1)
+    own = binarizer.hamming_projection
+    signs = wide @ (binarizer.projection if own is None else own).T - binarizer.hamming_offset
+    clear = np.abs(u - np.rint(u)).min(axis=1) > 1e-3
+    return clear & (np.abs(signs / binarizer.step).min(axis=1) > 1e-3)
 
 
 def write(name: str, binarizer: Binarizer, vectors: np.ndarray) -> None:
@@ -36,6 +39,7 @@ def write(name: str, binarizer: Binarizer, vectors: np.ndarray) -> None:
     binarizer.save(folder / "binarizer.safetensors")
     np.save(folder / "vectors.npy", vectors)
     np.save(folder / "codes.npy", binarizer.encode(vectors))
+    np.save(folder / "query_codes.npy", binarizer.encode_queries(vectors))
     np.save(folder / "weights.npy", binarizer.query_weights(vectors[:4]))
     expected = {
         "bits": binarizer.bits,
@@ -62,7 +66,12 @@ def main() -> None:
     deep = progressive_codes(vectors, Goal(64, (8, 48), "inner_product", 0), 8)
     noise = rng.normal(size=deep.projection.shape)
     levels = deep.levels * rng.uniform(0.8, 1.2, deep.levels.shape)
-    rest = {"query_projection": deep.projection + 0.1 * noise, "levels": levels}
+    rest = {
+        "query_projection": np.stack([deep.projection + i * noise / 10 for i in range(3)]),
+        "hamming_projection": deep.projection + noise / 10,
+        "hamming_offset": deep.offset / 3,
+        "levels": levels,
+    }
     write("v1-all-planes", replace(deep, **rest), vectors)
 
 

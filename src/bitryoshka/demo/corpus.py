@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import json
 import sysconfig
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
+
+from platformdirs import user_cache_path
+
+from bitryoshka.atomic_file import replacing
 
 _SKIPPED_FOLDERS = {"test", "tests", "testing", "idlelib", "lib2to3", "site-packages", "_vendor"}
 _MAX_SOURCE_BYTES = 500_000
@@ -31,10 +36,28 @@ def read_corpus(limit: int, questions: int) -> Corpus:
     """Docstrings of the standard library and of the installed packages.
 
     Source files are read in the order of their names' hashes until ``limit`` documents are
-    found, so that every package has its share; ``questions`` of the summaries are taken.
+    found, so that every package has its share; ``questions`` of the summaries are taken. What was
+    read is kept in the user's cache, for as long as the same files are installed.
     """
+    files = _files()
+    digest = hashlib.sha256(repr((limit, questions)).encode())
+    for module, file in files.items():
+        facts = file.stat()
+        digest.update(f"{module} {facts.st_size} {facts.st_mtime_ns}\n".encode())
+    cached = user_cache_path("bitryoshka") / f"corpus-{digest.hexdigest()}.json"
+    if cached.is_file():
+        return Corpus(**json.loads(cached.read_text("utf-8")))
+    corpus = _read(files, limit, questions)
+    cached.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(cached) as output:
+        output.write(json.dumps(corpus._asdict()).encode())
+    return corpus
+
+
+def _read(files: dict[str, Path], limit: int, questions: int) -> Corpus:
     found: dict[str, tuple[str, str]] = {}
-    for name, summary, body in _docstrings():
+    docstrings = (d for module, file in files.items() for d in _docstrings_of(file, module))
+    for name, summary, body in docstrings:
         found.setdefault(body, (name, summary))
         if len(found) == limit:
             break
@@ -52,20 +75,21 @@ def read_corpus(limit: int, questions: int) -> Corpus:
     )
 
 
-def _docstrings() -> Iterator[tuple[str, str, str]]:
-    """(qualified name, summary, rest) of every docstring that has both parts."""
+def _files() -> dict[str, Path]:
+    """Source files by module, in the order of their names' hashes."""
     paths = sysconfig.get_paths()
     files = {}
     for root in dict.fromkeys((paths["stdlib"], paths["purelib"], paths["platlib"])):
         for file in Path(root).rglob("*.py"):
             inside = file.relative_to(root)
-            if _SKIPPED_FOLDERS.isdisjoint(inside.parts[:-1]):
+            if _SKIPPED_FOLDERS.isdisjoint(inside.parts[:-1]) and file.is_file():
                 files[".".join(inside.with_suffix("").parts)] = file
-    for module in sorted(files, key=lambda name: hashlib.sha256(name.encode()).digest()):
-        yield from _docstrings_of(files[module], module)
+    order = sorted(files, key=lambda name: hashlib.sha256(name.encode()).digest())
+    return {module: files[module] for module in order}
 
 
 def _docstrings_of(file: Path, module: str) -> Iterator[tuple[str, str, str]]:
+    """(qualified name, summary, rest) of every docstring that has both parts."""
     try:
         if file.stat().st_size > _MAX_SOURCE_BYTES:
             return

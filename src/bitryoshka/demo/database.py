@@ -21,7 +21,7 @@ Floats = NDArray[np.float32]
 Search = Callable[[Floats], NDArray[np.int64]]
 
 SCHEMA = "bitryoshka_demo"
-_WARM_UP, _ROUNDS = 50, 3
+_TIMED = 200
 
 
 class Tables(NamedTuple):
@@ -106,14 +106,13 @@ def _float_search(connection: Connection, table: CodeTable, queries: Floats) -> 
 
 
 def _timed(run: Search, questions: Floats, by: Judge) -> dict[str, float]:
-    """Quality over all questions, and the median seconds of single searches after a warm-up."""
+    """Quality over all questions, which warms up, then the median of single searches."""
     found = run(questions)
-    singles = questions[: _WARM_UP * 4]
     seconds = [
         _seconds(lambda query=query: run(query[None]))  # type: ignore[misc]
-        for query in np.concatenate([singles[:_WARM_UP], *[singles] * _ROUNDS])
+        for query in questions[:_TIMED]
     ]
-    return {**by.figures(found), "milliseconds": float(np.median(seconds[_WARM_UP:])) * 1e3}
+    return {**by.figures(found), "milliseconds": float(np.median(seconds)) * 1e3}
 
 
 def _seconds(action: Callable[[], Any]) -> float:

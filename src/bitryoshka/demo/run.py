@@ -17,7 +17,7 @@ from bitryoshka.demo.quality import K, figures, judge
 from bitryoshka.errors import MissingExtraError
 from bitryoshka.training import fit
 
-_QUESTIONS = 1000
+_QUESTIONS = 500
 _SHOWN = 5
 _HITS = 3
 _PACKAGES = (

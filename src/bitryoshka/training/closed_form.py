@@ -6,6 +6,7 @@ metric is "cosine", and returns a `Binarizer`.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -25,6 +26,12 @@ DISTORTION = np.array(
 STEP = np.array([1.5958, 0.9957, 0.5860, 0.3352, 0.1881, 0.1041, 0.0569, 0.0308])
 
 ITQ_ITERATIONS = 50
+
+# How far queries are centred before their signs are taken. The rows are centred whole, which
+# balances their bits; but `<q, x - mean>` ranks rows as `<q, x>` does, and `<q - mean, x - mean>`
+# does not. Half the way keeps the queries' bits balanced and most of their ranking
+# (benchmarks/ablation.py measures it).
+QUERY_CENTRING = 0.5
 
 
 class Goal(NamedTuple):
@@ -141,14 +148,22 @@ def uniform_levels(step: Floats, layout: Layout, nested_bits: tuple[int, ...]) -
 
 
 def assemble(
-    goal: Goal, projection: Floats, offset: Floats, variances: NDArray[np.floating]
+    goal: Goal,
+    projection: Floats,
+    offset: Floats,
+    variances: NDArray[np.floating],
+    importance: NDArray[np.floating] | None = None,
 ) -> Binarizer:
-    """A binarizer from a projection: bits allocated and steps set by the variances."""
+    """A binarizer from a projection: bits allocated and steps set by the variances.
+
+    ``importance`` (m,): what a squared error in each dimension counts; None: all alike.
+    """
     deviations = np.sqrt(np.asarray(variances, np.float64))
     floor = deviations.max(initial=0) * 1e-6 or 1.0
     nested = goal.nested_bits or default_nested_bits(goal.bits, len(projection))
     nested = tuple(sorted({*nested, len(projection), goal.bits}))
-    layout = tidy(allocate(variances, goal.bits), nested)
+    counted = variances if importance is None else variances * importance
+    layout = tidy(allocate(counted, goal.bits), nested)
     step = (np.maximum(deviations, floor) * STEP[layout.depth - 1]).astype(np.float32)
     return Binarizer(
         projection=projection,
@@ -194,15 +209,30 @@ def rotation_codes(sample: Floats, goal: Goal) -> Binarizer:
 def itq_codes(sample: Floats, goal: Goal) -> Binarizer:
     """ITQ: principal axes, one for each bit, and the rotation nearest to the signs."""
     _check_reach(goal.bits, sample.shape[1], "ITQ")
-    return progressive_codes(sample, goal, goal.bits)
+    return replace(progressive_codes(sample, goal, goal.bits), hamming_offset=None)
 
 
-def progressive_codes(sample: Floats, goal: Goal, hamming_bits: int) -> Binarizer:
-    """ITQ signs of ``hamming_bits`` principal axes, then precision bits by water-filling."""
-    space = principal_axes(sample, hamming_bits)
+def progressive_codes(sample: Floats, goal: Goal, *blocks: int) -> Binarizer:
+    """ITQ signs of principal axes, then precision bits by water-filling.
+
+    ``blocks``: numbers of axes that are rotated together, the leading ones first; their sum is
+    the number of Hamming bits. One block gives the best Hamming code of the whole length. With
+    several, a prefix that ends with the first block is the ITQ code of that length, and variances
+    fall from block to block, so that water-filling has more to choose; but all signs together
+    are a weaker Hamming code. The learned method starts there.
+    """
+    space = principal_axes(sample, sum(blocks))
     z = (sample - space.mean).astype(np.float32) @ space.axes.T
-    rotation = itq_rotation(z, goal.seed)
-    variances = (z @ rotation).var(axis=0)
-    order = np.argsort(-variances, kind="stable")
-    projection = np.ascontiguousarray((rotation.T @ space.axes)[order])
-    return assemble(goal, projection, projection @ space.mean, variances[order])
+    projection, variances, start = [], [], 0
+    for size in blocks:
+        axes = slice(start, start + size)
+        rotation = itq_rotation(np.ascontiguousarray(z[:, axes]), goal.seed)
+        spread = (z[:, axes] @ rotation).var(axis=0)
+        order = np.argsort(-spread, kind="stable")
+        projection.append((rotation.T @ space.axes[axes])[order])
+        variances.append(spread[order])
+        start += size
+    w = np.concatenate(projection)
+    offset = w @ space.mean
+    binarizer = assemble(goal, w, offset, np.concatenate(variances))
+    return replace(binarizer, hamming_offset=QUERY_CENTRING * offset)

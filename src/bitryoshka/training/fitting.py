@@ -5,10 +5,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import partial
 from importlib.metadata import version
 from importlib.util import find_spec
-from typing import NamedTuple, get_args
+from typing import Any, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,18 +16,28 @@ from bitryoshka.binarizer import MAX_PLANES, Binarizer, Metric
 from bitryoshka.bits import check_bits
 from bitryoshka.errors import BitsError, MissingExtraError, VectorsError
 from bitryoshka.progress import progress_bar
-from bitryoshka.training import closed_form
+from bitryoshka.training.closed_form import (
+    Goal,
+    itq_codes,
+    progressive_codes,
+    rotation_codes,
+    sign_codes,
+)
 from bitryoshka.training.comparison import PLAINNESS, Candidate, Comparison, HeldOut, compare
 from bitryoshka.vectors import check_vectors, normalized
 
 __all__ = ["FitResult", "fit"]
 
 Floats = NDArray[np.float32]
+Report = Callable[[dict[str, Any]], None]
 
 MIN_ROWS = 50
 SAMPLE_ROWS = 20_000
 HELD_OUT_QUERIES = 500
 MIN_QUERIES = 40
+SHORT_BITS = 64
+# a learned code takes long to fit: not again for a few more rows than it has seen
+REFIT_BELOW = 0.85
 METHODS = ("auto", *PLAINNESS)
 
 
@@ -42,23 +51,27 @@ class FitResult(NamedTuple):
 class Request(NamedTuple):
     """What the candidates are fitted for; ``hamming_bits`` None tries several."""
 
-    goal: closed_form.Goal
+    goal: Goal
     hamming_bits: int | None
 
 
 class Variant(NamedTuple):
-    """A closed form that can be fitted: its method, its name in tables, and how."""
+    """A way to fit: its method, its name in tables, how, and its part of the progress bar.
+
+    ``build`` takes rows, unlabelled queries, and what to call after each step.
+    """
 
     method: str
     label: str
-    build: Callable[[Floats], Binarizer]
+    build: Callable[[Floats, Floats, Report], Binarizer]
+    work: int
 
 
 class Split(NamedTuple):
-    """Rows to fit on, further unlabelled queries to learn from, and what judges the result."""
+    """Rows and unlabelled queries to fit on, and the held-out queries that judge the result."""
 
-    train: Floats
-    anchors: Floats
+    rows: Floats
+    queries: Floats
     held_out: HeldOut
 
 
@@ -74,14 +87,15 @@ def fit(
     hamming_bits: int | None = None,
     metric: Metric = "cosine",
     source_model: str | None = None,
+    callback: Report | None = None,
 ) -> FitResult:
     """Fit a binarizer to vectors ``(N, d)`` and choose the best method on held-out retrieval.
 
     Args:
         vectors: the embeddings to be stored, any real dtype, N >= 50, d >= 8. Memory-mapped
             arrays are sampled, not read whole.
-        queries: unlabelled query embeddings ``(Q, d)``; half of them judge the candidates, the
-            others help the learned method. None: documents are held out as queries.
+        queries: unlabelled query embeddings ``(Q, d)``: half of them judge the candidates, the
+            others are learned from. None, or fewer than 40: vectors are held out as queries.
         bits: length of the whole code, a multiple of 8; may exceed d (at most 8 bits for each
             dimension).
         nested_bits: lengths at which the code may be cut, multiples of 8 up to ``bits``. None:
@@ -94,6 +108,8 @@ def fit(
             tries several.
         metric: "cosine" or "inner_product".
         source_model: name of the embedding model, kept in the file.
+        callback: called after every step of the learned method with a dict of ``stage``
+            ("signs" or "weights"), ``step``, ``steps`` and ``loss``.
 
     Raises:
         VectorsError: too few rows, wrong shape, NaN, infinity, zero vectors under cosine.
@@ -111,26 +127,27 @@ def fit(
 
     generator = np.random.default_rng(seed)
     sample = normalized(array[_pick(len(array), SAMPLE_ROWS, generator)], metric)
-    split = _split(sample, queries, metric, generator)
+    unit = (
+        sample[:0] if queries is None else normalized(queries, metric, sample.shape[1], "queries")
+    )
+    split = _split(sample, unit, generator)
     skipped: dict[str, str] = {}
-    variants = _closed_forms(request, array.shape[1], method, skipped)
+    variants = _variants(request, array.shape[1], method, skipped)
     candidates = []
-    with progress_bar(len(variants) + 2, "fit", progress) as advance:
+    work = sum(v.work for v in variants) + len(variants)
+    with progress_bar(work, "fit", progress) as advance:
         for variant in variants:
-            built = variant.build(split.train)
+            built = variant.build(split.rows, split.queries, _reporter(advance, callback))
             candidates.append(Candidate(variant.method, variant.label, built))
             advance(variant.label)
-        if method in ("auto", "learned"):
-            candidates += _learn(request, split, candidates, skipped, progress)
-            advance("learned")
-        if method == "learned":
-            candidates = [c for c in candidates if c.method == "learned"]
         comparison = compare(candidates, split.held_out, skipped)
-        advance("compared")
+        advance("compared", len(variants))
     chosen = comparison.outcomes[comparison.chosen].candidate
-    rebuild = {v.label: v.build for v in variants}
-    # a closed form gains from the held-out rows; the learned one has stopped by them
-    binarizer = rebuild[chosen.label](sample) if chosen.label in rebuild else chosen.binarizer
+    binarizer = chosen.binarizer
+    if chosen.method != "learned" or len(split.rows) < REFIT_BELOW * len(sample):
+        [again] = [v for v in variants if v.label == chosen.label]
+        with progress_bar(again.work, f"fit {again.label} to all rows", progress) as advance:
+            binarizer = again.build(sample, unit, _reporter(advance, callback))
     info = {
         "method": chosen.label,
         "source_model": source_model,
@@ -164,7 +181,7 @@ def _check_request(
         nested = tuple(sorted({check_bits(b, "each of nested_bits") for b in nested_bits}))
         if nested and nested[-1] > bits:
             raise BitsError(f"nested_bits must be at most bits = {bits}, found {nested[-1]}")
-    return Request(closed_form.Goal(bits, nested, metric, seed), hamming_bits)
+    return Request(Goal(bits, nested, metric, seed), hamming_bits)
 
 
 def _pick(rows: int, limit: int, generator: np.random.Generator) -> slice | NDArray[np.int64]:
@@ -175,51 +192,58 @@ def _pick(rows: int, limit: int, generator: np.random.Generator) -> slice | NDAr
     return picked
 
 
-def _split(
-    sample: Floats, queries: ArrayLike | None, metric: Metric, generator: np.random.Generator
-) -> Split:
+def _reporter(advance: Callable[..., None], callback: Report | None) -> Report:
+    def report(event: dict[str, Any]) -> None:
+        advance(f"{event['stage']}, loss {event['loss']:.3f}")
+        if callback is not None:
+            callback(event)
+
+    return report
+
+
+def _split(sample: Floats, queries: Floats, generator: np.random.Generator) -> Split:
     """Hold out queries: half of those given, or documents that then leave the searched rows."""
-    if queries is not None:
-        unit = normalized(queries, metric, sample.shape[1], "queries")
-        unit = unit[generator.permutation(len(unit))]
-        if len(unit) >= MIN_QUERIES:
-            judges = min(HELD_OUT_QUERIES, len(unit) // 2)
-            return Split(sample, unit[judges:], HeldOut.of(unit[:judges], sample))
+    queries = queries[generator.permutation(len(queries))]
+    if len(queries) >= MIN_QUERIES:
+        judges = min(HELD_OUT_QUERIES, len(queries) // 2)
+        return Split(sample, queries[judges:], HeldOut.of(queries[:judges], sample))
     order = generator.permutation(len(sample))
     judges = min(HELD_OUT_QUERIES, len(sample) // 5)
-    train = sample[np.sort(order[judges:])]
-    anchors = unit if queries is not None else sample[:0]
-    return Split(train, anchors, HeldOut.of(sample[order[:judges]], train))
+    rows = sample[np.sort(order[judges:])]
+    return Split(rows, queries, HeldOut.of(sample[order[:judges]], rows))
 
 
-def _closed_forms(
+def _variants(
     request: Request, dimensions: int, method: str, skipped: dict[str, str]
 ) -> list[Variant]:
-    """Every closed form that the method asks for and the length allows."""
+    """Every way to fit that the method asks for and the length allows."""
     goal, most = request.goal, dimensions // 8 * 8
-    found = [
-        Variant("sign", "sign", partial(closed_form.sign_codes, goal=goal, centre="zero")),
-        Variant(
-            "centred", "centred (mean)", partial(closed_form.sign_codes, goal=goal, centre="mean")
-        ),
-        Variant(
-            "centred",
-            "centred (median)",
-            partial(closed_form.sign_codes, goal=goal, centre="median"),
-        ),
-        Variant("rotation", "rotation", partial(closed_form.rotation_codes, goal=goal)),
-        Variant("itq", "itq", partial(closed_form.itq_codes, goal=goal)),
-    ]
     sizes = [request.hamming_bits] if request.hamming_bits else hamming_sizes(goal.bits, dimensions)
-    for m in sizes:
-        if m <= most and goal.bits <= m * MAX_PLANES:
-            build = partial(closed_form.progressive_codes, goal=goal, hamming_bits=m)
-            found.append(Variant("progressive", f"progressive ({m} Hamming bits)", build))
+    sizes = [m for m in sizes if m <= most and goal.bits <= m * MAX_PLANES]
+    found = [
+        _closed("sign", "sign", sign_codes, goal, "zero"),
+        _closed("centred", "centred (mean)", sign_codes, goal, "mean"),
+        _closed("centred", "centred (median)", sign_codes, goal, "median"),
+        _closed("rotation", "rotation", rotation_codes, goal),
+        _closed("itq", "itq", itq_codes, goal),
+        *(
+            _closed("progressive", f"progressive ({m} Hamming bits)", progressive_codes, goal, m)
+            for m in sizes
+        ),
+    ]
     if method == "auto" and goal.bits > dimensions:
         for kind in ("sign", "centred", "itq"):
             skipped[kind] = f"at most {most} bits from {dimensions} dimensions"
-    wanted = "progressive" if method == "learned" else method
-    usable = [v for v in found if wanted in ("auto", v.method) and v.method not in skipped]
+    if method not in ("auto", "learned"):
+        pass  # torch stays unloaded
+    elif not _torch_installed():
+        skipped["learned"] = str(MissingExtraError("it", "train"))
+    elif not sizes:
+        skipped["learned"] = "no progressive code of this length to start from"
+    else:
+        wanted = min(goal.bits / 2, dimensions * 2 / 3)
+        found += _learned(goal, min(sizes, key=lambda m: abs(m - wanted)))
+    usable = [v for v in found if method in ("auto", v.method) and v.method not in skipped]
     if not usable:
         raise BitsError(
             f"no code of {goal.bits} bits and hamming_bits={request.hamming_bits} can be made "
@@ -227,6 +251,42 @@ def _closed_forms(
             f"{MAX_PLANES} bits for each"
         )
     return usable
+
+
+def _closed(method: str, label: str, make: Callable[..., Binarizer], *settings: Any) -> Variant:
+    return Variant(method, label, lambda rows, queries, report: make(rows, *settings), 1)
+
+
+def _learned(goal: Goal, hamming_bits: int) -> list[Variant]:
+    """Learned query weights over closed-form codes, and learned signs with learned weights."""
+    from bitryoshka.training.learned import (
+        NEIGHBOURS,
+        Recipe,
+        learn_signs,
+        learn_weights,
+        nested_start,
+    )
+    from bitryoshka.training.neighbourhood import Neighbourhood
+
+    recipe = Recipe()
+
+    def weights(rows: Floats, queries: Floats, report: Report) -> Binarizer:
+        around = Neighbourhood.of(rows, queries, goal.seed, NEIGHBOURS)
+        start = progressive_codes(rows, goal, hamming_bits)
+        return learn_weights(start, around, goal.seed, recipe, report)
+
+    def signs(rows: Floats, queries: Floats, report: Report) -> Binarizer:
+        around = Neighbourhood.of(rows, queries, goal.seed, NEIGHBOURS)
+        start = nested_start(rows, goal, hamming_bits, SHORT_BITS)
+        learned = learn_signs(start, around, goal.seed, recipe, report)
+        return learn_weights(learned, around, goal.seed, recipe, report)
+
+    size = f"{hamming_bits} Hamming bits"
+    both = recipe.sign_steps + recipe.weight_steps
+    return [
+        Variant("learned", f"learned weights ({size})", weights, recipe.weight_steps),
+        Variant("learned", f"learned ({size})", signs, both),
+    ]
 
 
 def hamming_sizes(bits: int, dimensions: int) -> list[int]:
@@ -238,26 +298,3 @@ def hamming_sizes(bits: int, dimensions: int) -> list[int]:
 
 def _torch_installed() -> bool:
     return find_spec("torch") is not None
-
-
-def _learn(
-    request: Request,
-    split: Split,
-    candidates: list[Candidate],
-    skipped: dict[str, str],
-    progress: bool,
-) -> list[Candidate]:
-    """The learned candidate, started from the progressive code with half its bits for signs."""
-    if not _torch_installed():
-        skipped["learned"] = str(MissingExtraError("it", "train"))
-        return []
-    starts = [c for c in candidates if c.method == "progressive"]
-    if not starts:
-        skipped["learned"] = "no progressive code of this length to start from"
-        return []
-    from bitryoshka.training.learned import learn
-
-    half = request.goal.bits / 2
-    start = min((c.binarizer for c in starts), key=lambda b: abs(b.hamming_bits - half))
-    learned = learn(start, split.train, split.anchors, split.held_out, request.goal.seed, progress)
-    return [Candidate("learned", f"learned ({learned.hamming_bits} Hamming bits)", learned)]

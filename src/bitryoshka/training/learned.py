@@ -1,169 +1,315 @@
-"""The learned method: projection and thresholds trained through the sign (torch).
+"""The learned method: signs and query weights trained by gradient descent (torch).
 
-From a closed-form progressive code, gradient descent distils the float neighbourhood into every
-Hamming prefix at once: for anchors in a batch the target is softmax(cosine / tau) over true
-neighbours and random rows (Kullback-Leibler distillation, Hinton et al., 2015), the student the
-softmax of the prefixes' sign agreement. Signs pass gradients through a tanh (straight-through
-estimator, Bengio et al., 2013). An orthogonality penalty keeps the projection a near-rotation,
-and with it the inner products that the asymmetric score needs; the quantizer is then set anew
-from the data. Training stops by held-out retrieval and never returns worse than it began.
+Both parts distil the float neighbourhood. For the anchors of a batch, the target over the rows
+is softmax(cosine / tau), and the student the softmax of a code's scores; the loss is their
+Kullback-Leibler divergence (Hinton, Vinyals and Dean, "Distilling the knowledge in a neural
+network", 2015), taken at every length of the code at once (Kusupati et al., "Matryoshka
+representation learning", NeurIPS 2022).
+
+1. `learn_signs` trains the projection and thresholds of rows and, separately, those of queries: for
+   the Hamming distance of every prefix, and for the asymmetric score of every longer cut, so that
+   signs do not improve at the cost of the precision bits of the same dimensions. Signs pass
+   gradients through a tanh, the quantizer passes them through where it does not clip
+   (straight-through estimator: Bengio, Léonard and Courville, 2013). A penalty on ``W W' - I``
+   keeps the projection near a rotation.
+2. `learn_weights` leaves the codes as they are and trains how a float query weighs their bits, one
+   linear map for each length. It starts from ridge regression of the rows on their decoded codes.
+
+The second part cannot harm codes, and is where most of the asymmetric gain comes from.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from bitryoshka.binarizer import Binarizer
-from bitryoshka.evaluation import exact_topk
-from bitryoshka.progress import progress_bar
-from bitryoshka.training.closed_form import Goal, assemble
-from bitryoshka.training.comparison import Candidate, HeldOut, measure
+from bitryoshka.bits import prefix, unpack
+from bitryoshka.training.closed_form import QUERY_CENTRING, Goal, assemble, progressive_codes
+from bitryoshka.training.neighbourhood import Batch, Neighbourhood
 
 Floats = NDArray[np.float32]
+Report = Callable[[dict[str, Any]], None]
+
+_NEVER = -1e9
 
 
 class Recipe(NamedTuple):
-    """Settings of the training, the same for every data set.
+    """Settings of the training, the same for every data set; a step of 0 leaves a part out.
 
-    ``tau``: temperature of the float neighbourhood. ``sharpness``: slope of the tanh in
-    deviations. ``orthogonality``: weight of the penalty on ``W W' - I``.
+    ``tau``, ``weight_tau``: temperatures of the float neighbourhood for signs and for weights.
+    ``sharpness``: slope of the tanh, in deviations of a dimension. ``orthogonality``: weight of the
+    penalty. ``short``: a prefix of b bits weighs ``b ** -short``, the order of importance of the
+    prefixes. ``cuts``: weight of the asymmetric part of `learn_signs`. ``query_signs``: let queries
+    have a projection of their own for their bits. ``ridge``: of the regression that weights start
+    from, as a share of the mean variance.
     """
 
-    steps: int = 400
+    sign_steps: int = 300
+    sign_rate: float = 2e-3
+    tau: float = 0.04
+    sharpness: float = 1.0
+    orthogonality: float = 3.0
+    short: float = 0.0
+    cuts: float = 2.5
+    query_signs: bool = True
+    weight_steps: int = 200
+    weight_rate: float = 3e-4
+    weight_tau: float = 0.03
+    ridge: float = 1e-3
     anchors: int = 128
     rows: int = 1024
-    neighbours: int = 50
     hard: int = 4
-    learning_rate: float = 1e-3
-    tau: float = 0.03
-    sharpness: float = 2.0
-    orthogonality: float = 3.0
-    check_every: int = 50
 
 
-class Batch(NamedTuple):
-    """Anchors (A, d), rows (R, d) and the (A, R) mask of rows that are the anchor itself."""
-
-    anchors: torch.Tensor
-    rows: torch.Tensor
-    same: torch.Tensor
+NEIGHBOURS = 100
 
 
-def learn(
-    start: Binarizer,
-    train: Floats,
-    queries: Floats,
-    held_out: HeldOut,
-    seed: int,
-    progress: bool = False,
-    recipe: Recipe | None = None,
-) -> Binarizer:
-    """Train from a closed-form progressive code; deterministic for a seed.
-
-    ``train`` (N, d) are the rows, normalised where the metric asks for it; ``queries`` (Q, d),
-    possibly empty, serve as further anchors. Returns the code that the held-out queries prefer
-    among those met on the way, the start included.
-    """
-    settings = recipe or Recipe()
-    torch.manual_seed(seed)
-    projection = torch.tensor(start.projection, requires_grad=True)
-    offset = torch.tensor(start.offset, requires_grad=True)
-    prefixes = tuple(b for b in start.nested_bits if b <= start.hamming_bits)
-    scales = torch.zeros(len(prefixes), requires_grad=True)
-    optimizer = torch.optim.Adam(
-        [
-            {"params": [projection, offset], "lr": settings.learning_rate},
-            {"params": [scales], "lr": 10 * settings.learning_rate},
-        ]
-    )
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, [g["lr"] for g in optimizer.param_groups], settings.steps
-    )
-    best, best_utility = start, _utility(start, held_out)
-    with progress_bar(settings.steps, "learn", progress) as advance:
-        for step, batch in enumerate(_batches(train, queries, settings, seed), 1):
-            loss = _loss(batch, projection, offset, scales, prefixes, settings)
-            optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
-            schedule.step()
-            advance(f"loss {loss.item():.3f}, held-out {best_utility:.4f}")
-            if step % settings.check_every == 0:
-                met = _rebuild(start, train, projection, offset, seed)
-                utility = _utility(met, held_out)
-                if utility > best_utility:
-                    best, best_utility = met, utility
-    return best
+def _ignore(report: dict[str, Any]) -> None:
+    pass
 
 
-def _loss(
-    batch: Batch,
-    projection: torch.Tensor,
-    offset: torch.Tensor,
-    scales: torch.Tensor,
-    prefixes: tuple[int, ...],
-    settings: Recipe,
+def _distance(scores: torch.Tensor, target: torch.Tensor, same: torch.Tensor) -> torch.Tensor:
+    student = torch.log_softmax(scores.masked_fill(same, _NEVER), 1)
+    return torch.nn.functional.kl_div(student, target, log_target=True, reduction="batchmean")
+
+
+def _target(
+    anchors: torch.Tensor, rows: torch.Tensor, same: torch.Tensor, tau: float
 ) -> torch.Tensor:
-    def agree(vectors: torch.Tensor) -> torch.Tensor:
-        z = vectors @ projection.T - offset
-        soft = torch.tanh(settings.sharpness * z / z.detach().std(0))
-        return soft + (torch.sign(z) - soft).detach()
-
-    cosines = (batch.anchors @ batch.rows.T / settings.tau).masked_fill(batch.same, -1e9)
-    target = torch.log_softmax(cosines, 1)
-    left, right = agree(batch.anchors), agree(batch.rows)
-    total = torch.zeros(())
-    similarity, begin = torch.zeros(()), 0
-    for i, end in enumerate(prefixes):
-        similarity = similarity + left[:, begin:end] @ right[:, begin:end].T
-        logits = similarity * (torch.exp(scales[i]) / end**0.5)
-        student = torch.log_softmax(logits.masked_fill(batch.same, -1e9), 1)
-        total = total + torch.nn.functional.kl_div(
-            student, target, log_target=True, reduction="batchmean"
-        )
-        begin = end
-    excess = projection @ projection.T - torch.eye(len(projection))
-    return total / len(prefixes) + settings.orthogonality * (excess**2).sum() / len(projection)
+    return torch.log_softmax((anchors @ rows.T / tau).masked_fill(same, _NEVER), 1)
 
 
-def _batches(train: Floats, queries: Floats, settings: Recipe, seed: int) -> Iterator[Batch]:
-    """Anchors with a few of their neighbours each, among random rows."""
-    generator = np.random.default_rng(seed)
-    pool = np.concatenate([train, queries])
-    rows = len(train)
-    k = min(settings.neighbours + 1, rows)
-    near = exact_topk(pool, train, k, metric="inner_product").rows
-    half = settings.anchors // 2 if len(queries) else 0
-    for _ in range(settings.steps):
-        anchors = generator.integers(0, rows, settings.anchors)
-        if half:
-            anchors[:half] = generator.integers(rows, len(pool), half)
-        # squared uniform ranks: the nearest come most often
-        ranks = (generator.random((len(anchors), settings.hard)) ** 2 * k).astype(np.int64)
-        hard = np.take_along_axis(near[anchors], ranks, 1).ravel()
-        spread = generator.integers(0, rows, max(0, settings.rows - len(hard)))
-        picked = np.unique(np.concatenate([hard, spread]))
-        yield Batch(
-            torch.from_numpy(pool[anchors]),
-            torch.from_numpy(train[picked]),
-            torch.from_numpy(anchors[:, None] == picked),
-        )
+def _descend(
+    groups: list[dict[str, Any]],
+    loss_of: Callable[[Batch], torch.Tensor],
+    around: Neighbourhood,
+    steps: int,
+    recipe: Recipe,
+    seed: int,
+    report: Report,
+    stage: str,
+) -> None:
+    """Adam with a rate that rises for a seventh of the steps and then falls to nothing."""
+    optimizer = torch.optim.Adam(groups)
+    rates = [group["lr"] for group in groups]
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rates, steps, pct_start=0.15)
+    batches = around.batches(steps, recipe.anchors, recipe.rows, recipe.hard, seed)
+    for step, batch in enumerate(batches, 1):
+        loss = loss_of(batch)
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        schedule.step()
+        report({"stage": stage, "step": step, "steps": steps, "loss": float(loss.detach())})
 
 
-def _rebuild(
-    start: Binarizer, train: Floats, projection: torch.Tensor, offset: torch.Tensor, seed: int
+def learn_signs(
+    start: Binarizer,
+    around: Neighbourhood,
+    seed: int,
+    recipe: Recipe | None = None,
+    report: Report = _ignore,
 ) -> Binarizer:
-    """The binarizer of the parameters as they stand; quantizer and bit order from the data."""
-    w, c = projection.detach().numpy().copy(), offset.detach().numpy().copy()
+    """Train the projection, thresholds and query signs for every Hamming prefix.
+
+    The quantizer, the allocation of precision bits and the order of the bits are set anew from
+    the rows of ``around``. Deterministic for a seed.
+    """
+    recipe = recipe or Recipe()
+    device = _device()
+    rows = torch.from_numpy(around.rows).to(device)
+    w, offset = _parameter(start.projection, device), _parameter(start.offset, device)
+    query_w = _parameter(start.projection, device) if recipe.query_signs else w
+    hamming_offset = start.offset if start.hamming_offset is None else start.hamming_offset
+    query_offset = _parameter(hamming_offset, device)
+    prefixes = tuple(b for b in start.nested_bits if b <= start.hamming_bits)
+    shares = np.array(prefixes, np.float64) ** -recipe.short
+    shares /= shares.sum()
+    scales = torch.zeros(len(prefixes), device=device, requires_grad=True)
+    cuts = _cuts(start, around.rows, recipe, device)
+    identity = torch.eye(start.hamming_bits, device=device)
+
+    def loss_of(batch: Batch) -> torch.Tensor:
+        anchors, same = _to(batch.anchors, device), _to(batch.same, device)
+        picked = rows[_to(batch.rows, device)]
+        z = picked @ w.T - offset
+        deviation = z.detach().std(0).clamp_min(1e-12)
+
+        def sign(values: torch.Tensor) -> torch.Tensor:
+            soft = torch.tanh(recipe.sharpness * values / deviation)
+            return soft + (torch.sign(values) - soft).detach()
+
+        left, right = sign(anchors @ query_w.T - query_offset), sign(z)
+        target = _target(anchors, picked, same, recipe.tau)
+        total = recipe.orthogonality * ((w @ w.T - identity) ** 2).sum() / len(identity)
+        agreement, begin = torch.zeros((), device=device), 0
+        for scale, share, end in zip(scales, shares.tolist(), prefixes, strict=True):
+            agreement = agreement + left[:, begin:end] @ right[:, begin:end].T
+            scores = agreement * torch.exp(scale) / end**0.5
+            total = total + share * _distance(scores, target, same)
+            begin = end
+        if recipe.cuts:
+            target = _target(anchors, picked, same, recipe.weight_tau)
+        for cut in cuts:
+            scores = (anchors @ cut.weights.T) @ cut.decode(z).T / recipe.weight_tau
+            total = total + recipe.cuts * _distance(scores, target, same) / len(cuts)
+        return total
+
+    groups = [
+        {
+            "params": [w, offset, query_offset, *(cut.weights for cut in cuts)],
+            "lr": recipe.sign_rate,
+        },
+        {"params": [scales], "lr": 10 * recipe.sign_rate},
+    ]
+    if recipe.query_signs:
+        groups[0]["params"].append(query_w)  # type: ignore[attr-defined]
+    if recipe.sign_steps:
+        _descend(groups, loss_of, around, recipe.sign_steps, recipe, seed, report, "signs")
+
     goal = Goal(start.bits, start.nested_bits, start.metric, seed)
-    return assemble(goal, w, c, (train @ w.T).var(axis=0))
+    built = weighed_codes(around.rows, goal, _numpy(w), _numpy(offset))
+    return replace(
+        built,
+        hamming_projection=_numpy(query_w) if recipe.query_signs else None,
+        hamming_offset=_numpy(query_offset),
+    )
 
 
-def _utility(binarizer: Binarizer, held_out: HeldOut) -> float:
-    outcome = measure(Candidate("learned", "learned", binarizer), held_out)
-    return float(outcome.utility(binarizer.nested_bits).mean())
+class _Cut(NamedTuple):
+    """A length whose asymmetric score is trained: query weights (m, d) and the quantizer, (m,)."""
+
+    weights: torch.Tensor
+    step: torch.Tensor
+    half: torch.Tensor
+
+    def decode(self, z: torch.Tensor) -> torch.Tensor:
+        """Quantized values; the gradient is that of the values, and 0 where they are clipped."""
+        v = torch.minimum(torch.maximum(z / self.step, -self.half), self.half)
+        k = torch.minimum(torch.ceil(v) - 1, self.half - 1).maximum(-self.half) + 0.5
+        return self.step * (v + (k - v).detach())
+
+
+def _cuts(start: Binarizer, rows: Floats, recipe: Recipe, device: torch.device) -> list[_Cut]:
+    """The cuts with all signs in them, weights from ridge regression."""
+    found = []
+    codes = start.encode(rows)
+    for length in start.nested_bits if recipe.cuts else ():
+        if length >= start.hamming_bits:
+            short = start.truncate(length)
+            values = _decoded(start, codes, length)
+            found.append(
+                _Cut(
+                    _parameter(_regression(rows, values, recipe.ridge), device),
+                    torch.tensor(short.step, device=device),
+                    torch.tensor(2.0 ** (short.planes - 1.0), dtype=torch.float32, device=device),
+                )
+            )
+    return found
+
+
+def nested_start(sample: Floats, goal: Goal, hamming_bits: int, first: int) -> Binarizer:
+    """A start whose short and long prefixes are both good Hamming codes.
+
+    The ITQ code of ``first`` bits, then directions of the ITQ code of ``hamming_bits`` bits: late
+    bits see the whole space again, so that no bit of a long prefix is mostly noise.
+    """
+    whole = progressive_codes(sample, goal, hamming_bits)
+    if first >= hamming_bits:
+        return whole
+    leading = progressive_codes(sample, Goal(first, (first,), goal.metric, goal.seed), first)
+    projection = np.concatenate([leading.projection, whole.projection[: hamming_bits - first]])
+    offset = np.concatenate([leading.offset, whole.offset[: hamming_bits - first]])
+    built = weighed_codes(sample, goal, projection, offset)
+    return replace(built, hamming_offset=(QUERY_CENTRING * offset).astype(np.float32))
+
+
+def weighed_codes(rows: Floats, goal: Goal, projection: Floats, offset: Floats) -> Binarizer:
+    """Codes of any projection: precision bits go where they help the regression of the rows."""
+    z = rows @ projection.T - offset
+    importance = (_regression(rows, z, Recipe().ridge) ** 2).sum(axis=1)
+    return assemble(goal, projection, offset, z.var(axis=0), importance)
+
+
+def learn_weights(
+    binarizer: Binarizer,
+    around: Neighbourhood,
+    seed: int,
+    recipe: Recipe | None = None,
+    report: Report = _ignore,
+) -> Binarizer:
+    """Train one query projection for each length of the code; codes and their bits stay.
+
+    Deterministic for a seed.
+    """
+    recipe = recipe or Recipe()
+    device = _device()
+    rows = torch.from_numpy(around.rows).to(device)
+    codes = binarizer.encode(around.rows)
+    decoded, maps = [], []
+    for length in binarizer.nested_bits:
+        values = _decoded(binarizer, codes, length)
+        maps.append(_parameter(_regression(around.rows, values, recipe.ridge), device))
+        decoded.append(torch.from_numpy(values).to(device))
+
+    def loss_of(batch: Batch) -> torch.Tensor:
+        anchors, same = _to(batch.anchors, device), _to(batch.same, device)
+        index = _to(batch.rows, device)
+        target = _target(anchors, rows[index], same, recipe.weight_tau)
+        total = torch.zeros((), device=device)
+        for a, values in zip(maps, decoded, strict=True):
+            scores = (anchors @ a.T) @ values[index].T / recipe.weight_tau
+            total = total + _distance(scores, target, same)
+        return total
+
+    if recipe.weight_steps:
+        groups = [{"params": maps, "lr": recipe.weight_rate}]
+        _descend(groups, loss_of, around, recipe.weight_steps, recipe, seed, report, "weights")
+    m, d = binarizer.projection.shape
+    query = np.zeros((len(maps), m, d), np.float32)
+    for i, a in enumerate(maps):
+        query[i, : len(a)] = _numpy(a)
+    return replace(binarizer, query_projection=query)
+
+
+def _decoded(binarizer: Binarizer, codes: NDArray[np.uint8], length: int) -> Floats:
+    """Decoded projected dimensions (N, at most m) of codes cut to ``length`` bits."""
+    m = min(length, binarizer.hamming_bits)
+    levels = binarizer.levels[binarizer.nested_bits.index(length), :length]
+    placed = np.zeros((length, m), np.float32)
+    placed[np.arange(length), binarizer.bit_dimension[:length]] = levels
+    signs = unpack(prefix(codes, length)).astype(np.float32) * 2 - 1
+    return signs @ placed
+
+
+def _regression(rows: Floats, values: Floats, ridge: float) -> Floats:
+    """The map A (m, d) for which ``values @ A`` comes nearest to the centred rows."""
+    x = rows - rows.mean(axis=0)
+    y = (values - values.mean(axis=0)).astype(np.float64)
+    gram = y.T @ y
+    gram.flat[:: len(gram) + 1] += ridge * np.trace(gram) / len(gram) + 1e-30
+    solved: Floats = np.linalg.solve(gram, y.T @ x).astype(np.float32)
+    return solved
+
+
+def _device() -> torch.device:
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def _parameter(values: Floats, device: torch.device) -> torch.Tensor:
+    return torch.tensor(values, device=device, requires_grad=True)
+
+
+def _to(values: NDArray[Any], device: torch.device) -> torch.Tensor:
+    return torch.from_numpy(values).to(device)
+
+
+def _numpy(values: torch.Tensor) -> Floats:
+    found: Floats = values.detach().cpu().numpy().copy()
+    return found
