@@ -39,7 +39,7 @@ def demo_line(figures: Figures) -> str:
     length = str(figures["bits"])
     ours = figures["quality"]["ours"]["asymmetric"][length]
     sign = figures["quality"]["sign"]["asymmetric"].get(length)
-    beside = f" (sign bits: {sign['recall']:.2f})" if sign else ""
+    beside = f"; sign bits keep {sign['retention']:.0%} and {sign['recall']:.2f}" if sign else ""
     times = figures["bytes_before"] / figures["bytes_after"]
     return (
         f"{figures['bytes_before']:,} bytes a vector become {figures['bytes_after']}, "
