@@ -1,4 +1,4 @@
 """What the demo takes where nothing else is asked for."""
 
 MODEL = "all-MiniLM-L6-v2"
-LIMIT = 4000
+LIMIT = 3500

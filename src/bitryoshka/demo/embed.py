@@ -30,7 +30,7 @@ def embed(
 
     disable_progress_bar()
     encoder = SentenceTransformer(_model_path(model), device="cpu")
-    encoder.max_seq_length = 128
+    encoder.max_seq_length = 96
     # texts of like length together, so that little is padded
     order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
     parts = []
