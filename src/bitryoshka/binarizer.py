@@ -280,7 +280,9 @@ class Binarizer:
         """The Hamming part of the codes of queries, ``(Q, bits/8)`` uint8.
 
         ``bits``: one of ``nested_bits`` up to ``hamming_bits``; None means ``hamming_bits``.
-        Compare with the equally long beginning of the stored codes. Raises as `encode` does.
+        Compare with the equally long beginning of the stored codes. A vector's bits as a query
+        may differ from its bits as a row: queries have thresholds of their own. Raises as
+        `encode` does.
         """
         length = self._check_length(bits, self.hamming_bits)
         weights, offset = self._query_signs
