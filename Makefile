@@ -31,5 +31,5 @@ $(INSTALLED): pyproject.toml
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --upgrade 'pip>=25.1'
 	$(BIN)/python -m pip install $(TORCH)
-	$(BIN)/python -m pip install -e '.[all]' --group dev
+	$(BIN)/python -m pip install -e '.[all]' --group dev --group bench
 	touch $@

@@ -251,7 +251,6 @@ class TestQuality:
         assert targets({"mean": {}, "sets": {}}) == []
 
     def test_faiss_has_equal_bytes(self, data: Dataset) -> None:
-        pytest.importorskip("faiss", reason="only the benchmarks need faiss-cpu")
         from benchmarks.faiss_codes import variants
 
         documents, queries = data.documents, data.queries

@@ -158,7 +158,7 @@ def test_the_funnel_with_floats_is_numpys(connection: Connection) -> None:
 def test_rounding_weights_to_8_bits_costs_almost_no_recall(connection: Connection) -> None:
     vectors, queries = clustered(1, 2000, 96, rank=20), clustered(2, 200, 96, rank=20)
     unit = normalized(vectors, "cosine")
-    binarizer = progressive_codes(unit, Goal(192, None, "cosine", 0), hamming_bits=48)
+    binarizer = progressive_codes(unit, Goal(192, None, "cosine", 0), 48)
     table = filled(connection, binarizer, vectors)
     codes, exact = binarizer.encode(vectors), exact_topk(queries, vectors).rows
     near = hamming_topk(binarizer.encode_queries(queries), codes[:, :6], 100).rows
