@@ -156,7 +156,7 @@ def test_the_funnel_with_floats_is_numpys(connection: Connection) -> None:
 
 
 def test_rounding_weights_to_8_bits_costs_almost_no_recall(connection: Connection) -> None:
-    vectors, queries = clustered(1, 2000, 96, rank=20), clustered(2, 200, 96, rank=20)
+    vectors, queries = clustered(1, 2000, 96, rank=40), clustered(2, 400, 96, rank=40)
     unit = normalized(vectors, "cosine")
     binarizer = progressive_codes(unit, Goal(192, None, "cosine", 0), 48)
     table = filled(connection, binarizer, vectors)
@@ -165,7 +165,7 @@ def test_rounding_weights_to_8_bits_costs_almost_no_recall(connection: Connectio
     with_floats = rescore(binarizer.query_weights(queries), codes, near).rows
     found = search(connection, table, binarizer, queries)
     recall = recall_at_k(found.ids, ids_of(exact)).mean()
-    assert recall > 0.75
+    assert recall > 0.6
     assert recall >= recall_at_k(with_floats, exact).mean() - 0.005
 
 
