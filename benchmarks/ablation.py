@@ -21,14 +21,14 @@ from benchmarks.judge import Coded, Judge
 from benchmarks.quality_table import mean_rows, table
 from benchmarks.results import write
 from bitryoshka.binarizer import Binarizer
-from bitryoshka.training.closed_form import Goal, itq_codes, progressive_codes, sign_codes
-from bitryoshka.training.learned import (
-    NEIGHBOURS,
-    Recipe,
-    learn_signs,
-    learn_weights,
+from bitryoshka.training.closed_form import (
+    Goal,
+    itq_codes,
     nested_start,
+    progressive_codes,
+    sign_codes,
 )
+from bitryoshka.training.learned import NEIGHBOURS, Recipe, learn_signs, learn_weights
 from bitryoshka.training.neighbourhood import Neighbourhood
 
 NESTED = (64, 128, 192, 256, 384, 768)

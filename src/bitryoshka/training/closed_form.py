@@ -33,6 +33,9 @@ ITQ_ITERATIONS = 50
 # (benchmarks/ablation.py measures it).
 QUERY_CENTRING = 0.5
 
+# of the regression that decodes codes, as a share of the mean variance
+RIDGE = 1e-3
+
 
 class Goal(NamedTuple):
     """What a binarizer is fitted for."""
@@ -236,3 +239,36 @@ def progressive_codes(sample: Floats, goal: Goal, *blocks: int) -> Binarizer:
     offset = w @ space.mean
     binarizer = assemble(goal, w, offset, np.concatenate(variances))
     return replace(binarizer, hamming_offset=QUERY_CENTRING * offset)
+
+
+def nested_start(sample: Floats, goal: Goal, hamming_bits: int, first: int) -> Binarizer:
+    """A start whose short and long prefixes are both good Hamming codes.
+
+    The ITQ code of ``first`` bits, then directions of the ITQ code of ``hamming_bits`` bits: late
+    bits see the whole space again, so that no bit of a long prefix is mostly noise.
+    """
+    whole = progressive_codes(sample, goal, hamming_bits)
+    if first >= hamming_bits:
+        return whole
+    leading = progressive_codes(sample, Goal(first, (first,), goal.metric, goal.seed), first)
+    projection = np.concatenate([leading.projection, whole.projection[: hamming_bits - first]])
+    offset = np.concatenate([leading.offset, whole.offset[: hamming_bits - first]])
+    built = weighed_codes(sample, goal, projection, offset)
+    return replace(built, hamming_offset=(QUERY_CENTRING * offset).astype(np.float32))
+
+
+def weighed_codes(rows: Floats, goal: Goal, projection: Floats, offset: Floats) -> Binarizer:
+    """Codes of any projection: precision bits go where they help the regression of the rows."""
+    z = rows @ projection.T - offset
+    importance = (regression(rows, z, RIDGE) ** 2).sum(axis=1)
+    return assemble(goal, projection, offset, z.var(axis=0), importance)
+
+
+def regression(rows: Floats, values: Floats, ridge: float) -> Floats:
+    """The map A (m, d) for which ``values @ A`` comes nearest to the centred rows."""
+    x = rows - rows.mean(axis=0)
+    y = (values - values.mean(axis=0)).astype(np.float64)
+    gram = y.T @ y
+    gram.flat[:: len(gram) + 1] += ridge * np.trace(gram) / len(gram) + 1e-30
+    solved: Floats = np.linalg.solve(gram, y.T @ x).astype(np.float32)
+    return solved

@@ -19,6 +19,7 @@ from bitryoshka.progress import progress_bar
 from bitryoshka.training.closed_form import (
     Goal,
     itq_codes,
+    nested_start,
     progressive_codes,
     rotation_codes,
     sign_codes,
@@ -264,7 +265,6 @@ def _learned(goal: Goal, hamming_bits: int) -> list[Variant]:
         Recipe,
         learn_signs,
         learn_weights,
-        nested_start,
     )
     from bitryoshka.training.neighbourhood import Neighbourhood
 

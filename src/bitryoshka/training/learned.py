@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 
 from bitryoshka.binarizer import Binarizer
 from bitryoshka.bits import prefix, unpack
-from bitryoshka.training.closed_form import QUERY_CENTRING, Goal, assemble, progressive_codes
+from bitryoshka.training.closed_form import RIDGE, Goal, regression, weighed_codes
 from bitryoshka.training.neighbourhood import Batch, Neighbourhood
 
 Floats = NDArray[np.float32]
@@ -61,7 +61,7 @@ class Recipe(NamedTuple):
     weight_steps: int = 200
     weight_rate: float = 3e-4
     weight_tau: float = 0.03
-    ridge: float = 1e-3
+    ridge: float = RIDGE
     anchors: int = 128
     rows: int = 1024
     hard: int = 4
@@ -206,35 +206,12 @@ def _cuts(start: Binarizer, rows: Floats, recipe: Recipe, device: torch.device) 
             values = _decoded(start, codes, length)
             found.append(
                 _Cut(
-                    _parameter(_regression(rows, values, recipe.ridge), device),
+                    _parameter(regression(rows, values, recipe.ridge), device),
                     torch.tensor(short.step, device=device),
                     torch.tensor(2.0 ** (short.planes - 1.0), dtype=torch.float32, device=device),
                 )
             )
     return found
-
-
-def nested_start(sample: Floats, goal: Goal, hamming_bits: int, first: int) -> Binarizer:
-    """A start whose short and long prefixes are both good Hamming codes.
-
-    The ITQ code of ``first`` bits, then directions of the ITQ code of ``hamming_bits`` bits: late
-    bits see the whole space again, so that no bit of a long prefix is mostly noise.
-    """
-    whole = progressive_codes(sample, goal, hamming_bits)
-    if first >= hamming_bits:
-        return whole
-    leading = progressive_codes(sample, Goal(first, (first,), goal.metric, goal.seed), first)
-    projection = np.concatenate([leading.projection, whole.projection[: hamming_bits - first]])
-    offset = np.concatenate([leading.offset, whole.offset[: hamming_bits - first]])
-    built = weighed_codes(sample, goal, projection, offset)
-    return replace(built, hamming_offset=(QUERY_CENTRING * offset).astype(np.float32))
-
-
-def weighed_codes(rows: Floats, goal: Goal, projection: Floats, offset: Floats) -> Binarizer:
-    """Codes of any projection: precision bits go where they help the regression of the rows."""
-    z = rows @ projection.T - offset
-    importance = (_regression(rows, z, Recipe().ridge) ** 2).sum(axis=1)
-    return assemble(goal, projection, offset, z.var(axis=0), importance)
 
 
 def learn_weights(
@@ -255,7 +232,7 @@ def learn_weights(
     decoded, maps = [], []
     for length in binarizer.nested_bits:
         values = _decoded(binarizer, codes, length)
-        maps.append(_parameter(_regression(around.rows, values, recipe.ridge), device))
+        maps.append(_parameter(regression(around.rows, values, recipe.ridge), device))
         decoded.append(torch.from_numpy(values).to(device))
 
     def loss_of(batch: Batch) -> torch.Tensor:
@@ -286,16 +263,6 @@ def _decoded(binarizer: Binarizer, codes: NDArray[np.uint8], length: int) -> Flo
     placed[np.arange(length), binarizer.bit_dimension[:length]] = levels
     signs = unpack(prefix(codes, length)).astype(np.float32) * 2 - 1
     return signs @ placed
-
-
-def _regression(rows: Floats, values: Floats, ridge: float) -> Floats:
-    """The map A (m, d) for which ``values @ A`` comes nearest to the centred rows."""
-    x = rows - rows.mean(axis=0)
-    y = (values - values.mean(axis=0)).astype(np.float64)
-    gram = y.T @ y
-    gram.flat[:: len(gram) + 1] += ridge * np.trace(gram) / len(gram) + 1e-30
-    solved: Floats = np.linalg.solve(gram, y.T @ x).astype(np.float32)
-    return solved
 
 
 def _device() -> torch.device:
