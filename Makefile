@@ -16,8 +16,9 @@ INSTALLED := .venv/.installed
 demo: $(INSTALLED)
 	$(BIN)/bitryoshka demo
 
+# small matrices: a second thread gains nothing, and loses much on a machine that is busy
 test: $(INSTALLED)
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check
