@@ -1,9 +1,9 @@
 """What each part of a code is worth: ``python -m benchmarks.ablation --data DIR [DIR ...]``.
 
 First the closed forms, each with one part more than the one before, then the learned method with
-one part switched off at a time (`bitryoshka.training.learned.Recipe`). One code of 768 bits, 256 of
-them Hamming bits, for all lengths (sign codes: 384 bits); fitted on the documents alone, judged by
-the sets' queries.
+one part switched off at a time (`bitryoshka.training.distilling.Recipe`). One code of 768 bits, 256
+of them Hamming bits, for all lengths (sign codes: 384 bits); fitted on the documents alone, judged
+by the sets' queries.
 """
 
 from __future__ import annotations
@@ -28,8 +28,10 @@ from bitryoshka.training.closed_form import (
     progressive_codes,
     sign_codes,
 )
-from bitryoshka.training.learned import NEIGHBOURS, Recipe, learn_signs, learn_weights
+from bitryoshka.training.distilling import NEIGHBOURS, Recipe
 from bitryoshka.training.neighbourhood import Neighbourhood
+from bitryoshka.training.signs import learn_signs
+from bitryoshka.training.weights import learn_weights
 
 NESTED = (64, 128, 192, 256, 384, 768)
 HAMMING_BITS, SHORT_BITS = 256, 64
@@ -46,7 +48,7 @@ def variants(rows: Floats) -> dict[str, Callable[[], Binarizer]]:
     def learned(change: dict[str, Any], weights: bool = True) -> Binarizer:
         changed = recipe._replace(**change)
         start = nested_start(rows, WHOLE, HAMMING_BITS, SHORT_BITS)
-        signs = learn_signs(start, around, 0, changed)
+        signs = learn_signs(start, around, 0, changed).binarizer
         return learn_weights(signs, around, 0, changed) if weights else signs
 
     return {

@@ -2,8 +2,9 @@
 
 A folder holds ``corpus.npy`` (N, d) and ``ids.json`` = ``{"corpus": [...], "queries": [...]}`` in
 row order, and where there are any: ``queries.npy`` (Q, d), ``qrels.tsv`` and ``exclude.tsv``
-(header ``query-id corpus-id score`` and ``query-id corpus-id``), ``queries_train.npy`` (unlabelled
-here), ``corpus.jsonl.gz`` with ``_id``, ``title`` and ``text``.
+(header ``query-id corpus-id score`` and ``query-id corpus-id``), ``queries_train.npy``, with labels
+where ``qrels_train.tsv`` and ``queries_train.jsonl.gz`` are there too, ``corpus.jsonl.gz`` with
+``_id``, ``title`` and ``text``.
 
 Without queries, repeated texts and vectors are dropped and random documents become the queries;
 they leave the rows that are searched.
@@ -32,7 +33,8 @@ class Dataset(NamedTuple):
     """Documents to search (N, d) and queries (Q, d), all of unit length.
 
     ``judgements[i]`` maps rows to grades for query i, None where nothing is judged;
-    ``excluded[i]`` are rows that query i must not find; ``training_queries`` (T, d) or None.
+    ``excluded[i]`` are rows that query i must not find; ``training_queries`` (T, d) or None, and
+    ``training_pairs``: numbers of training queries (P,) and of rows that answer them (P,).
     """
 
     name: str
@@ -41,6 +43,7 @@ class Dataset(NamedTuple):
     judgements: list[dict[int, float]] | None
     excluded: list[frozenset[int]]
     training_queries: Floats | None
+    training_pairs: tuple[Rows, Rows] | None = None
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -78,6 +81,7 @@ def read_dataset(folder: Path, held_out: int = HELD_OUT, seed: int = 0) -> Datas
         judgements=judgements,
         excluded=_excluded(folder / "exclude.tsv", ids),
         training_queries=_unit(training) if training.is_file() else None,
+        training_pairs=_pairs(folder, ids["corpus"]),
     )
 
 
@@ -119,6 +123,23 @@ def _unit(path: Path) -> Floats:
     vectors: Floats = np.load(path, allow_pickle=False).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     return vectors
+
+
+def _pairs(folder: Path, corpus: list[str]) -> tuple[Rows, Rows] | None:
+    labels, texts = folder / "qrels_train.tsv", folder / "queries_train.jsonl.gz"
+    if not (labels.is_file() and texts.is_file()):
+        return None
+    with gzip.open(texts, "rt", encoding="utf-8") as lines:
+        queries = {str(json.loads(line)["_id"]): i for i, line in enumerate(lines)}
+    rows = {str(name): i for i, name in enumerate(corpus)}
+    _, *lines_read = labels.read_text(encoding="utf-8").splitlines()
+    found = [
+        (queries[query], rows[document])
+        for query, document, score in (line.split("\t") for line in lines_read)
+        if float(score) > 0
+    ]
+    asked, answers = np.array(found, np.int64).T
+    return asked, answers
 
 
 def _texts(folder: Path, ids: list[str]) -> list[str] | None:

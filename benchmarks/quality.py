@@ -33,16 +33,16 @@ from bitryoshka.evaluation import bootstrap_interval
 PREFIXES = (64, 128, 256)
 CUTS = (192, 384, 768)
 FAISS_BYTES = (48, 96)
-METHODS = ("sign", "itq", "progressive", "ours", "faiss", "queries")
+METHODS = ("sign", "itq", "progressive", "ours", "faiss", "queries", "pairs")
 
 Rows = dict[str, Any]
 
 
-def fit_ours(documents: Floats, method: str, queries: Floats | None = None) -> bitryoshka.Binarizer:
+def fit_ours(documents: Floats, method: str, **learned_from: Any) -> bitryoshka.Binarizer:
     """The one code whose prefixes and cuts are all judged."""
     nested = tuple(sorted({*PREFIXES, *CUTS}))
     return bitryoshka.fit(
-        documents, queries=queries, bits=CUTS[-1], nested_bits=nested, method=method
+        documents, bits=CUTS[-1], nested_bits=nested, method=method, **learned_from
     ).binarizer
 
 
@@ -116,7 +116,7 @@ def query_rows(judge: Judge, method: str) -> Rows:
     """The gain from unlabelled training queries, as ours with them less ours without."""
     data = judge.data
     without = Coded.of(judge, fit_ours(data.documents, method))
-    binarizer = fit_ours(data.documents, method, data.training_queries)
+    binarizer = fit_ours(data.documents, method, queries=data.training_queries)
     coded = Coded.of(judge, binarizer)
     rows = our_rows(judge, binarizer)
     gains = [
@@ -125,6 +125,16 @@ def query_rows(judge: Judge, method: str) -> Rows:
     ]
     gain = bootstrap_interval(np.mean(gains, axis=0))
     return {**rows, "gain": gain._asdict()}
+
+
+def pair_rows(judge: Judge, method: str) -> Rows:
+    """One code that may learn from the training queries' labels."""
+    data = judge.data
+    if data.training_pairs is None or data.training_queries is None:
+        return {}
+    asked, answers = data.training_pairs
+    pairs = (data.training_queries[asked], answers)
+    return our_rows(judge, fit_ours(data.documents, method, pairs=pairs))
 
 
 def _searches(coded: Coded) -> list[Search]:
@@ -151,6 +161,8 @@ def measure(data: Dataset, methods: Sequence[str], ours: str) -> dict[str, Any]:
     }
     if data.training_queries is not None:
         parts["queries"] = lambda: query_rows(judge, ours)
+    if data.training_pairs is not None:
+        parts["pairs"] = lambda: pair_rows(judge, ours)
     rows: Rows = {}
     for name in methods:
         if name in parts:

@@ -118,6 +118,36 @@ def closed_form_table(figures: Figures) -> str:
     return _markdown(["code, search", *sets], rows)
 
 
+def training_table(figures: Figures) -> str:
+    """Time and memory of `fit` against rows and dimensions."""
+    rows = [
+        [
+            *(f"{int(number):,}" for number in re.findall(r"\d+", label)),
+            f"{found['seconds']:.0f}",
+            f"{found['mib']:.0f}",
+        ]
+        for label, found in figures["costs"].items()
+    ]
+    return _markdown(["rows", "dimensions", "bits", "seconds", "MiB"], rows, 0)
+
+
+def subsample_table(figures: Figures) -> str:
+    """Recall of the learned method by the number of rows that it saw."""
+    curves = figures["curves"]
+    searches = list(next(iter(next(iter(curves.values()))["rows"].values()))["recall"])
+    rows = [
+        [
+            name,
+            f"{int(size):,}",
+            *(f"{found['recall'][search]:.3f}" for search in searches),
+            f"{found['behind_all']['mean']:.3f}",
+        ]
+        for name, curve in curves.items()
+        for size, found in curve["rows"].items()
+    ]
+    return _markdown(["set", "rows", *searches, "behind all rows"], rows)
+
+
 BLOCKS: dict[str, tuple[str, Callable[[Figures], str]]] = {
     "demo-line": ("demo", demo_line),
     "demo": ("demo", demo_table),
@@ -125,6 +155,8 @@ BLOCKS: dict[str, tuple[str, Callable[[Figures], str]]] = {
     "quality": ("quality", quality_means),
     "encode": ("encode", encode_lines),
     "closed-form": ("closed_form", closed_form_table),
+    "training": ("training", training_table),
+    "subsample": ("training", subsample_table),
 }
 
 

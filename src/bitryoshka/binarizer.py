@@ -50,8 +50,8 @@ class Binarizer:
 
     Queries may have parameters of their own, each of them None where it equals the rows':
 
-    * ``query_projection`` (len(nested_bits), m, d) float32: in place of W for the query weights of
-      each length. Rows of dimensions that lie beyond a length are not used.
+    * ``weight_projection`` (sum(nested_bits), d) float32: the query weights of each length are
+      its product with the query, one row for each bit of the first length, then of the second...
     * ``hamming_projection`` (m, d), ``hamming_offset`` (m,) float32: in place of W and ``offset``
       for the bits of queries.
 
@@ -67,7 +67,7 @@ class Binarizer:
     levels: Floats
     nested_bits: tuple[int, ...]
     metric: Metric = "cosine"
-    query_projection: Floats | None = None
+    weight_projection: Floats | None = None
     hamming_projection: Floats | None = None
     hamming_offset: Floats | None = None
     info: Mapping[str, Any] = field(default_factory=dict)
@@ -101,7 +101,7 @@ class Binarizer:
         settle("bit_plane", np.uint8, (bits,))
         settle("levels", np.float32, (len(nested), bits))
         for name, shape in (
-            ("query_projection", (len(nested), m, d)),
+            ("weight_projection", (sum(nested), d)),
             ("hamming_projection", (m, d)),
             ("hamming_offset", (m,)),
         ):
@@ -306,13 +306,14 @@ class Binarizer:
         ranks rows as ``<q, x>`` does, ``<q - mean, x - mean>`` does not.
         """
         length = self._check_length(bits, self.bits)
-        m = min(length, self.hamming_bits)
         cut = self.nested_bits.index(length)
-        projection = (
-            self.projection if self.query_projection is None else self.query_projection[cut]
-        )
         unit = normalized(queries, self.metric, self.dimensions, "queries")
-        weights = (unit @ projection[:m].T)[:, self.bit_dimension[:length]]
+        if self.weight_projection is not None:
+            start = sum(self.nested_bits[:cut])
+            learned: Floats = unit @ self.weight_projection[start : start + length].T
+            return learned
+        m = min(length, self.hamming_bits)
+        weights = (unit @ self.projection[:m].T)[:, self.bit_dimension[:length]]
         weights *= self.levels[cut, :length]
         return weights
 
@@ -324,7 +325,11 @@ class Binarizer:
         length = self._check_length(bits, self.bits)
         m = min(length, self.hamming_bits)
         nested = tuple(b for b in self.nested_bits if b <= length)
-        query, signs, offset = self.query_projection, self.hamming_projection, self.hamming_offset
+        weights, signs, offset = (
+            self.weight_projection,
+            self.hamming_projection,
+            self.hamming_offset,
+        )
         steps, planes = self.step[:m], np.bincount(self.bit_dimension[:length], minlength=m)
         # dropping the last digits of k doubles the step for each
         return replace(
@@ -336,7 +341,7 @@ class Binarizer:
             bit_plane=self.bit_plane[:length],
             levels=self.levels[: len(nested), :length],
             nested_bits=nested,
-            query_projection=None if query is None else query[: len(nested), :m],
+            weight_projection=None if weights is None else weights[: sum(nested)],
             hamming_projection=None if signs is None else signs[:m],
             hamming_offset=None if offset is None else offset[:m],
         )

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 FORMAT = "bitryoshka"
 FORMAT_VERSION = 1
 _ARRAYS = ("projection", "offset", "step", "bit_dimension", "bit_plane", "levels")
-_OPTIONAL = ("query_projection", "hamming_projection", "hamming_offset")
+_OPTIONAL = ("weight_projection", "hamming_projection", "hamming_offset")
 
 
 def settings(binarizer: Binarizer) -> dict[str, Any]:

@@ -67,7 +67,7 @@ def main() -> None:
     noise = rng.normal(size=deep.projection.shape)
     levels = deep.levels * rng.uniform(0.8, 1.2, deep.levels.shape)
     rest = {
-        "query_projection": np.stack([deep.projection + i * noise / 10 for i in range(3)]),
+        "weight_projection": rng.normal(size=(8 + 48 + 64, 24)),
         "hamming_projection": deep.projection + noise / 10,
         "hamming_offset": deep.offset / 3,
         "levels": levels,

@@ -27,29 +27,46 @@ __all__ = ["Candidate", "Comparison", "HeldOut", "Outcome"]
 # Plainest first: a method must be beaten to lose to a later one.
 PLAINNESS = ("sign", "centred", "rotation", "itq", "progressive", "learned")
 SHORTLIST = 100
+CHECKED = 200
 
 
 class Candidate(NamedTuple):
-    """A fitted binarizer, the ``method`` it came from, and a ``label`` for its variant."""
+    """A fitted binarizer, the ``method`` it came from, and a ``label`` for its variant.
+
+    ``guard``: label of the same variant without labelled pairs, if this one learned from some. It
+    stands only if it finds more labelled answers than that one, and no fewer float neighbours.
+    """
 
     method: str
     label: str
     binarizer: Binarizer
+    guard: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class HeldOut:
-    """Queries (Q, d) kept out of the fit, the rows (N, d) they search, and the exact answer."""
+    """Queries (Q, d) kept out of the fit, the rows (N, d) they search, and the exact ranking.
+
+    ``answers`` (Q,): the row that is labelled as each query's answer, -1 for none.
+    """
 
     queries: NDArray[np.float32]
     vectors: NDArray[np.float32]
     exact: Ranking
+    answers: NDArray[np.int64]
 
     @classmethod
-    def of(cls, queries: NDArray[np.float32], vectors: NDArray[np.float32], k: int = 10) -> HeldOut:
+    def of(
+        cls,
+        queries: NDArray[np.float32],
+        vectors: NDArray[np.float32],
+        k: int = 10,
+        answers: NDArray[np.int64] | None = None,
+    ) -> HeldOut:
         """Search exactly once; both arrays are normalised already where the metric asks for it."""
         found = exact_topk(queries, vectors, min(k, len(vectors)), metric="inner_product")
-        return cls(queries, vectors, found)
+        none = np.full(len(queries), -1, np.int64)
+        return cls(queries, vectors, found, none if answers is None else answers)
 
     @property
     def k(self) -> int:
@@ -63,19 +80,21 @@ class Outcome:
 
     ``hamming``, ``asymmetric``: by code length, ``(recall, order)`` of each query, each (Q,).
     ``funnel``: the same for the whole code searched as a database does: Hamming for a
-    shortlist of 100 on all sign bits, then asymmetric.
+    shortlist of 100 on all sign bits, then asymmetric. ``answered``: 1 / rank of each labelled
+    answer in that funnel, 0 beyond k, one for each query that has a label.
     """
 
     candidate: Candidate
     hamming: dict[int, tuple[NDArray[np.float64], NDArray[np.float64]]]
     asymmetric: dict[int, tuple[NDArray[np.float64], NDArray[np.float64]]]
     funnel: tuple[NDArray[np.float64], NDArray[np.float64]]
+    answered: NDArray[np.float64]
 
     def utility(self, lengths: Sequence[int]) -> NDArray[np.float64]:
         """One figure per query, (Q,), in [0, 1]: what the choice is made by.
 
-        The mean of recall and order, half of it from the funnel on the whole code, a quarter
-        from the asymmetric cuts, a quarter from the Hamming prefixes at ``lengths``. Beyond its
+        The mean of recall and order, a third of it from the funnel on the whole code, a third
+        from the asymmetric cuts, a third from the Hamming prefixes at ``lengths``. Beyond its
         sign bits a candidate's Hamming part is what it is at all of them.
         """
 
@@ -85,7 +104,7 @@ class Outcome:
         m = self.candidate.binarizer.hamming_bits
         cuts = np.mean([level(self.asymmetric[b]) for b in lengths], axis=0)
         prefixes = np.mean([level(self.hamming[min(b, m)]) for b in lengths], axis=0)
-        result: NDArray[np.float64] = level(self.funnel) / 2 + cuts / 4 + prefixes / 4
+        result: NDArray[np.float64] = (level(self.funnel) + cuts + prefixes) / 3
         return result
 
 
@@ -107,10 +126,27 @@ def measure(candidate: Candidate, held_out: HeldOut) -> Outcome:
     shortlist = hamming_topk(
         signs, codes[:, : b.hamming_bits // 8], min(SHORTLIST, len(codes))
     ).rows
-    weights = b.query_weights(held_out.queries)
-    return Outcome(
-        candidate, hamming, asymmetric, judge(rescore(weights, codes, shortlist, k).rows)
-    )
+    found = rescore(b.query_weights(held_out.queries), codes, shortlist, k).rows
+    labelled = held_out.answers >= 0
+    hits = found[labelled] == held_out.answers[labelled, None]
+    answered = (hits / np.arange(1, hits.shape[1] + 1)).sum(axis=1)
+    return Outcome(candidate, hamming, asymmetric, judge(found), answered)
+
+
+def quick_recall(binarizer: Binarizer, held_out: HeldOut) -> float:
+    """Mean recall over all prefixes and cuts, for checks while training."""
+    b, exact, k = binarizer, held_out.exact.rows[:CHECKED], held_out.k
+    queries = held_out.queries[:CHECKED]
+    codes, signs = b.encode(held_out.vectors), b.encode_queries(queries)
+    hamming, asymmetric = [], []
+    for length in b.nested_bits:
+        part = codes[:, : length // 8]
+        if length <= b.hamming_bits:
+            found = hamming_topk(signs[:, : length // 8], part, k).rows
+            hamming.append(recall_at_k(found, exact, k).mean())
+        found = asymmetric_topk(b.query_weights(queries, length), part, k).rows
+        asymmetric.append(recall_at_k(found, exact, k).mean())
+    return float((np.mean(hamming) + np.mean(asymmetric)) / 2)
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,6 +191,7 @@ class Comparison:
                     "hamming": {str(b): both(pair) for b, pair in o.hamming.items()},
                     "asymmetric": {str(b): both(pair) for b, pair in o.asymmetric.items()},
                     "funnel": both(o.funnel),
+                    **({"answered": round(float(o.answered.mean()), 4)} if o.answered.size else {}),
                 }
                 for o in self.outcomes
             ],
@@ -181,9 +218,9 @@ def compare(
 ) -> Comparison:
     """Measure every candidate, and choose the plainest that is not beaten.
 
-    Within a method the variant with the highest mean utility stands for it. A method is
-    beaten by a later one whose utility is higher with 95 % confidence (paired bootstrap over
-    the held-out queries).
+    Within a method the variant with the highest mean utility stands for it, or one that learned
+    from labelled pairs if that passes its guard. A method is beaten by a later one whose utility
+    is higher with 95 % confidence (paired bootstrap over the held-out queries).
     """
     outcomes = sorted(
         (measure(c, held_out) for c in candidates),
@@ -195,8 +232,10 @@ def compare(
     utilities = [o.utility(lengths) for o in outcomes]
     best: dict[str, int] = {}
     for i, outcome in enumerate(outcomes):
+        if not _guarded(outcome, outcomes, lengths):
+            continue
         held = best.setdefault(outcome.candidate.method, i)
-        if utilities[i].mean() > utilities[held].mean():
+        if outcome.candidate.guard or utilities[i].mean() > utilities[held].mean():
             best[outcome.candidate.method] = i
     order = list(best.values())
 
@@ -214,6 +253,16 @@ def compare(
         rows=len(held_out.vectors),
         skipped=skipped or {},
     )
+
+
+def _guarded(outcome: Outcome, outcomes: Sequence[Outcome], lengths: Sequence[int]) -> bool:
+    """Whether a candidate that learned from labels is better for them, and not worse without."""
+    guard = outcome.candidate.guard
+    if guard is None:
+        return True
+    [other] = [o for o in outcomes if o.candidate.label == guard]
+    neighbours = advantage(outcome.utility(lengths), other.utility(lengths))
+    return advantage(outcome.answered, other.answered).low > 0 and neighbours.high >= 0
 
 
 def advantage(a: NDArray[np.float64], b: NDArray[np.float64]) -> Interval:

@@ -6,40 +6,40 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from importlib.metadata import version
-from importlib.util import find_spec
 from typing import Any, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bitryoshka.binarizer import MAX_PLANES, Binarizer, Metric
+from bitryoshka.binarizer import Binarizer, Metric
 from bitryoshka.bits import check_bits
 from bitryoshka.errors import BitsError, MissingExtraError, VectorsError
 from bitryoshka.progress import progress_bar
-from bitryoshka.training.closed_form import (
-    Goal,
-    itq_codes,
-    nested_start,
-    progressive_codes,
-    rotation_codes,
-    sign_codes,
-)
+from bitryoshka.training.closed_form import Goal
 from bitryoshka.training.comparison import PLAINNESS, Candidate, Comparison, HeldOut, compare
+from bitryoshka.training.variants import (
+    MIN_QUERIES,
+    Material,
+    Report,
+    Request,
+    Rows,
+    Watch,
+    torch_installed,
+    variants_for,
+    with_labels,
+)
 from bitryoshka.vectors import check_vectors, normalized
 
 __all__ = ["FitResult", "fit"]
 
 Floats = NDArray[np.float32]
-Report = Callable[[dict[str, Any]], None]
 
 MIN_ROWS = 50
 SAMPLE_ROWS = 20_000
 HELD_OUT_QUERIES = 500
-MIN_QUERIES = 40
-SHORT_BITS = 64
 # a learned code takes long to fit: not again for a few more rows than it has seen
 REFIT_BELOW = 0.85
-METHODS = ("auto", *PLAINNESS)
+METHODS = ("auto", "closed", *PLAINNESS)
 
 
 class FitResult(NamedTuple):
@@ -47,33 +47,6 @@ class FitResult(NamedTuple):
 
     binarizer: Binarizer
     comparison: Comparison
-
-
-class Request(NamedTuple):
-    """What the candidates are fitted for; ``hamming_bits`` None tries several."""
-
-    goal: Goal
-    hamming_bits: int | None
-
-
-class Variant(NamedTuple):
-    """A way to fit: its method, its name in tables, how, and its part of the progress bar.
-
-    ``build`` takes rows, unlabelled queries, and what to call after each step.
-    """
-
-    method: str
-    label: str
-    build: Callable[[Floats, Floats, Report], Binarizer]
-    work: int
-
-
-class Split(NamedTuple):
-    """Rows and unlabelled queries to fit on, and the held-out queries that judge the result."""
-
-    rows: Floats
-    queries: Floats
-    held_out: HeldOut
 
 
 def fit(
@@ -87,6 +60,7 @@ def fit(
     *,
     hamming_bits: int | None = None,
     metric: Metric = "cosine",
+    pairs: tuple[ArrayLike, ArrayLike] | None = None,
     source_model: str | None = None,
     callback: Report | None = None,
 ) -> FitResult:
@@ -102,15 +76,19 @@ def fit(
         nested_bits: lengths at which the code may be cut, multiples of 8 up to ``bits``. None:
             32, 64, 96, 128, 192, 256, 384, ... The number of sign bits and ``bits`` are added.
         method: "sign", "centred", "rotation", "itq", "progressive", "learned" (needs the extra
-            ``train``), or "auto": all that can be tried, the plainest that is not beaten wins.
+            ``train``), or "auto": all that can be tried, the plainest that is not beaten wins;
+            "closed": the same without the learned method.
         seed: of every random choice.
         progress: show a progress bar on standard error (needs tqdm).
         hamming_bits: number of sign bits of progressive and learned codes, a multiple of 8; None
             tries several.
         metric: "cosine" or "inner_product".
+        pairs: labelled queries ``(P, d)`` and, for each, the row of ``vectors`` that answers it,
+            ``(P,)`` integers. They serve as queries; labels are learned from where there are 80
+            or more, and kept only if held-out ones then find more answers and no fewer neighbours.
         source_model: name of the embedding model, kept in the file.
         callback: called after every step of the learned method with a dict of ``stage``
-            ("signs" or "weights"), ``step``, ``steps`` and ``loss``.
+            ("signs" or "weights"), ``step``, ``steps``, ``loss``, and at times ``held_out_recall``.
 
     Raises:
         VectorsError: too few rows, wrong shape, NaN, infinity, zero vectors under cosine.
@@ -123,32 +101,38 @@ def fit(
         raise VectorsError(f"fit needs at least {MIN_ROWS} vectors, found {len(array)}")
     if array.shape[1] < 8:
         raise VectorsError(f"fit needs at least 8 dimensions, found {array.shape[1]}")
-    if method == "learned" and not _torch_installed():
+    if method == "learned" and not torch_installed():
         raise MissingExtraError("method='learned'", "train")
 
     generator = np.random.default_rng(seed)
-    sample = normalized(array[_pick(len(array), SAMPLE_ROWS, generator)], metric)
-    unit = (
-        sample[:0] if queries is None else normalized(queries, metric, sample.shape[1], "queries")
-    )
-    split = _split(sample, unit, generator)
+    asked, answers = _check_pairs(pairs, len(array), array.shape[1], metric)
+    picked = _pick(len(array), SAMPLE_ROWS, answers, generator)
+    sample = normalized(array[picked], metric)
+    unit = asked
+    if queries is not None:
+        plain = normalized(queries, metric, sample.shape[1], "queries")
+        unit = np.concatenate([asked, plain])
+    whole = Material(sample, unit, _places(answers, picked, len(unit)))
+    material, held_out = _split(whole, generator)
     skipped: dict[str, str] = {}
-    variants = _variants(request, array.shape[1], method, skipped)
+    variants = variants_for(request, array.shape[1], method, skipped)
+    if len(asked):
+        variants = with_labels(variants, material, held_out, skipped)
     candidates = []
     work = sum(v.work for v in variants) + len(variants)
     with progress_bar(work, "fit", progress) as advance:
         for variant in variants:
-            built = variant.build(split.rows, split.queries, _reporter(advance, callback))
-            candidates.append(Candidate(variant.method, variant.label, built))
+            built = variant.build(material, Watch(_reporter(advance, callback), held_out))
+            candidates.append(Candidate(variant.method, variant.label, built, variant.guard))
             advance(variant.label)
-        comparison = compare(candidates, split.held_out, skipped)
+        comparison = compare(candidates, held_out, skipped)
         advance("compared", len(variants))
     chosen = comparison.outcomes[comparison.chosen].candidate
     binarizer = chosen.binarizer
-    if chosen.method != "learned" or len(split.rows) < REFIT_BELOW * len(sample):
+    if chosen.method != "learned" or len(material.rows) < REFIT_BELOW * len(sample):
         [again] = [v for v in variants if v.label == chosen.label]
         with progress_bar(again.work, f"fit {again.label} to all rows", progress) as advance:
-            binarizer = again.build(sample, unit, _reporter(advance, callback))
+            binarizer = again.build(whole, Watch(_reporter(advance, callback), None))
     info = {
         "method": chosen.label,
         "source_model": source_model,
@@ -185,116 +169,72 @@ def _check_request(
     return Request(Goal(bits, nested, metric, seed), hamming_bits)
 
 
-def _pick(rows: int, limit: int, generator: np.random.Generator) -> slice | NDArray[np.int64]:
-    """Up to ``limit`` rows in rising order, which is kind to memory-mapped files."""
+def _check_pairs(
+    pairs: tuple[ArrayLike, ArrayLike] | None, rows: int, dimensions: int, metric: Metric
+) -> tuple[Floats, Rows]:
+    """Queries (P, d), normalised where need be, and row numbers (P,)."""
+    if pairs is None:
+        return np.empty((0, dimensions), np.float32), np.empty(0, np.int64)
+    if len(pairs) != 2:
+        raise VectorsError(f"pairs must be (queries, rows), found {len(pairs)} parts")
+    asked, answers = normalized(pairs[0], metric, dimensions, "pairs[0]"), np.asarray(pairs[1])
+    if answers.shape != (len(asked),) or not np.issubdtype(answers.dtype, np.integer):
+        raise VectorsError(
+            f"pairs[1] must hold {len(asked)} row numbers, one for each query, "
+            f"found shape {answers.shape} of {answers.dtype}"
+        )
+    if len(answers) and not (answers.min() >= 0 and answers.max() < rows):
+        raise VectorsError(
+            f"pairs[1] must be rows of the {rows} vectors, found {answers.min()} to {answers.max()}"
+        )
+    return asked, answers.astype(np.int64)
+
+
+def _pick(rows: int, limit: int, wanted: Rows, generator: np.random.Generator) -> Rows:
+    """Up to ``limit`` rows and all wanted ones, rising: kind to memory-mapped files."""
     if rows <= limit:
-        return slice(None)
-    picked: NDArray[np.int64] = np.sort(generator.choice(rows, limit, replace=False))
+        return np.arange(rows)
+    picked: Rows = np.union1d(generator.choice(rows, limit, replace=False), wanted)
     return picked
 
 
+def _places(answers: Rows, picked: Rows, queries: int) -> Rows:
+    """Where each query's answer is among the picked rows; -1 for queries without one."""
+    found = np.full(queries, -1, np.int64)
+    found[: len(answers)] = np.searchsorted(picked, answers)
+    return found
+
+
 def _reporter(advance: Callable[..., None], callback: Report | None) -> Report:
+    recall = ""
+
     def report(event: dict[str, Any]) -> None:
-        advance(f"{event['stage']}, loss {event['loss']:.3f}")
+        nonlocal recall
+        if "held_out_recall" in event:
+            recall = f", held-out recall {event['held_out_recall']:.3f}"
+        advance(f"{event['stage']}, loss {event['loss']:.3f}{recall}")
         if callback is not None:
             callback(event)
 
     return report
 
 
-def _split(sample: Floats, queries: Floats, generator: np.random.Generator) -> Split:
+def _split(whole: Material, generator: np.random.Generator) -> tuple[Material, HeldOut]:
     """Hold out queries: half of those given, or documents that then leave the searched rows."""
-    queries = queries[generator.permutation(len(queries))]
+    queries, answers = whole.queries, whole.answers
     if len(queries) >= MIN_QUERIES:
+        # a query that comes with several labels stays on one side
+        _, same = np.unique(queries, axis=0, return_inverse=True)
+        shuffled = np.argsort(generator.permutation(len(queries))[same.ravel()], kind="stable")
         judges = min(HELD_OUT_QUERIES, len(queries) // 2)
-        return Split(sample, queries[judges:], HeldOut.of(queries[:judges], sample))
-    order = generator.permutation(len(sample))
-    judges = min(HELD_OUT_QUERIES, len(sample) // 5)
-    rows = sample[np.sort(order[judges:])]
-    return Split(rows, queries, HeldOut.of(sample[order[:judges]], rows))
-
-
-def _variants(
-    request: Request, dimensions: int, method: str, skipped: dict[str, str]
-) -> list[Variant]:
-    """Every way to fit that the method asks for and the length allows."""
-    goal, most = request.goal, dimensions // 8 * 8
-    sizes = [request.hamming_bits] if request.hamming_bits else hamming_sizes(goal.bits, dimensions)
-    sizes = [m for m in sizes if m <= most and goal.bits <= m * MAX_PLANES]
-    found = [
-        _closed("sign", "sign", sign_codes, goal, "zero"),
-        _closed("centred", "centred (mean)", sign_codes, goal, "mean"),
-        _closed("centred", "centred (median)", sign_codes, goal, "median"),
-        _closed("rotation", "rotation", rotation_codes, goal),
-        _closed("itq", "itq", itq_codes, goal),
-        *(
-            _closed("progressive", f"progressive ({m} Hamming bits)", progressive_codes, goal, m)
-            for m in sizes
-        ),
-    ]
-    if method == "auto" and goal.bits > dimensions:
-        for kind in ("sign", "centred", "itq"):
-            skipped[kind] = f"at most {most} bits from {dimensions} dimensions"
-    if method not in ("auto", "learned"):
-        pass  # torch stays unloaded
-    elif not _torch_installed():
-        skipped["learned"] = str(MissingExtraError("it", "train"))
-    elif not sizes:
-        skipped["learned"] = "no progressive code of this length to start from"
-    else:
-        wanted = min(goal.bits / 2, dimensions * 2 / 3)
-        found += _learned(goal, min(sizes, key=lambda m: abs(m - wanted)))
-    usable = [v for v in found if method in ("auto", v.method) and v.method not in skipped]
-    if not usable:
-        raise BitsError(
-            f"no code of {goal.bits} bits and hamming_bits={request.hamming_bits} can be made "
-            f"from {dimensions} dimensions: expected at most {most} Hamming bits, and at most "
-            f"{MAX_PLANES} bits for each"
-        )
-    return usable
-
-
-def _closed(method: str, label: str, make: Callable[..., Binarizer], *settings: Any) -> Variant:
-    return Variant(method, label, lambda rows, queries, report: make(rows, *settings), 1)
-
-
-def _learned(goal: Goal, hamming_bits: int) -> list[Variant]:
-    """Learned query weights over closed-form codes, and learned signs with learned weights."""
-    from bitryoshka.training.learned import (
-        NEIGHBOURS,
-        Recipe,
-        learn_signs,
-        learn_weights,
-    )
-    from bitryoshka.training.neighbourhood import Neighbourhood
-
-    recipe = Recipe()
-
-    def weights(rows: Floats, queries: Floats, report: Report) -> Binarizer:
-        around = Neighbourhood.of(rows, queries, goal.seed, NEIGHBOURS)
-        start = progressive_codes(rows, goal, hamming_bits)
-        return learn_weights(start, around, goal.seed, recipe, report)
-
-    def signs(rows: Floats, queries: Floats, report: Report) -> Binarizer:
-        around = Neighbourhood.of(rows, queries, goal.seed, NEIGHBOURS)
-        start = nested_start(rows, goal, hamming_bits, SHORT_BITS)
-        learned = learn_signs(start, around, goal.seed, recipe, report)
-        return learn_weights(learned, around, goal.seed, recipe, report)
-
-    size = f"{hamming_bits} Hamming bits"
-    both = recipe.sign_steps + recipe.weight_steps
-    return [
-        Variant("learned", f"learned weights ({size})", weights, recipe.weight_steps),
-        Variant("learned", f"learned ({size})", signs, both),
-    ]
-
-
-def hamming_sizes(bits: int, dimensions: int) -> list[int]:
-    """Numbers of sign bits worth trying for a progressive code of ``bits`` bits."""
-    most = min(dimensions, bits) // 8 * 8
-    sizes = {round(bits * share / 8) * 8 for share in (1 / 3, 5 / 12, 1 / 2, 2 / 3)}
-    return sorted({min(most, max(8, -(-bits // MAX_PLANES // 8) * 8, m)) for m in sizes})
-
-
-def _torch_installed() -> bool:
-    return find_spec("torch") is not None
+        judging, learning = shuffled[:judges], shuffled[judges:]
+        learning = learning[~np.isin(same.ravel()[learning], same.ravel()[judging])]
+        held_out = HeldOut.of(queries[judging], whole.rows, answers=answers[judging])
+        return Material(whole.rows, queries[learning], answers[learning]), held_out
+    order = generator.permutation(len(whole.rows))
+    judges = min(HELD_OUT_QUERIES, len(whole.rows) // 5)
+    kept = np.sort(order[judges:])
+    rows = whole.rows[kept]
+    # too few labels to learn from, and some of their rows may be gone
+    left = Material(rows, queries, np.full(len(queries), -1))
+    return left, HeldOut.of(whole.rows[order[:judges]], rows)

@@ -1,0 +1,195 @@
+"""What both parts of the learned method share: the recipe, the loss, and the descent (torch).
+
+Both distil the float neighbourhood. For the anchors of a batch, the target over the rows is
+softmax(cosine / tau), and the student the softmax of a code's scores; the loss is their
+Kullback-Leibler divergence (Hinton, Vinyals and Dean, "Distilling the knowledge in a neural
+network", 2015), taken at every length of the code at once (Kusupati et al., "Matryoshka
+representation learning", NeurIPS 2022). Where a query has a labelled answer, part of the target's
+mass moves there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from bitryoshka.training.closed_form import RIDGE
+from bitryoshka.training.neighbourhood import Batch, Neighbourhood
+
+Floats = NDArray[np.float32]
+Report = Callable[[dict[str, Any]], None]
+
+NEIGHBOURS = 100
+_NEVER = -1e9
+
+
+class Recipe(NamedTuple):
+    """Settings of the training, the same for every data set; 0 or False leaves a part out.
+
+    Signs: ``sign_steps``, ``sign_rate``; ``tau``, temperature of the float neighbourhood;
+    ``sharpness``, slope of the tanh in deviations of a dimension; ``noise``, deviation of the noise
+    added before the sign, in the same unit (stochastic binarization); ``orthogonality``, weight of
+    the penalty; ``short``, a prefix of b bits weighs ``b ** -short``, the order of importance of
+    the prefixes; ``cuts``, weight of the asymmetric score of the longer cuts; ``query_signs``,
+    queries have a projection of their own for their bits; ``learn_steps``, train the quantizer's
+    steps.
+
+    Weights: ``weight_steps``, ``weight_rate``, ``weight_tau``; ``ridge`` of the regression that
+    they start from, as a share of the mean variance.
+
+    Batches: ``anchors``, ``rows`` and ``hard`` neighbours of each anchor; ``jitter``, the most that
+    an anchor moves along the difference of two random rows when signs are trained; ``labels``,
+    share of the target that lies on a labelled answer. ``checks``: how often each part is judged by
+    held-out retrieval; after ``patience`` checks without a better one it stops.
+    """
+
+    sign_steps: int = 600
+    sign_rate: float = 2e-3
+    tau: float = 0.04
+    sharpness: float = 1.0
+    noise: float = 0.0
+    orthogonality: float = 3.0
+    short: float = 0.0
+    cuts: float = 2.5
+    query_signs: bool = True
+    learn_steps: bool = False
+    weight_steps: int = 200
+    weight_rate: float = 3e-4
+    weight_tau: float = 0.03
+    ridge: float = RIDGE
+    anchors: int = 128
+    rows: int = 1024
+    hard: int = 4
+    jitter: float = 0.5
+    labels: float = 0.5
+    checks: int = 6
+    patience: int = 3
+
+
+class Part(NamedTuple):
+    """One part of the training: its ``stage`` name, how many steps, and who hears of them.
+
+    ``check`` gives the held-out figure of the parameters as they are, higher is better; None: the
+    last parameters are kept. ``stop``: end after so many steps of the schedule.
+    """
+
+    stage: str
+    steps: int
+    report: Report
+    check: Callable[[], float] | None = None
+    stop: int | None = None
+
+
+def ignore(event: dict[str, Any]) -> None:
+    """Report to nobody."""
+
+
+def distance(scores: torch.Tensor, target: torch.Tensor, same: torch.Tensor) -> torch.Tensor:
+    """Divergence of a code's scores (A, R) from the target, the anchor itself left out."""
+    student = torch.log_softmax(scores.masked_fill(same, _NEVER), 1)
+    return torch.nn.functional.kl_div(student, target, log_target=True, reduction="batchmean")
+
+
+def float_target(
+    anchors: torch.Tensor, rows: torch.Tensor, batch: Batch, tau: float, labels: float
+) -> torch.Tensor:
+    """Log of the target over the rows of a batch, (A, R)."""
+    same = to_device(batch.same, rows.device)
+    target = torch.log_softmax((anchors @ rows.T / tau).masked_fill(same, _NEVER), 1)
+    labelled = np.flatnonzero(batch.answers >= 0)
+    if labels and len(labelled):
+        answers = to_device(batch.answers[labelled], rows.device)
+        share = (1 - labels) * target[labelled].exp()
+        share[torch.arange(len(labelled)), answers] += labels
+        target[labelled] = share.clamp_min(1e-30).log()
+    return target
+
+
+def descend(
+    groups: list[dict[str, Any]],
+    loss_of: Callable[[Batch], torch.Tensor],
+    around: Neighbourhood,
+    recipe: Recipe,
+    part: Part,
+    seed: int,
+    jitter: float,
+) -> int:
+    """Adam with a rate that rises for a seventh of the steps and then falls to nothing.
+
+    Leaves the parameters as they were at the best check, and returns the steps up to it.
+    """
+    optimizer = torch.optim.Adam(groups)
+    rates = [group["lr"] for group in groups]
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rates, part.steps, pct_start=0.15)
+    parameters = [p for group in groups for p in group["params"]]
+    best = _Best(parameters, recipe.patience)
+    every = max(1, part.steps // max(1, recipe.checks))
+    sizes = (recipe.anchors, recipe.rows, recipe.hard)
+    for step, batch in enumerate(around.batches(part.steps, *sizes, jitter, seed), 1):
+        loss = loss_of(batch)
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        schedule.step()
+        event: dict[str, Any] = {"stage": part.stage, "step": step, "steps": part.steps}
+        event["loss"] = loss.item()
+        if part.check is not None and (step % every == 0 or step == part.steps):
+            event["held_out_recall"] = figure = part.check()
+            best.look(step, figure)
+        part.report(event)
+        if best.weary or step == part.stop:
+            break
+    return best.restore(step)
+
+
+class _Best:
+    """The parameters of the best check so far."""
+
+    def __init__(self, parameters: Sequence[torch.Tensor], patience: int) -> None:
+        self.parameters, self.patience = parameters, patience
+        self.kept: list[torch.Tensor] | None = None
+        self.figure, self.step, self.worse = -np.inf, 0, 0
+
+    def look(self, step: int, figure: float) -> None:
+        if figure > self.figure:
+            self.kept = [p.detach().clone() for p in self.parameters]
+            self.figure, self.step, self.worse = figure, step, 0
+        else:
+            self.worse += 1
+
+    @property
+    def weary(self) -> bool:
+        return self.worse >= self.patience
+
+    def restore(self, step: int) -> int:
+        if self.kept is None:
+            return step
+        with torch.no_grad():
+            for parameter, value in zip(self.parameters, self.kept, strict=True):
+                parameter.copy_(value)
+        return self.step
+
+
+def best_device() -> torch.device:
+    """A GPU where there is one."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def parameter(values: Floats, device: torch.device) -> torch.Tensor:
+    """A copy that can be trained."""
+    return torch.tensor(values, device=device, requires_grad=True)
+
+
+def to_device(values: NDArray[Any], device: torch.device) -> torch.Tensor:
+    """The same values as a tensor."""
+    return torch.from_numpy(values).to(device)
+
+
+def to_numpy(values: torch.Tensor) -> Floats:
+    """A copy of trained values."""
+    found: Floats = values.detach().cpu().numpy().copy()
+    return found
