@@ -1,4 +1,4 @@
-"""Codes in Postgres with pgvector: tables, bulk load, indexes and two-stage search.
+"""Codes in Postgres with pgvector: tables, bulk load, indexes, search; codecs in the database.
 
 Every function takes an open psycopg 3 connection that the caller owns.
 """
@@ -12,19 +12,28 @@ except ImportError as error:
     raise MissingExtraError("bitryoshka.postgres", "postgres") from error
 
 from bitryoshka.postgres.bulk import load
+from bitryoshka.postgres.codecs import Codec, drop_codec, export, list_codecs, register
+from bitryoshka.postgres.installation import install, uninstall
 from bitryoshka.postgres.search import SearchResult, search
 from bitryoshka.postgres.server import connect, embedded_server, prepare_database
 from bitryoshka.postgres.table import CodeTable, create_index, create_table, open_table
 
 __all__ = [
     "CodeTable",
+    "Codec",
     "SearchResult",
     "connect",
     "create_index",
     "create_table",
+    "drop_codec",
     "embedded_server",
+    "export",
+    "install",
+    "list_codecs",
     "load",
     "open_table",
     "prepare_database",
+    "register",
     "search",
+    "uninstall",
 ]
