@@ -205,10 +205,15 @@ def test_scripts_start_where_the_database_is() -> None:
 def test_an_encoder_in_use_keeps_the_schema(installed: Connection) -> None:
     register(installed, "docs", exact_binarizer(3))
     installed.execute("SELECT bitryoshka.create_encoder('docs@1')")
+    installed.execute("CREATE TABLE items (v vector(16))")
+    installed.execute("CREATE INDEX own ON items (bitryoshka.encode_docs_1(v))")
     before = objects(installed)
     with pytest.raises(psycopg.errors.DependentObjectsStillExist):
         uninstall(installed)
     assert objects(installed) == before
+    installed.execute("DROP INDEX own")
+    uninstall(installed)
+    assert installed_revision(installed) is None
 
 
 @pytest.fixture

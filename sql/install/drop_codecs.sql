@@ -1,3 +1,16 @@
+-- encoders of create_encoder; refused while an index or a column uses one
+DO $$
+DECLARE
+    made regprocedure;
+BEGIN
+    FOR made IN
+        SELECT oid::regprocedure FROM pg_proc
+        WHERE pronamespace = 'bitryoshka'::regnamespace AND starts_with(proname, 'encode_') AND pronargs = 1
+    LOOP
+        EXECUTE concat('DROP FUNCTION ', made::text);
+    END LOOP;
+END
+$$;
 DROP FUNCTION bitryoshka.create_encoder(text);
 DROP FUNCTION bitryoshka.asymmetric_score(bit, bit[]);
 DROP FUNCTION bitryoshka.query_planes(text, vector, integer);
