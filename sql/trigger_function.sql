@@ -1,0 +1,9 @@
+CREATE OR REPLACE FUNCTION bitryoshka.{function}() RETURNS trigger
+LANGUAGE plpgsql
+SET search_path = pg_catalog, {pgvector}, pg_temp
+AS $body$
+BEGIN
+    NEW.{code} := CASE WHEN {has_code} THEN bitryoshka.encode({codec}, NEW.{vector}) END;
+    RETURN NEW;
+END
+$body$

@@ -1,0 +1,79 @@
+"""The statements that add a code column with its triggers, and that rename one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from psycopg import sql
+
+from bitryoshka.postgres.columns import Entry
+from bitryoshka.postgres.statements import statement
+from bitryoshka.postgres.target import BadVectors, Target
+
+
+def trigger_names(column_id: int) -> dict[str, sql.Composable]:
+    """Triggers run in the order of their names: these after those that change the vector."""
+    return {
+        "function": sql.Identifier(f"fill_column_{column_id}"),
+        "on_insert": sql.Identifier(f"zz_bitryoshka_{column_id}_insert"),
+        "on_update": sql.Identifier(f"zz_bitryoshka_{column_id}_update"),
+    }
+
+
+def preparation(
+    target: Target, column_id: int, prefix_bits: int | None, bad_vectors: BadVectors
+) -> list[sql.Composed]:
+    """The catalogue's entry, the column and its triggers; the first gives the column's number."""
+    codec = target.codec
+    parts = {"table": target.identifier, **target.parts}
+    return [
+        statement(
+            "insert_column",
+            oid=target.oid,
+            vector=sql.Literal(target.vector_column),
+            code=sql.Literal(target.code_column),
+            codec_id=codec.id,
+            bad_vectors=sql.Literal(bad_vectors),
+            prefix_bits=sql.NULL if prefix_bits is None else prefix_bits,
+        ),
+        statement("fixed_path", pgvector=sql.Literal(target.pgvector)),
+        statement("add_code_column", bits=codec.bits, **parts),
+        statement(
+            "comment_code_column", text=sql.Literal(f"bitryoshka codec {codec.label}"), **parts
+        ),
+        *trigger_function(target, column_id, bad_vectors),
+        statement("create_triggers", **trigger_names(column_id), **parts),
+    ]
+
+
+def trigger_function(target: Target, column_id: int, bad_vectors: BadVectors) -> list[sql.Composed]:
+    """The function behind both triggers, made or replaced."""
+    new = sql.SQL("NEW.{}").format(sql.Identifier(target.vector_column))
+    has_code = target.has_code(new) if bad_vectors == "skip" else sql.SQL("true")
+    function = trigger_names(column_id)["function"]
+    about = f"Trigger: codes of {target.codec.label} for a column of {target.title}."
+    return [
+        statement(
+            "trigger_function",
+            function=function,
+            has_code=has_code,
+            codec=sql.Literal(target.codec.label),
+            **target.parts,
+        ),
+        statement("comment_trigger_function", function=function, text=sql.Literal(about)),
+    ]
+
+
+def rename(target: Target, entry: Entry, name: str) -> list[sql.Composed]:
+    """Give the target's code column another name, in its trigger and in the catalogue too."""
+    renamed = replace(target, code_column=name)
+    return [
+        statement(
+            "rename_code_column",
+            table=target.identifier,
+            code=sql.Identifier(target.code_column),
+            name=sql.Identifier(name),
+        ),
+        statement("rename_column_entry", code=sql.Literal(name), column_id=entry.id),
+        *trigger_function(renamed, entry.id, entry.bad_vectors),
+    ]
