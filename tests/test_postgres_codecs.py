@@ -52,7 +52,7 @@ def random_floats(seed: int) -> Binarizer:
         projection=floats(m, 16),
         offset=floats(m),
         levels=floats(cuts, b.bits),
-        query_projection=floats(cuts, m, 16),
+        weight_projection=floats(sum(b.nested_bits), 16),
         hamming_projection=floats(m, 16),
         hamming_offset=floats(m),
         info={"source_model": "größe 🪆", "held_out": {"recall": 0.1 + 0.2}, "none": None},

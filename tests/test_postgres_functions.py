@@ -53,10 +53,10 @@ def exact(seed: int, metric: Any = "inner_product") -> tuple[Binarizer, NDArray[
 def with_query_parameters(seed: int) -> tuple[Binarizer, NDArray[np.float32]]:
     b, rows = exact(seed)
     rng = np.random.default_rng(seed)
-    m, cuts = b.hamming_bits, len(b.nested_bits)
+    m = b.hamming_bits
     changed = replace(
         b,
-        query_projection=rng.integers(-3, 4, (cuts, m, 16)),
+        weight_projection=rng.integers(-3, 4, (sum(b.nested_bits), 16)),
         hamming_projection=rng.integers(-3, 4, (m, 16)),
         hamming_offset=rng.integers(-4, 5, m),
     )

@@ -44,8 +44,11 @@ CREATE TABLE bitryoshka.weights (
 -- encoding reads every row of a codec: out-of-line storage would cost a look-up for each
 ALTER TABLE bitryoshka.weights ALTER COLUMN weights SET STORAGE MAIN;
 COMMENT ON TABLE bitryoshka.weights IS
-'One row for each projected dimension z = weights * vector - threshold, by role: of rows, of the
-bits of queries, and of the weights of queries at each length. What a role lacks is as for rows.';
+'By role: for rows, and for the bits of queries, one row for each projected dimension
+z = weights * vector - threshold; for the weights of queries, one for each bit of each length.
+What a role lacks is as for rows.';
+COMMENT ON COLUMN bitryoshka.weights.dimension IS
+'Number of the projected dimension; for the weights of queries, position of the bit. From 0.';
 COMMENT ON COLUMN bitryoshka.weights.cut IS
 'Role query weights: the length in bits that they are for; otherwise 0.';
 COMMENT ON COLUMN bitryoshka.weights.step IS 'Step of the quantizer: k = ceil(z / step) + ...';

@@ -9,8 +9,6 @@ AS $$
 DECLARE
     one bitryoshka.codecs := bitryoshka.find_codec(codec, input);
     length integer := coalesce(bits, one.bits);
-    own_role text := 'row';
-    own_cut integer := 0;
     levels real[];
     projected double precision[];
     bit_weights double precision[];
@@ -28,27 +26,29 @@ BEGIN
     IF one.metric = 'cosine' THEN
         scale := -1 / vector_norm(input);
     END IF;
-    SELECT l.levels::real[] INTO levels
-    FROM bitryoshka.cuts AS l WHERE l.codec_id = one.id AND l.bits = length;
-    IF EXISTS (
-        SELECT FROM bitryoshka.weights
-        WHERE codec_id = one.id AND role = 'query weights' AND cut = length AND dimension = 0
-    ) THEN
-        own_role := 'query weights';
-        own_cut := length;
-    END IF;
-    SELECT array_agg((w.weights <#> input) * scale) INTO projected
+    SELECT array_agg((w.weights <#> input) * scale) INTO bit_weights
     FROM (
         SELECT weights FROM bitryoshka.weights
-        WHERE codec_id = one.id AND role = own_role AND cut = own_cut
+        WHERE codec_id = one.id AND role = 'query weights' AND cut = length
         ORDER BY dimension
     ) AS w;
-    SELECT array_agg(projected[b.dimension + 1] * levels[b.position + 1]) INTO bit_weights
-    FROM (
-        SELECT dimension, position FROM bitryoshka.code_bits
-        WHERE codec_id = one.id AND position < length
-        ORDER BY position
-    ) AS b;
+    -- a codec without weights for queries weighs each bit as its projected dimension and its level
+    IF bit_weights IS NULL THEN
+        SELECT l.levels::real[] INTO levels
+        FROM bitryoshka.cuts AS l WHERE l.codec_id = one.id AND l.bits = length;
+        SELECT array_agg((w.weights <#> input) * scale) INTO projected
+        FROM (
+            SELECT weights FROM bitryoshka.weights
+            WHERE codec_id = one.id AND role = 'row' AND cut = 0
+            ORDER BY dimension
+        ) AS w;
+        SELECT array_agg(projected[b.dimension + 1] * levels[b.position + 1]) INTO bit_weights
+        FROM (
+            SELECT dimension, position FROM bitryoshka.code_bits
+            WHERE codec_id = one.id AND position < length
+            ORDER BY position
+        ) AS b;
+    END IF;
     unit := (SELECT coalesce(nullif(max(abs(w)), 0) / 63, 1) FROM unnest(bit_weights) AS w);
     RETURN (
         SELECT ARRAY[

@@ -84,7 +84,7 @@ def export(connection: Connection, label: str) -> Binarizer:
     """
     codec = find_codec(connection, label)
     [(info,)] = fetch(connection, statement("codec_info", codec_id=codec.id))
-    m, d, cuts = codec.hamming_bits, codec.dimensions, codec.nested_bits
+    d = codec.dimensions
     per_dimension = {"weights": vector_column(d), "threshold": REAL, "step": REAL}
     row = _read(connection, "row", codec.id, per_dimension)
     layout = read_rows(
@@ -107,9 +107,9 @@ def export(connection: Connection, label: str) -> Binarizer:
         bit_dimension=layout["dimension"],
         bit_plane=layout["plane"],
         levels=levels["levels"],
-        nested_bits=cuts,
+        nested_bits=codec.nested_bits,
         metric=codec.metric,
-        query_projection=query["weights"].reshape(len(cuts), m, d) if len(query) else None,
+        weight_projection=query["weights"] if len(query) else None,
         hamming_projection=signs["weights"] if len(signs) else None,
         hamming_offset=offsets["threshold"] if len(offsets) else None,
         info=json.loads(info),
@@ -217,8 +217,9 @@ def _write_arrays(connection: Connection, codec_id: int, b: Binarizer) -> None:
         columns = {name: column for name, (column, _) in signs.items()}
         values = {name: array for name, (_, array) in signs.items()}
         _write(connection, codec_id, "query bits", 0, columns, values)
-    if b.query_projection is not None:
-        for cut, projection in zip(b.nested_bits, b.query_projection, strict=True):
+    if b.weight_projection is not None:
+        parts = np.split(b.weight_projection, np.cumsum(b.nested_bits)[:-1])
+        for cut, projection in zip(b.nested_bits, parts, strict=True):
             values = {"weights": projection}
             _write(connection, codec_id, "query weights", cut, {"weights": wide}, values)
     mask = np.left_shift(1, b.planes[b.bit_dimension].astype(np.int32) - 1 - b.bit_plane)
@@ -246,7 +247,7 @@ def _write(
     columns: Mapping[str, Column],
     values: Mapping[str, NDArray[Any]],
 ) -> None:
-    """Rows of table weights, one for each projected dimension."""
+    """Rows of table weights, one for each projected dimension or bit."""
     keys = {"codec_id": INTEGER, "role": text_column(role), "cut": INTEGER, "dimension": INTEGER}
     every = {**keys, **columns}
     count = len(next(iter(values.values())))
