@@ -126,7 +126,7 @@ def test_a_write_of_another_column_keeps_the_code_without_encoding(installed: Co
     registered(installed)
     make_table(installed, rows=5)
     attach(installed, "items", "embedding", LABEL)
-    installed.execute("DROP FUNCTION bitryoshka.encode(text, vector) CASCADE")
+    installed.execute("DROP FUNCTION bitryoshka.encode_column_1")
     installed.execute("UPDATE items SET title = 'new'")
     with pytest.raises(psycopg.errors.UndefinedFunction):
         insert(installed, 50, integer_rows(1, 1)[0])

@@ -17,6 +17,7 @@ FILES = (
     "install/codecs",
     "install/find_codec",
     "install/encode",
+    "install/codec_arrays",
     "install/encode_query",
     "install/query_planes",
     "install/asymmetric_score",

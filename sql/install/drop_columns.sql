@@ -5,7 +5,8 @@ DECLARE
 BEGIN
     FOR made IN
         SELECT oid::regprocedure FROM pg_proc
-        WHERE pronamespace = 'bitryoshka'::regnamespace AND starts_with(proname, 'fill_column_')
+        WHERE pronamespace = 'bitryoshka'::regnamespace
+            AND (starts_with(proname, 'fill_column_') OR starts_with(proname, 'encode_column_'))
     LOOP
         EXECUTE concat('DROP FUNCTION ', made::text);
     END LOOP;

@@ -14,6 +14,7 @@ except ImportError as error:
 from bitryoshka.postgres.attachment import Attached, attach, attach_statements
 from bitryoshka.postgres.bulk import load
 from bitryoshka.postgres.codecs import Codec, drop_codec, export, list_codecs, register
+from bitryoshka.postgres.column_search import Found, search_column, search_column_async
 from bitryoshka.postgres.installation import install, uninstall
 from bitryoshka.postgres.search import SearchResult, search
 from bitryoshka.postgres.server import connect, embedded_server, prepare_database
@@ -26,6 +27,7 @@ __all__ = [
     "CodeTable",
     "Codec",
     "Counts",
+    "Found",
     "SearchResult",
     "Status",
     "Verification",
@@ -45,6 +47,8 @@ __all__ = [
     "prepare_database",
     "register",
     "search",
+    "search_column",
+    "search_column_async",
     "status",
     "switch",
     "uninstall",

@@ -24,6 +24,7 @@ from bitryoshka.postgres.binary import (
 from bitryoshka.postgres.server import Connection
 from bitryoshka.postgres.statements import fetch, statement
 from bitryoshka.postgres.target import Leaf, Target
+from bitryoshka.postgres.triggers import trigger_names
 
 Advance = Callable[..., None]
 # gives the number of rows of a range of keys that it has filled
@@ -49,7 +50,7 @@ def backfill(
     still held after many.
     """
     filled = 0
-    with _filler(connection, target, binarizer) as fill:
+    with _filler(connection, target, column_id, binarizer) as fill:
         for leaf in target.leaves:
             for _ in range(_PASSES):
                 filled += _pass(connection, target, leaf, column_id, fill, batch_rows, advance)
@@ -76,13 +77,12 @@ def backfill_statements(target: Target) -> list[sql.Composed]:
 
 
 @contextmanager
-def _filler(connection: Connection, target: Target, binarizer: Binarizer | None) -> Iterator[Fill]:
+def _filler(
+    connection: Connection, target: Target, column_id: int, binarizer: Binarizer | None
+) -> Iterator[Fill]:
     if binarizer is None:
-        [(encoder,)] = fetch(
-            connection, statement("create_encoder", codec=sql.Literal(target.codec.label))
-        )
-        name = sql.SQL(encoder.rpartition("(")[0])
-        yield lambda leaf, within: _fill_in_database(connection, target, name, leaf, within)
+        encoder = trigger_names(column_id)["encoder"]
+        yield lambda leaf, within: _fill_in_database(connection, target, encoder, leaf, within)
         return
     connection.execute(statement("drop_batch"))
     connection.execute(statement("create_batch", bits=target.codec.bits))

@@ -15,6 +15,7 @@ def trigger_names(column_id: int) -> dict[str, sql.Composable]:
     """Triggers run in the order of their names: these after those that change the vector."""
     return {
         "function": sql.Identifier(f"fill_column_{column_id}"),
+        "encoder": sql.Identifier(f"encode_column_{column_id}"),
         "on_insert": sql.Identifier(f"zz_bitryoshka_{column_id}_insert"),
         "on_update": sql.Identifier(f"zz_bitryoshka_{column_id}_update"),
     }
@@ -41,26 +42,46 @@ def preparation(
         statement(
             "comment_code_column", text=sql.Literal(f"bitryoshka codec {codec.label}"), **parts
         ),
+        column_encoder(target, column_id),
         *trigger_function(target, column_id, bad_vectors),
         statement("create_triggers", **trigger_names(column_id), **parts),
     ]
+
+
+def column_encoder(target: Target, column_id: int) -> sql.Composed:
+    """The function that encodes for a column, with its codec's arrays in its plan."""
+    codec = target.codec
+    signs = codec.bits == codec.hamming_bits
+    return statement(
+        "column_encoder",
+        encoder=trigger_names(column_id)["encoder"],
+        scale=statement("scale_cosine") if codec.metric == "cosine" else sql.SQL("-1"),
+        dimensions=codec.dimensions,
+        codec=sql.Literal(codec.label),
+        body=statement(
+            "column_encoder_signs" if signs else "column_encoder_planes", codec_id=codec.id
+        ),
+        pgvector=sql.Identifier(target.pgvector),
+    )
 
 
 def trigger_function(target: Target, column_id: int, bad_vectors: BadVectors) -> list[sql.Composed]:
     """The function behind both triggers, made or replaced."""
     new = sql.SQL("NEW.{}").format(sql.Identifier(target.vector_column))
     has_code = target.has_code(new) if bad_vectors == "skip" else sql.SQL("true")
-    function = trigger_names(column_id)["function"]
+    names = trigger_names(column_id)
     about = f"Trigger: codes of {target.codec.label} for a column of {target.title}."
+    whole = sql.SQL("") if target.vector_type == "vector" else sql.SQL("::vector")
     return [
         statement(
             "trigger_function",
-            function=function,
+            function=names["function"],
+            encoder=names["encoder"],
             has_code=has_code,
-            codec=sql.Literal(target.codec.label),
+            cast=whole,
             **target.parts,
         ),
-        statement("comment_trigger_function", function=function, text=sql.Literal(about)),
+        statement("comment_trigger_function", function=names["function"], text=sql.Literal(about)),
     ]
 
 

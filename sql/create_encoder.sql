@@ -1,1 +1,0 @@
-SELECT bitryoshka.create_encoder({codec})::text
