@@ -63,6 +63,10 @@ def variants(rows: Floats) -> dict[str, Callable[[], Binarizer]]:
         "all, no cuts in the loss": lambda: learned({"cuts": 0.0}),
         "all, no orthogonality": lambda: learned({"orthogonality": 0.0}),
         "all, one projection for queries": lambda: learned({"query_signs": False}),
+        "all, anchors as they are": lambda: learned({"jitter": 0.0}),
+        "all, quantizer's steps learned": lambda: learned({"learn_steps": True}),
+        "all, noise before the sign": lambda: learned({"noise": 0.3}),
+        "all, weights by regression alone": lambda: learned({"weight_steps": 0}),
         "all, signs as they start": lambda: learned({"sign_steps": 0}),
     }
 

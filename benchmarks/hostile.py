@@ -205,7 +205,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             for kind, gain in row["difference"].items():
                 print(f"  {kind}: {gain['overall']}", flush=True)
     figures = {"k": K, "inputs": found}
-    write(given.name, figures, targets(figures))
+    write(given.name, figures, targets(figures), module="hostile")
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ from benchmarks.datasets import Dataset, Floats, read_dataset
 from benchmarks.faiss_codes import variants
 from benchmarks.judge import Coded, Judge, Search, score_search
 from benchmarks.quality_table import mean_rows, table, targets
-from benchmarks.results import write
+from benchmarks.results import FOLDER, read, write
 from bitryoshka.evaluation import bootstrap_interval
 
 PREFIXES = (64, 128, 256)
@@ -149,9 +149,15 @@ def _timed(label: str, seconds: dict[str, float]) -> Iterator[None]:
     print(f"  {label}: {seconds[label]} s", flush=True)
 
 
-def measure(data: Dataset, methods: Sequence[str], ours: str) -> dict[str, Any]:
-    """All rows of one set, with the seconds that each part took."""
+def measure(
+    data: Dataset, methods: Sequence[str], ours: str, known: Rows | None = None
+) -> dict[str, Any]:
+    """All rows of one set, with the seconds that each part took.
+
+    ``known``: rows that were measured before and are taken as they are.
+    """
     judge, seconds = Judge.of(data), dict[str, float]()
+    known = known or {}
     parts: dict[str, Callable[[], Rows]] = {
         "sign": lambda: sign_rows(judge),
         "itq": lambda: itq_rows(judge),
@@ -165,10 +171,23 @@ def measure(data: Dataset, methods: Sequence[str], ours: str) -> dict[str, Any]:
         parts["pairs"] = lambda: pair_rows(judge, ours)
     rows: Rows = {}
     for name in methods:
-        if name in parts:
+        if name in known:
+            rows[name] = known[name]
+        elif name in parts:
             with _timed(name, seconds):
                 rows[name] = parts[name]()
     return {**data.facts, "float_ndcg": judge.ndcg, "rows": rows, "seconds": seconds}
+
+
+def known_rows(name: str, data: Dataset, keep: Sequence[str]) -> Rows:
+    """Rows to keep from the result file, if its set is this one."""
+    path = FOLDER / f"{name}.json"
+    if not (keep and path.is_file()):
+        return {}
+    held = read(path)["figures"]["sets"].get(data.name, {})
+    if any(held.get(key) != value for key, value in data.facts.items()):
+        return {}
+    return {row: found for row, found in held["rows"].items() if row in keep}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -176,18 +195,28 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.quality", description=__doc__)
     parser.add_argument("--data", type=Path, nargs="+", required=True, metavar="DIR")
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=METHODS)
+    parser.add_argument(
+        "--keep",
+        nargs="+",
+        choices=("sign", "itq", "faiss"),
+        default=(),
+        help="independent codes whose figures are kept from the result file, where it has them",
+    )
     parser.add_argument("--ours", default="auto", help="method of the library's fit")
     parser.add_argument("--name", default="quality", help="name of the result file")
     given = parser.parse_args(arguments)
     sets: dict[str, Any] = {}
     for folder in given.data:
         print(folder.name, flush=True)
-        sets[folder.name] = measure(read_dataset(folder), given.methods, given.ours)
+        data = read_dataset(folder)
+        known = known_rows(given.name, data, given.keep)
+        sets[folder.name] = measure(data, given.methods, given.ours, known)
     judged = [name for name, found in sets.items() if found["kind"] == "judged queries"]
     figures = {
         "k": 10,
         "candidates": 100,
         "method": given.ours,
+        "kept": list(given.keep),
         "mean_over": judged,
         "mean": mean_rows([sets[name]["rows"] for name in judged]),
         "sets": sets,
@@ -196,7 +225,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(f"\n{name}\n{table(sets[name]['rows'])}")
     print(f"\nmean of {', '.join(judged)}\n{table(figures['mean'])}")
     print(f"\n{sum(sum(s['seconds'].values()) for s in sets.values()):.0f} s in all")
-    write(given.name, figures, targets(figures))
+    write(given.name, figures, targets(figures), module="quality")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The README's numbers: ``python -m benchmarks.readme [--check]``.
+"""The numbers in README.md and docs/: ``python -m benchmarks.readme [--check]``.
 
 Fills what lies between ``<!-- begin:NAME -->`` and ``<!-- end:NAME -->`` from the committed result
 files. NAME is one of `BLOCKS`.
@@ -16,7 +16,8 @@ from typing import Any
 from benchmarks.quality_table import table
 from benchmarks.results import FOLDER, read
 
-README = Path(__file__).parent.parent / "README.md"
+ROOT = Path(__file__).parent.parent
+PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 
 Figures = Mapping[str, Any]
 
@@ -89,6 +90,58 @@ def quality_means(figures: Figures) -> str:
     return f"{table(figures['mean'])}\n\nMean of {names}: recall@10 / nDCG@10 retention."
 
 
+def quality_sets(figures: Figures) -> str:
+    """Recall of one code of ours on each set, beside the code that was fitted to one length."""
+    rows = []
+    for name, found in figures["sets"].items():
+        ours, peers = found["rows"]["ours"], found["rows"]
+        cells = [
+            f"{ours[kind][bits]['recall']:.3f} ({peers[peer][kind][bits]['recall']:.3f})"
+            for kind, peer in (("hamming", "itq"), ("asymmetric", "progressive"))
+            for bits in ours[kind]
+        ]
+        rows.append([name, str(found["dimensions"]), *cells])
+    first = next(iter(figures["sets"].values()))["rows"]["ours"]
+    lengths = [f"Hamming {bits}" for bits in first["hamming"]]
+    lengths += [f"float query {bits}" for bits in first["asymmetric"]]
+    return _markdown(["set", "dimensions", *lengths], rows)
+
+
+def ablation_table(figures: Figures) -> str:
+    """What each part is worth, mean over sets."""
+    rows = []
+    for name, found in figures["mean"].items():
+        cells = [
+            _pair(found[kind].get(bits))
+            for kind, lengths in (("hamming", (64, 128, 256)), ("asymmetric", (192, 384, 768)))
+            for bits in map(str, lengths)
+        ]
+        rows.append([name, *cells])
+    head = ["code", *(f"Hamming {n}" for n in (64, 128, 256))]
+    sets = ", ".join(figures["mean_over"])
+    table_ = _markdown([*head, *(f"float query {n}" for n in (192, 384, 768))], rows)
+    return f"{table_}\n\nMean of {sets}: recall@10 / nDCG@10 retention."
+
+
+def hostile_table(figures: Figures) -> str:
+    """What `fit` chose on hostile input, and how far it is from the best closed form."""
+    rows = [
+        [
+            name,
+            found["chosen"]["auto"],
+            found["best_closed_form"],
+            *(_difference(found["difference"][way]["overall"]) for way in ("auto", "closed")),
+        ]
+        for name, found in figures["inputs"].items()
+    ]
+    head = ["input", "chosen", "best closed form", "difference", "without the learned method"]
+    return _markdown(head, rows, 3)
+
+
+def _difference(found: Mapping[str, float]) -> str:
+    return f"{found['mean']:+.3f} [{found['low']:+.3f}, {found['high']:+.3f}]"
+
+
 def encode_lines(figures: Figures) -> str:
     """Rows a second, beside what NumPy needs for the product and the packbits alone."""
     memory = max(max(peaks.values()) for peaks in figures["memory_mib_beyond_output"].values())
@@ -155,6 +208,10 @@ BLOCKS: dict[str, tuple[str, Callable[[Figures], str]]] = {
     "quality": ("quality", quality_means),
     "encode": ("encode", encode_lines),
     "closed-form": ("closed_form", closed_form_table),
+    "other-models": ("quality_other_models", quality_sets),
+    "documents": ("quality_documents", quality_sets),
+    "ablation": ("ablation", ablation_table),
+    "hostile": ("hostile", hostile_table),
     "training": ("training", training_table),
     "subsample": ("training", subsample_table),
 }
@@ -177,19 +234,21 @@ def render(text: str, folder: Path = FOLDER) -> str:
     return filled
 
 
-def main(arguments: Sequence[str] | None = None, readme: Path = README) -> int:
-    """Rewrite the README in place; with ``--check`` only say whether it is stale (1)."""
+def main(arguments: Sequence[str] | None = None, pages: Sequence[Path] = PAGES) -> int:
+    """Rewrite the pages in place; with ``--check`` only say whether one is stale (1)."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.readme", description=__doc__)
-    parser.add_argument("--check", action="store_true", help="exit 1 where the README is stale")
+    parser.add_argument("--check", action="store_true", help="exit 1 where a page is stale")
     check = parser.parse_args(arguments).check
-    before = readme.read_text(encoding="utf-8")
-    after = render(before)
-    if check and before != after:
-        print("README.md is stale: run python -m benchmarks.readme", file=sys.stderr)
-        return 1
-    if not check:
-        readme.write_text(after, encoding="utf-8")
-    return 0
+    stale = 0
+    for page in pages:
+        before = page.read_text(encoding="utf-8")
+        after = render(before)
+        if check and before != after:
+            print(f"{page.name} is stale: run python -m benchmarks.readme", file=sys.stderr)
+            stale = 1
+        elif before != after:
+            page.write_text(after, encoding="utf-8")
+    return stale
 
 
 if __name__ == "__main__":

@@ -114,12 +114,16 @@ def write(
     figures: Mapping[str, Any],
     targets: Sequence[Target] = (),
     *,
+    module: str | None = None,
     folder: Path = FOLDER,
 ) -> Path:
-    """Write ``folder/name.json`` and return its path; ResultError for figures JSON cannot hold."""
+    """Write ``folder/name.json`` and return its path; ResultError for figures JSON cannot hold.
+
+    ``module``: the benchmark that was run, where a result has another name.
+    """
     content = {
         "name": name,
-        "command": f"python -m benchmarks.{name}",
+        "command": f"python -m benchmarks.{module or name}",
         "environment": environment(),
         "figures": _plain(figures),
         "targets": [target._asdict() for target in targets],

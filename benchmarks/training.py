@@ -207,7 +207,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "costs": costs,
         "curves": curves,
     }
-    write(given.name, figures, targets(costs))
+    write(given.name, figures, targets(costs), module="training")
 
 
 if __name__ == "__main__":

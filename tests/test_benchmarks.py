@@ -355,7 +355,7 @@ class TestReadme:
         monkeypatch.setattr(readme, "read", lambda path: read(tmp_path / path.name))
         page = tmp_path / "README.md"
         page.write_text(self.TEXT)
-        assert readme.main(["--check"], page) == 1
+        assert readme.main(["--check"], [page]) == 1
         assert "stale" in capsys.readouterr().err
-        assert readme.main([], page) == 0
-        assert readme.main(["--check"], page) == 0
+        assert readme.main([], [page]) == 0
+        assert readme.main(["--check"], [page]) == 0

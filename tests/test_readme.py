@@ -20,6 +20,7 @@ from bitryoshka import cli
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
+PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
 
 
 class Block(NamedTuple):
@@ -114,15 +115,16 @@ def test_blocks_run_in_their_order_and_sql_last(
                 run_sql(block, connection)
 
 
-def test_the_figures_are_those_of_the_result_files() -> None:
-    text = README.read_text("utf-8")
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_figures_are_those_of_the_result_files(page: Path) -> None:
+    text = page.read_text("utf-8")
     begun = re.findall(r"<!-- begin:(\S+) -->", text)
-    assert begun
     assert begun == re.findall(r"<!-- end:(\S+) -->", text)
     assert import_module("benchmarks.readme").render(text) == text
 
 
-def test_links_within_the_repository_lead_somewhere() -> None:
-    for target in re.findall(r"\]\(([^)\s]+)\)", README.read_text("utf-8")):
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_within_the_repository_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text("utf-8")):
         if "://" not in target and not target.startswith("#"):
-            assert (ROOT / target.partition("#")[0]).exists(), target
+            assert (page.parent / target.partition("#")[0]).exists(), target

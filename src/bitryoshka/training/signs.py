@@ -12,7 +12,7 @@ are more of them than rows.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -79,75 +79,99 @@ def learn_signs(
     the way are kept. ``stop``: end the schedule after so many steps. Deterministic for a seed.
     """
     recipe = recipe or Recipe()
-    device = best_device()
-    torch.manual_seed(seed)
-    rows = torch.from_numpy(around.rows).to(device)
-    w, offset = parameter(start.projection, device), parameter(start.offset, device)
-    query_w = parameter(start.projection, device) if recipe.query_signs else w
-    hamming_offset = start.offset if start.hamming_offset is None else start.hamming_offset
-    query_offset = parameter(hamming_offset, device)
-    prefixes = tuple(b for b in start.nested_bits if b <= start.hamming_bits)
-    shares = np.array(prefixes, np.float64) ** -recipe.short
-    shares /= shares.sum()
-    scales = torch.zeros(len(prefixes), device=device, requires_grad=True)
-    growth = torch.zeros(start.hamming_bits, device=device, requires_grad=recipe.learn_steps)
-    cuts = _cuts(start, around.rows, recipe, device)
-    identity = torch.eye(start.hamming_bits, device=device)
+    model = _Model(start, around.rows, recipe, seed)
+    if not recipe.sign_steps:
+        return Signs(model.built(), 0)
+    few = around.rows[:: -(-len(around.rows) // CHECK_ROWS)]
 
-    def loss_of(batch: Batch) -> torch.Tensor:
-        anchors, same = to_device(batch.anchors, device), to_device(batch.same, device)
-        picked = rows[to_device(batch.rows, device)]
-        z = picked @ w.T - offset
+    def check() -> float:
+        return judge(regression_weights(model.built(), few, recipe.ridge)) if judge else 0.0
+
+    part = Part("signs", recipe.sign_steps, report, check if judge else None, stop)
+    steps = descend(model.groups(), model.loss, around, recipe, part, seed, recipe.jitter)
+    return Signs(model.built(), steps)
+
+
+class _Model:
+    """The parameters of signs, their loss on a batch, and the binarizer that they make."""
+
+    def __init__(self, start: Binarizer, rows: Floats, recipe: Recipe, seed: int) -> None:
+        self.device = device = best_device()
+        self.start, self.recipe, self.seed, self.sample = start, recipe, seed, rows
+        self.rows = torch.from_numpy(rows).to(device)
+        self.w, self.offset = (parameter(a, device) for a in (start.projection, start.offset))
+        self.query_w = parameter(start.projection, device) if recipe.query_signs else self.w
+        offset = start.offset if start.hamming_offset is None else start.hamming_offset
+        self.query_offset = parameter(offset, device)
+        self.prefixes = tuple(b for b in start.nested_bits if b <= start.hamming_bits)
+        shares = np.array(self.prefixes, np.float64) ** -recipe.short
+        self.shares = (shares / shares.sum()).tolist()
+        self.scales = torch.zeros(len(self.prefixes), device=device, requires_grad=True)
+        self.growth = torch.zeros(start.hamming_bits, device=device, requires_grad=True)
+        self.cuts = _cuts(start, rows, recipe, device)
+        self.identity = torch.eye(start.hamming_bits, device=device)
+        self.random = torch.Generator(device).manual_seed(seed)
+
+    def groups(self) -> list[dict[str, Any]]:
+        """What is trained, and how fast."""
+        trained = [self.w, self.offset, self.query_offset, *(cut.weights for cut in self.cuts)]
+        trained += [self.query_w] if self.recipe.query_signs else []
+        trained += [self.growth] if self.recipe.learn_steps and self.cuts else []
+        rate = self.recipe.sign_rate
+        return [{"params": trained, "lr": rate}, {"params": [self.scales], "lr": 10 * rate}]
+
+    def loss(self, batch: Batch) -> torch.Tensor:
+        """Of the prefixes, of the longer cuts, and of what keeps W near a rotation."""
+        anchors, same = to_device(batch.anchors, self.device), to_device(batch.same, self.device)
+        rows = self.rows[to_device(batch.rows, self.device)]
+        z = rows @ self.w.T - self.offset
+        excess = ((self.w @ self.w.T - self.identity) ** 2).sum() / len(self.identity)
+        total = self.recipe.orthogonality * excess
+        target = float_target(anchors, rows, batch, self.recipe.tau, self.recipe.labels)
+        total = total + self._prefix_loss(anchors, z, target, same)
+        if self.cuts:
+            target = float_target(anchors, rows, batch, self.recipe.weight_tau, self.recipe.labels)
+        for cut in self.cuts:
+            decoded = cut.decode(z, self.growth)
+            scores = (anchors @ cut.weights.T) @ decoded.T / self.recipe.weight_tau
+            total = total + self.recipe.cuts * distance(scores, target, same) / len(self.cuts)
+        return total
+
+    def _prefix_loss(
+        self, anchors: torch.Tensor, z: torch.Tensor, target: torch.Tensor, same: torch.Tensor
+    ) -> torch.Tensor:
         deviation = z.detach().std(0).clamp_min(1e-12)
-
-        def sign(values: torch.Tensor) -> torch.Tensor:
-            if recipe.noise:
-                values = values + recipe.noise * deviation * torch.randn_like(values)
-            soft = torch.tanh(recipe.sharpness * values / deviation)
-            return soft + (torch.sign(values) - soft).detach()
-
-        left, right = sign(anchors @ query_w.T - query_offset), sign(z)
-        target = float_target(anchors, picked, batch, recipe.tau, recipe.labels)
-        total = recipe.orthogonality * ((w @ w.T - identity) ** 2).sum() / len(identity)
-        agreement, begin = torch.zeros((), device=device), 0
-        for scale, share, end in zip(scales, shares.tolist(), prefixes, strict=True):
+        left = self._sign(anchors @ self.query_w.T - self.query_offset, deviation)
+        right = self._sign(z, deviation)
+        total = agreement = torch.zeros((), device=self.device)
+        begin = 0
+        for scale, share, end in zip(self.scales, self.shares, self.prefixes, strict=True):
             agreement = agreement + left[:, begin:end] @ right[:, begin:end].T
             scores = agreement * torch.exp(scale) / end**0.5
             total = total + share * distance(scores, target, same)
             begin = end
-        if cuts:
-            target = float_target(anchors, picked, batch, recipe.weight_tau, recipe.labels)
-        for cut in cuts:
-            scores = (anchors @ cut.weights.T) @ cut.decode(z, growth).T / recipe.weight_tau
-            total = total + recipe.cuts * distance(scores, target, same) / len(cuts)
         return total
 
-    def built() -> Binarizer:
-        goal = Goal(start.bits, start.nested_bits, start.metric, seed)
-        found = weighed_codes(around.rows, goal, to_numpy(w), to_numpy(offset))
-        grown = np.exp(to_numpy(growth))
+    def _sign(self, values: torch.Tensor, deviation: torch.Tensor) -> torch.Tensor:
+        if self.recipe.noise:
+            drawn = torch.randn(values.shape, generator=self.random, device=self.device)
+            values = values + self.recipe.noise * deviation * drawn
+        soft = torch.tanh(self.recipe.sharpness * values / deviation)
+        return soft + (torch.sign(values) - soft).detach()
+
+    def built(self) -> Binarizer:
+        """Codes of the parameters as they are; weights are for later."""
+        start = self.start
+        goal = Goal(start.bits, start.nested_bits, start.metric, self.seed)
+        found = weighed_codes(self.sample, goal, to_numpy(self.w), to_numpy(self.offset))
+        grown = np.exp(to_numpy(self.growth))
         return replace(
             found,
             step=found.step * grown,
             levels=found.levels * grown[found.bit_dimension],
-            hamming_projection=to_numpy(query_w) if recipe.query_signs else None,
-            hamming_offset=to_numpy(query_offset),
+            hamming_projection=to_numpy(self.query_w) if self.recipe.query_signs else None,
+            hamming_offset=to_numpy(self.query_offset),
         )
-
-    if not recipe.sign_steps:
-        return Signs(built(), 0)
-    few = around.rows[:: -(-len(around.rows) // CHECK_ROWS)]
-    check = None if judge is None else lambda: judge(regression_weights(built(), few, recipe.ridge))
-    trained = [w, offset, query_offset, *(cut.weights for cut in cuts)]
-    trained += [query_w] if recipe.query_signs else []
-    trained += [growth] if recipe.learn_steps and cuts else []
-    groups = [
-        {"params": trained, "lr": recipe.sign_rate},
-        {"params": [scales], "lr": 10 * recipe.sign_rate},
-    ]
-    part = Part("signs", recipe.sign_steps, report, check, stop)
-    steps = descend(groups, loss_of, around, recipe, part, seed, recipe.jitter)
-    return Signs(built(), steps)
 
 
 def _cuts(start: Binarizer, rows: Floats, recipe: Recipe, device: torch.device) -> list[_Cut]:
