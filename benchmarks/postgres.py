@@ -10,7 +10,8 @@ embedded server, 384 float32 dimensions, one client.
 * load: binary COPY built by NumPy against a loop over rows, as pgvector-python documents it.
 * search: see `benchmarks.postgres_search`.
 
-Times are medians of runs that take turns, so that other work on the machine hits all alike.
+Runs take turns, and the fastest of each counts: other work on the machine only slows them.
+`--only` measures some parts anew and keeps the others of the file.
 """
 
 from __future__ import annotations
@@ -20,19 +21,17 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pgvector import Bit, HalfVector
 from pgvector.psycopg import register_vector
-from psycopg import sql
 
 import bitryoshka
 from benchmarks.datasets import read_dataset
 from benchmarks.postgres_search import measure_search
-from benchmarks.results import Target, at_least, at_most, write
+from benchmarks.results import FOLDER, Target, at_least, at_most, read, write
 from bitryoshka import Binarizer
 from bitryoshka.bits import unpack
 from bitryoshka.postgres import (
@@ -50,6 +49,7 @@ Floats = NDArray[np.float32]
 
 ROWS, QUERIES, SAMPLE = 200_000, 200, 20_000
 JITTER = 0.4
+PARTS = ("encode", "trigger", "load", "search")
 ENCODED, INSERTED, COMPARED, LOADED = 3_000, 3_000, 10_000, 100_000
 
 
@@ -69,7 +69,7 @@ def clustered(documents: Floats, rows: int, seed: int = 0) -> Floats:
 
 
 def turns(runs: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
-    """Median seconds of each run, after one that warms up."""
+    """Fewest seconds of each run, after one that warms up."""
     times: dict[str, list[float]] = {name: [] for name in runs}
     for turn in range(rounds + 1):
         for name, run in runs.items():
@@ -77,22 +77,14 @@ def turns(runs: dict[str, Callable[[], object]], rounds: int) -> dict[str, float
             run()
             if turn:
                 times[name].append(time.perf_counter() - started)
-    return {name: median(taken) for name, taken in times.items()}
+    return {name: min(taken) for name, taken in times.items()}
 
 
 def measure_encoding(
     connection: Connection, codecs: dict[str, Binarizer], vectors: Floats, rounds: int
 ) -> dict[str, Any]:
     """Microseconds a row, and bits that are not NumPy's, of each codec and way."""
-    table = create_table(connection, "encoded", codecs["signs"], "vector")
-    load(
-        connection,
-        table,
-        range(len(vectors)),
-        codecs["signs"].encode(vectors),
-        vectors,
-    )
-    connection.execute("VACUUM ANALYZE encoded")
+    fill(connection, codecs["signs"], vectors)
     connection.execute("SET max_parallel_workers_per_gather = 0")
     found: dict[str, Any] = {}
     for name, binarizer in codecs.items():
@@ -127,6 +119,14 @@ def measure_encoding(
     return found
 
 
+def fill(connection: Connection, binarizer: Binarizer, vectors: Floats) -> None:
+    """Table encoded, with the vectors under their row numbers."""
+    connection.execute("DROP TABLE IF EXISTS encoded")
+    table = create_table(connection, "encoded", binarizer, "vector")
+    load(connection, table, range(len(vectors)), binarizer.encode(vectors), vectors)
+    connection.execute("VACUUM ANALYZE encoded")
+
+
 def differing(
     connection: Connection, binarizer: Binarizer, call: str, vectors: Floats
 ) -> dict[str, int]:
@@ -146,9 +146,12 @@ def differing(
     }
 
 
-def measure_trigger(connection: Connection, codecs: Sequence[str], rounds: int) -> dict[str, float]:
+def measure_trigger(
+    connection: Connection, codecs: dict[str, Binarizer], vectors: Floats, rounds: int
+) -> dict[str, float]:
     """Microseconds that the trigger adds to a row of INSERT ... SELECT."""
     found = {}
+    fill(connection, codecs["signs"], vectors)
     for name in codecs:
         for table in ("plain", "triggered"):
             connection.execute(
@@ -178,23 +181,25 @@ def measure_load(
     register_vector(connection)
     codes, ids = binarizer.encode(vectors), np.arange(len(vectors))
     found: dict[str, Any] = {}
-    for kind, vector_type in (("id + code", None), ("id + code + halfvec", "halfvec")):
-        table = create_table(
-            connection,
-            f"loaded_{vector_type}",
-            binarizer,
-            vector_type,  # type: ignore[arg-type]
-        )
+    for kind, vector_type, keyed in (
+        ("id + code", None, False),
+        ("id + code + halfvec", "halfvec", False),
+        ("id + code, with a primary key", None, True),
+    ):
+        connection.execute("DROP TABLE IF EXISTS loaded")
+        table = create_table(connection, "loaded", binarizer, vector_type)  # type: ignore[arg-type]
+        if not keyed:
+            connection.execute("ALTER TABLE loaded DROP CONSTRAINT loaded_pkey")
         kept = None if vector_type is None else vectors
 
         def by_numpy(table: Any = table, kept: Any = kept) -> None:
-            connection.execute(sql.SQL("TRUNCATE {}").format(table.identifier))
+            connection.execute("TRUNCATE loaded")
             load(connection, table, ids, codes, kept)
 
         def by_loop(table: Any = table, kept: Any = kept) -> None:
-            connection.execute(sql.SQL("TRUNCATE {}").format(table.identifier))
-            copy_in = sql.SQL("COPY {} FROM STDIN WITH (FORMAT BINARY)").format(table.identifier)
+            connection.execute("TRUNCATE loaded")
             types = ["int8", "bit"] + ([] if kept is None else ["halfvec"])
+            copy_in = "COPY loaded FROM STDIN WITH (FORMAT BINARY)"
             with connection.cursor().copy(copy_in) as copy:
                 copy.set_types(types)
                 for i, code in enumerate(codes):
@@ -207,7 +212,7 @@ def measure_load(
             "loop_rows_per_second": len(ids) / seconds["loop"],
             "times_the_loop": seconds["loop"] / seconds["numpy"],
         }
-        connection.execute(sql.SQL("DROP TABLE {}").format(table.identifier))
+    connection.execute("DROP TABLE loaded")
     return found
 
 
@@ -274,7 +279,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--data", type=Path, required=True, help="a folder of one set")
     parser.add_argument("--rows", type=int, default=ROWS)
     parser.add_argument("--queries", type=int, default=QUERIES)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS)
     given = parser.parse_args(arguments)
     data = read_dataset(given.data, given.queries)
     vectors = clustered(data.documents, given.rows)
@@ -305,20 +311,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for name, binarizer in codecs.items():
             register(connection, name, binarizer)
         some = data.documents[:COMPARED]
-        for name, measured in (
-            ("encode", lambda: measure_encoding(connection, codecs, some, given.rounds)),
-            ("trigger", lambda: measure_trigger(connection, list(codecs), given.rounds)),
-            (
-                "load",
-                lambda: measure_load(connection, codecs["bits384"], vectors[:LOADED], given.rounds),
+        parts: dict[str, Callable[[], Any]] = {
+            "encode": lambda: measure_encoding(connection, codecs, some, given.rounds),
+            "trigger": lambda: measure_trigger(connection, codecs, some, given.rounds),
+            "load": lambda: measure_load(
+                connection, codecs["bits384"], vectors[:LOADED], given.rounds
             ),
-            (
-                "search",
-                lambda: measure_search(connection, codecs["bits768"], vectors, data.queries),
-            ),
-        ):
-            figures[name] = measured()
-            print(name, figures[name], flush=True)
+            "search": lambda: measure_search(connection, codecs["bits768"], vectors, data.queries),
+        }
+        for name in PARTS:
+            if name in given.only:
+                figures[name] = parts[name]()
+                print(name, figures[name], flush=True)
+            else:
+                figures[name] = read(FOLDER / "postgres.json")["figures"][name]
     write("postgres", figures, targets(figures))
 
 
