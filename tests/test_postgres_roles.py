@@ -33,7 +33,7 @@ CHANGES = (
     "SELECT bitryoshka.create_encoder('docs@1')",
     "CREATE FUNCTION bitryoshka.f() RETURNS int LANGUAGE sql AS 'SELECT 1'",
     "CREATE OR REPLACE FUNCTION bitryoshka.fill_column_1() RETURNS trigger LANGUAGE plpgsql AS ''",
-    "DROP TRIGGER zz_bitryoshka_1_insert ON items",
+    "DROP TRIGGER zz_bitryoshka_1 ON items",
 )
 
 
