@@ -1,4 +1,3 @@
-DROP TRIGGER IF EXISTS {on_insert} ON {table};
-DROP TRIGGER IF EXISTS {on_update} ON {table};
+DROP TRIGGER IF EXISTS {trigger} ON {table};
 DROP FUNCTION IF EXISTS bitryoshka.{function}();
 DROP FUNCTION IF EXISTS bitryoshka.{encoder}

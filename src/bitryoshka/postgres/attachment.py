@@ -47,7 +47,7 @@ def attach(
 ) -> Attached:
     """Give a table a column of codes that stays true, an index on it, and a catalogue entry.
 
-    Adds ``code_column``, triggers that fill it on INSERT and UPDATE, and codes for the rows that
+    Adds ``code_column``, a trigger that fills it on INSERT and UPDATE, and codes for the rows that
     are there, ``batch_rows`` keys at a time, each batch committed; builds an HNSW index on the
     first ``prefix_bits`` (None: all sign bits) CONCURRENTLY; then verifies with ``queries`` rows
     as queries. A vector of another dimension, or zero under cosine, has no code: ``bad_vectors``
@@ -149,7 +149,7 @@ def _check_prefix(target: Target, prefix_bits: int | None) -> int:
 def _prepare(
     connection: Connection, target: Target, prefix: int | None, bad_vectors: BadVectors
 ) -> int:
-    """Entry, column and triggers in one transaction: no row can be written between them."""
+    """Entry, column and trigger in one transaction: no row can be written between them."""
     column_id = 0
 
     def change() -> None:

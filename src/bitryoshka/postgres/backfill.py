@@ -13,6 +13,7 @@ from psycopg import sql
 from bitryoshka.binarizer import Binarizer
 from bitryoshka.errors import DatabaseError
 from bitryoshka.postgres.binary import (
+    NUMBERS,
     TID,
     XID,
     bit_column,
@@ -32,7 +33,6 @@ Fill = Callable[[Leaf, sql.Composable], int]
 
 _PASSES = 100
 _PAUSE = 0.2
-_NUMBERS = {"vector": ">f4", "halfvec": ">f2"}
 
 
 def backfill(
@@ -162,7 +162,7 @@ def _fill_by_numpy(
     within: sql.Composable,
 ) -> int:
     parts = {"table": leaf.identifier, **target.parts}
-    number = _NUMBERS[target.vector_type]
+    number = NUMBERS[target.vector_type]
     rows = read_rows(
         connection,
         statement("batch_out", within=within, has_code=target.has_code(), **parts),

@@ -18,6 +18,8 @@ from bitryoshka.postgres.server import Connection
 
 HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 TRAILER = b"\xff\xff"
+# the numbers in pgvector's types
+NUMBERS = {"vector": ">f4", "halfvec": ">f2"}
 
 
 class Column(NamedTuple):
@@ -35,6 +37,7 @@ class Column(NamedTuple):
 
 
 INTEGER = Column(">i4")
+BIGINT = Column(">i8")
 REAL = Column(">f4")
 TID = Column("u1", 6)
 XID = Column(">u4")

@@ -16,7 +16,7 @@ from bitryoshka.postgres.triggers import rename, trigger_names
 def detach(
     connection: Connection, table: str, *, schema: str = "public", code_column: str = "code"
 ) -> None:
-    """Take a code column away: its triggers, its index, its codes and its catalogue entry."""
+    """Take a code column away: its trigger, its index, its codes and its catalogue entry."""
     require_idle(connection)
     oid, _, _ = find_table(connection, table, schema)
     with alone(connection, oid, f"{schema}.{table}"):

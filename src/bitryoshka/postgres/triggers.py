@@ -1,4 +1,4 @@
-"""The statements that add a code column with its triggers, and that rename one."""
+"""The statements that add a code column with its trigger, and that rename one."""
 
 from __future__ import annotations
 
@@ -12,19 +12,18 @@ from bitryoshka.postgres.target import BadVectors, Target
 
 
 def trigger_names(column_id: int) -> dict[str, sql.Composable]:
-    """Triggers run in the order of their names: these after those that change the vector."""
+    """Triggers run in the order of their names: this one after those that change the vector."""
     return {
         "function": sql.Identifier(f"fill_column_{column_id}"),
         "encoder": sql.Identifier(f"encode_column_{column_id}"),
-        "on_insert": sql.Identifier(f"zz_bitryoshka_{column_id}_insert"),
-        "on_update": sql.Identifier(f"zz_bitryoshka_{column_id}_update"),
+        "trigger": sql.Identifier(f"zz_bitryoshka_{column_id}"),
     }
 
 
 def preparation(
     target: Target, column_id: int, prefix_bits: int | None, bad_vectors: BadVectors
 ) -> list[sql.Composed]:
-    """The catalogue's entry, the column and its triggers; the first gives the column's number."""
+    """The catalogue's entry, the column and its trigger; the first gives the column's number."""
     codec = target.codec
     parts = {"table": target.identifier, **target.parts}
     return [
@@ -44,7 +43,7 @@ def preparation(
         ),
         column_encoder(target, column_id),
         *trigger_function(target, column_id, bad_vectors),
-        statement("create_triggers", **trigger_names(column_id), **parts),
+        statement("create_trigger", **trigger_names(column_id), **parts),
     ]
 
 
@@ -66,7 +65,7 @@ def column_encoder(target: Target, column_id: int) -> sql.Composed:
 
 
 def trigger_function(target: Target, column_id: int, bad_vectors: BadVectors) -> list[sql.Composed]:
-    """The function behind both triggers, made or replaced."""
+    """The trigger's function, made or replaced."""
     new = sql.SQL("NEW.{}").format(sql.Identifier(target.vector_column))
     has_code = target.has_code(new) if bad_vectors == "skip" else sql.SQL("true")
     names = trigger_names(column_id)

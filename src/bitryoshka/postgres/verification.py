@@ -13,7 +13,7 @@ from psycopg import sql
 from bitryoshka.binarizer import Binarizer
 from bitryoshka.bits import unpack
 from bitryoshka.errors import TableError
-from bitryoshka.postgres.binary import bit_column, read_rows, vector_column
+from bitryoshka.postgres.binary import NUMBERS, bit_column, read_rows, vector_column
 from bitryoshka.postgres.codecs import export, find_codec
 from bitryoshka.postgres.column_index import index_is_valid
 from bitryoshka.postgres.columns import Entry, require_entry
@@ -24,7 +24,6 @@ from bitryoshka.postgres.target import Target, find_table, find_target
 SAMPLE = 1000
 NEAR = 1e-5
 _K = 10
-_NUMBERS = {"vector": ">f4", "halfvec": ">f2"}
 
 
 @dataclass(frozen=True)
@@ -198,7 +197,7 @@ def _sample(
     """Vectors and codes of random rows."""
     percent = min(100.0, 100.0 * 2 * SAMPLE / max(rows, 1))
     columns = {
-        "vector": vector_column(target.codec.dimensions, _NUMBERS[target.vector_type]),
+        "vector": vector_column(target.codec.dimensions, NUMBERS[target.vector_type]),
         "code": bit_column(target.codec.bits),
     }
     query = statement(
