@@ -1,4 +1,4 @@
-"""The README's numbers: ``python -m benchmarks.readme [--check]``.
+"""The numbers of README and tutorial: ``python -m benchmarks.readme [--check]``.
 
 Fills what lies between ``<!-- begin:NAME -->`` and ``<!-- end:NAME -->`` from the committed result
 files. NAME is one of `BLOCKS`.
@@ -16,7 +16,8 @@ from typing import Any
 from benchmarks.quality_table import table
 from benchmarks.results import FOLDER, read
 
-README = Path(__file__).parent.parent / "README.md"
+ROOT = Path(__file__).parent.parent
+PAGES = (ROOT / "README.md", ROOT / "docs" / "tutorial.md")
 
 Figures = Mapping[str, Any]
 
@@ -118,6 +119,58 @@ def closed_form_table(figures: Figures) -> str:
     return _markdown(["code, search", *sets], rows)
 
 
+def codec_searches(figures: Figures) -> str:
+    """Searches over one table in one database, each at the list length that it needs."""
+    rows = []
+    for name, found in figures["search"].items():
+        if "milliseconds" in found and "recall" in found:
+            size, seconds = found.get("index_bytes"), found.get("index_seconds")
+            rows.append(
+                [
+                    name,
+                    str(found.get("candidates", "")),
+                    f"{found['recall']:.3f}",
+                    f"{found['milliseconds']:.1f}",
+                    f"{size / 2**20:.0f}" if size else "",
+                    f"{seconds:.0f}" if seconds else "",
+                ]
+            )
+    head = ["search", "list", "recall@10", "median ms", "index MiB", "index s"]
+    return f"{_markdown(head, rows)}\n\n{figures['rows']:,} rows, 384 dimensions."
+
+
+def codec_writing(figures: Figures) -> str:
+    """Microseconds a row of every way to make codes in the database."""
+    rows = []
+    for name, found in figures["encode"].items():
+        backfill = found["backfill"]
+        rows.append(
+            [
+                name,
+                *(
+                    f"{found[way]['microseconds_a_row']:.0f}"
+                    for way in ("tables", "column", "constants")
+                ),
+                f"{figures['trigger'][name]:.0f}",
+                f"{backfill['numpy_microseconds_a_row']:.0f}",
+                f"{backfill['in_database_microseconds_a_row']:.0f}",
+            ]
+        )
+    head = ["codec", "encode", "column's function", "constants", "trigger"]
+    return _markdown([*head, "backfill by NumPy", "backfill in SQL"], rows)
+
+
+def codec_layouts(figures: Figures) -> str:
+    """An exact Hamming scan, and what each layout takes."""
+    layouts = figures["search"]["layouts"]
+    times = _markdown(
+        ["exact Hamming scan of 256 bits", "median ms"],
+        [[name, f"{value:.1f}"] for name, value in layouts["milliseconds"].items()],
+    )
+    sizes = ", ".join(f"{name} {size / 2**20:.0f} MiB" for name, size in layouts["bytes"].items())
+    return f"{times}\n\nSizes: {sizes}."
+
+
 BLOCKS: dict[str, tuple[str, Callable[[Figures], str]]] = {
     "demo-line": ("demo", demo_line),
     "demo": ("demo", demo_table),
@@ -125,6 +178,9 @@ BLOCKS: dict[str, tuple[str, Callable[[Figures], str]]] = {
     "quality": ("quality", quality_means),
     "encode": ("encode", encode_lines),
     "closed-form": ("closed_form", closed_form_table),
+    "codec-searches": ("postgres", codec_searches),
+    "codec-writing": ("postgres", codec_writing),
+    "codec-layouts": ("postgres", codec_layouts),
 }
 
 
@@ -145,19 +201,21 @@ def render(text: str, folder: Path = FOLDER) -> str:
     return filled
 
 
-def main(arguments: Sequence[str] | None = None, readme: Path = README) -> int:
-    """Rewrite the README in place; with ``--check`` only say whether it is stale (1)."""
+def main(arguments: Sequence[str] | None = None, *pages: Path) -> int:
+    """Rewrite the pages in place; with ``--check`` only say whether one is stale (1)."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.readme", description=__doc__)
-    parser.add_argument("--check", action="store_true", help="exit 1 where the README is stale")
+    parser.add_argument("--check", action="store_true", help="exit 1 where a page is stale")
     check = parser.parse_args(arguments).check
-    before = readme.read_text(encoding="utf-8")
-    after = render(before)
-    if check and before != after:
-        print("README.md is stale: run python -m benchmarks.readme", file=sys.stderr)
-        return 1
-    if not check:
-        readme.write_text(after, encoding="utf-8")
-    return 0
+    stale = 0
+    for page in pages or PAGES:
+        before = page.read_text(encoding="utf-8")
+        after = render(before)
+        if check and before != after:
+            print(f"{page.name} is stale: run python -m benchmarks.readme", file=sys.stderr)
+            stale = 1
+        if not check:
+            page.write_text(after, encoding="utf-8")
+    return stale
 
 
 if __name__ == "__main__":
