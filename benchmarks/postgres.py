@@ -9,7 +9,7 @@ embedded server, 384 float32 dimensions, one client.
   whole backfills.
 * trigger: its share of an insert. load: binary COPY built by NumPy against a loop over rows, as
   pgvector-python documents it.
-* search: see `benchmarks.postgres_search`.
+* planes: recall that rounding a query's weights loses. search: see `benchmarks.postgres_search`.
 
 `--only` measures some parts anew and keeps the others of the file.
 """
@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 import bitryoshka
 from benchmarks.datasets import read_dataset
-from benchmarks.postgres_search import measure_search
+from benchmarks.postgres_search import measure_planes, measure_search
 from benchmarks.postgres_writing import measure_encoding, measure_load, measure_trigger
 from benchmarks.results import FOLDER, Target, at_least, at_most, read, write
 from bitryoshka.postgres import (
@@ -44,7 +44,7 @@ Floats = NDArray[np.float32]
 ROWS, QUERIES, SAMPLE = 200_000, 200, 20_000
 JITTER = 0.4
 SHARED_BUFFERS = "4GB"
-PARTS = ("encode", "trigger", "load", "search")
+PARTS = ("encode", "trigger", "load", "planes", "search")
 COMPARED, LOADED = 10_000, 100_000
 
 
@@ -97,6 +97,11 @@ def targets(figures: dict[str, Any]) -> list[Target]:
             "load with halfvec: times the loop",
             1.2,
             figures["load"]["id + code + halfvec"]["times_the_loop"],
+        ),
+        at_most(
+            "6 planes of a query: recall lost",
+            0.005,
+            max(lost["6"] for lost in figures["planes"].values()),
         ),
         at_most("asymmetric rescoring of 1,000: times without", 1.5, search["rescoring"]["times"]),
         at_most(
@@ -170,6 +175,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             "load": lambda: measure_load(
                 connection, codecs["bits384"], vectors[:LOADED], given.rounds
             ),
+            "planes": lambda: measure_planes(codecs, data.documents, data.queries),
             "search": lambda: measure_search(connection, codecs["bits768"], vectors, data.queries),
         }
         for name in PARTS:

@@ -18,17 +18,30 @@ from numpy.typing import NDArray
 from pgvector import Vector
 from psycopg import sql
 
+from benchmarks.postgres_statements import (
+    EXACT,
+    PREFIX,
+    K,
+    Search,
+    float_hnsw,
+    float_scan,
+    ours,
+    ours_in_sql,
+    ours_narrow,
+    quantized,
+    run_prepared,
+    statement_text,
+)
 from bitryoshka import Binarizer
-from bitryoshka.bits import query_planes
+from bitryoshka.bits import query_planes, unpack
 from bitryoshka.evaluation import hamming_topk
 from bitryoshka.postgres import attach, create_index, create_table, load
 from bitryoshka.postgres.server import Connection
 from bitryoshka.postgres.statements import bit_strings
 
 Floats = NDArray[np.float32]
-Search = Callable[[Floats], list[int]]
 
-K, WANTED, PREFIX, EXACT, TIMED = 10, 0.98, 256, 100, 100
+WANTED, TIMED = 0.98, 100
 CANDIDATES = (20, 40, 60, 80, 100, 150, 200, 300, 400, 600, 800, 1000)
 LABEL = "bits768@1"
 SIZED = ("vectors", "halfvecs and codes", "codes alone", "covering index")
@@ -146,114 +159,6 @@ def narrow_codes(connection: Connection, binarizer: Binarizer, vectors: Floats) 
     return {"index_seconds": seconds, "index_bytes": index_bytes(connection, "narrow")[-1]}
 
 
-def run_prepared(connection: Connection, query: str, length: int) -> Callable[..., list[int]]:
-    """A statement by ids, with the list length set for it alone."""
-    settings = (
-        "SELECT set_config('hnsw.ef_search', %s, false), "
-        "set_config('hnsw.iterative_scan', 'relaxed_order', false)"
-    )
-
-    def run(values: dict[str, Any]) -> list[int]:
-        if current.get("length") != length:
-            connection.execute(settings, [str(min(length, 1000))])
-            current["length"] = length
-        rows = connection.execute(query.encode(), values, prepare=True).fetchall()
-        return [row[0] for row in rows]
-
-    return run
-
-
-current: dict[str, int] = {}
-
-
-def float_scan(connection: Connection) -> Search:
-    """Exact: the sum keeps indexes out of the plan."""
-    run = run_prepared(
-        connection,
-        f"SELECT id FROM floats ORDER BY (vector <=> %(q)s::vector(384)) + 0 LIMIT {K}",
-        40,
-    )
-    return lambda query: run({"q": Vector(query).to_text()})
-
-
-def float_hnsw(connection: Connection, length: int) -> Search:
-    """Pgvector's own index on the vectors."""
-    run = run_prepared(
-        connection,
-        f"SELECT id FROM floats ORDER BY vector <=> %(q)s::vector(384) LIMIT {K}",
-        length,
-    )
-    return lambda query: run({"q": Vector(query).to_text()})
-
-
-def quantized(connection: Connection, length: int) -> Search:
-    """Pgvector's documented query on binary_quantize with a rerank."""
-    run = run_prepared(
-        connection,
-        "SELECT id FROM (SELECT id, vector FROM floats ORDER BY "
-        "binary_quantize(vector)::bit(384) <~> binary_quantize(%(q)s::vector(384))::bit(384) "
-        f"LIMIT {length}) AS near ORDER BY vector <=> %(q)s::vector(384) LIMIT {K}",
-        length,
-    )
-    return lambda query: run({"q": Vector(query).to_text()})
-
-
-def statement_text(connection: Connection, length: int, rescore: bool, exact: int) -> str:
-    """What search_statement gives, with placeholders of psycopg."""
-    [(text,)] = connection.execute(
-        "SELECT bitryoshka.search_statement('halves', k => %s, candidates => %s, "
-        "rescore => %s, exact => %s)",
-        [K, length, rescore, exact],
-    ).fetchall()
-    for number, placeholder in ((1, "code"), (2, "planes"), (3, "query")):
-        text = text.replace(f"${number}", f"%({placeholder})s")
-    # a parameter of the array's own type: a conversion would be made for every candidate
-    text = text.replace("%(planes)s", "%(planes)s::varbit[]")
-    return text.replace("SELECT t AS item", "SELECT t.id AS item")
-
-
-def ours(connection: Connection, binarizer: Binarizer, length: int, exact: int) -> Search:
-    """The statement of bitryoshka.search, prepared, with queries encoded by NumPy."""
-    run = run_prepared(connection, statement_text(connection, length, True, exact), length)
-    return lambda query: run(encoded(binarizer, query))
-
-
-def encoded(binarizer: Binarizer, query: Floats) -> dict[str, Any]:
-    """A query's bits, planes and text, made by NumPy."""
-    planes = query_planes(binarizer.query_weights(query[None]), 6).planes[0]
-    return {
-        "code": bit_strings(binarizer.encode_queries(query[None], PREFIX))[0],
-        "planes": "{" + ",".join(bit_strings(planes)) + "}",
-        "query": Vector(query).to_text(),
-    }
-
-
-def ours_narrow(connection: Connection, binarizer: Binarizer, length: int) -> Search:
-    """The same stages over codes in a table of their own, vectors looked up by id."""
-    run = run_prepared(
-        connection,
-        "WITH near AS MATERIALIZED (SELECT id, code FROM narrow "
-        "ORDER BY substring(code FROM 1 FOR 256)::bit(256) <~> %(code)s::bit(256) "
-        f"LIMIT {length}), best AS MATERIALIZED (SELECT id FROM near "
-        f"ORDER BY bitryoshka.asymmetric_score(code, %(planes)s::varbit[]) DESC LIMIT {EXACT}) "
-        "SELECT h.id FROM best JOIN halves AS h USING (id) "
-        f"ORDER BY h.vector <=> %(query)s::halfvec(384) LIMIT {K}",
-        length,
-    )
-    return lambda query: run(encoded(binarizer, query))
-
-
-def ours_in_sql(connection: Connection, length: int) -> Search:
-    """bitryoshka.search, which encodes the query on the server."""
-    run = run_prepared(
-        connection,
-        f"SELECT (s.item).id FROM bitryoshka.search(NULL::halves, %(q)s::vector, k => {K}, "
-        f"candidates => {length}, exact => {min(length, EXACT)}) AS s",
-        40,
-    )
-    return lambda query: run({"q": Vector(query).to_text()})
-
-
 def recall_of(search: Search, queries: Floats, truth: NDArray[np.int64]) -> float:
     """Recall@K against exact search."""
     shared = [len(set(search(q)) & set(t.tolist())) for q, t in zip(queries, truth, strict=False)]
@@ -307,6 +212,35 @@ def bits_only(
         "recall": recall_of(ours(connection, binarizer, length, 0), queries, truth),
         "numpy_recall": float(np.mean(shared)) / K,
     }
+
+
+def measure_planes(
+    codecs: dict[str, Binarizer], vectors: Floats, queries: Floats
+) -> dict[str, dict[str, float]]:
+    """Recall@K that rounding a query's weights to so many bit planes loses, by codec."""
+    truth = exact_ids(vectors, queries)
+    found: dict[str, dict[str, float]] = {}
+    for name, binarizer in codecs.items():
+        signs = unpack(binarizer.encode(vectors)).astype(np.float32) * 2 - 1
+        weights = binarizer.query_weights(queries)
+        whole = recall_of_scores(weights @ signs.T, truth)
+        found[name] = {"float": whole}
+        for count in range(3, 9):
+            planes = query_planes(weights, count).planes
+            rounded = sum(
+                (unpack(planes[:, p].copy()).astype(np.float32) * 2 - 1) * 2 ** (count - 1 - p)
+                for p in range(count)
+            )
+            lost = whole - recall_of_scores(rounded @ signs.T, truth)
+            found[name][str(count)] = lost
+    return found
+
+
+def recall_of_scores(scores: Floats, truth: NDArray[np.int64]) -> float:
+    """Recall@K of the best rows under scores (Q, N)."""
+    best = np.argpartition(-scores, K, axis=1)[:, :K]
+    shared = [len(set(b) & set(t)) for b, t in zip(best.tolist(), truth.tolist(), strict=True)]
+    return float(np.mean(shared)) / K
 
 
 def rescoring(connection: Connection, binarizer: Binarizer, queries: Floats) -> dict[str, float]:

@@ -15,9 +15,20 @@ from psycopg import sql
 from synthetic import clustered
 
 import bitryoshka
-from bitryoshka import TableError, VectorsError
+from bitryoshka import FingerprintError, TableError, VectorsError
 from bitryoshka.bits import hamming, prefix
-from bitryoshka.postgres import attach, connect, search_column, search_column_async
+from bitryoshka.postgres import (
+    adopt,
+    attach,
+    connect,
+    create_index,
+    create_table,
+    detach,
+    load,
+    search_column,
+    search_column_async,
+    verify,
+)
 from bitryoshka.postgres.server import Connection
 
 ROWS, DIMENSIONS, PREFIX = 1500, 48, 32
@@ -238,3 +249,41 @@ def test_another_schema_of_pgvector_and_no_path_to_it(bare_database: str, world:
         connection.execute("SET search_path = pg_catalog")
         found = search_column(connection, "items", world.queries, k=100, exact=100)
     assert all(sorted(row) == list(range(100)) for row in ids(found))
+
+
+def test_codes_alone_are_searched_without_any_float_column(
+    installed: Connection, world: World
+) -> None:
+    registered(installed, world.binarizer)
+    table = create_table(installed, "items", world.binarizer)
+    load(installed, table, range(ROWS), world.codes)
+    create_index(installed, table, PREFIX)
+    adopt(installed, "items", LABEL, prefix_bits=PREFIX)
+    found = search_column(installed, "items", world.queries, candidates=ROWS)
+    weights = world.binarizer.query_weights(world.queries)
+    signs = np.unpackbits(world.codes, axis=1).astype(np.float32) * 2 - 1
+    expected = np.argsort(-(weights @ signs.T), axis=1)[:, :10].tolist()
+    shared = [len(set(a) & set(b)) for a, b in zip(ids(found), expected, strict=True)]
+    assert np.mean(shared) > 9.5
+    with pytest.raises(psycopg.errors.InvalidParameterValue, match="codes alone, found exact = 20"):
+        search_column(installed, "items", world.queries, exact=20)
+    with pytest.raises(TableError, match="is attached already"):
+        adopt(installed, "items", LABEL)
+    with pytest.raises(TableError, match="no vectors to check them by"):
+        verify(installed, "items")
+    detach(installed, "items")
+    assert installed.execute("SELECT FROM items WHERE code IS NOT NULL").rowcount == ROWS
+
+
+def test_codes_of_another_binarizer_are_not_adopted(installed: Connection, world: World) -> None:
+    registered(installed, world.binarizer)
+    other = bitryoshka.fit(
+        world.rows, bits=96, nested_bits=(48, 96), hamming_bits=48, method="progressive", seed=5
+    )
+    create_table(installed, "items", other.binarizer)
+    with pytest.raises(FingerprintError, match=other.binarizer.fingerprint):
+        adopt(installed, "items", LABEL)
+    installed.execute("CREATE TABLE wide (id bigint PRIMARY KEY, code bit(8))")
+    with pytest.raises(TableError, match=r"must be bit\(96\) for docs@1, found bit\(8\)"):
+        adopt(installed, "wide", LABEL)
+    assert installed.execute("SELECT FROM bitryoshka.columns").rowcount == 0

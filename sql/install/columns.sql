@@ -1,7 +1,7 @@
 CREATE TABLE bitryoshka.columns (
     id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     relation regclass NOT NULL,
-    vector_column name NOT NULL,
+    vector_column name,
     code_column name NOT NULL,
     codec_id integer NOT NULL REFERENCES bitryoshka.codecs ON DELETE RESTRICT,
     bad_vectors text NOT NULL,
@@ -16,6 +16,8 @@ CREATE TABLE bitryoshka.columns (
 );
 COMMENT ON TABLE bitryoshka.columns IS
 'Columns of codes: of which table and vector column, by which codec, and how far they are filled.';
+COMMENT ON COLUMN bitryoshka.columns.vector_column IS
+'The column that is encoded; NULL where the table has codes alone, which somebody else writes.';
 COMMENT ON COLUMN bitryoshka.columns.bad_vectors IS
 'What becomes of a row whose vector has no code: reject refuses it, skip leaves its code NULL.';
 COMMENT ON COLUMN bitryoshka.columns.prefix_bits IS

@@ -46,6 +46,11 @@ BEGIN
             MESSAGE = concat('expected 1 <= k <= exact (or 0) <= candidates, found k = ', k,
                 ', exact = ', exact, ', candidates = ', candidates);
     END IF;
+    IF exact > 0 AND one.vector_column IS NULL THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'invalid_parameter_value',
+            MESSAGE = concat(relation::text, ' has codes alone, found exact = ', exact);
+    END IF;
     beginning := code;
     IF prefix < codec.bits THEN
         beginning := concat('substring(', code, ' FROM 1 FOR ', prefix, ')::bit(', prefix, ')');

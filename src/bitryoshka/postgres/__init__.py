@@ -11,6 +11,7 @@ try:
 except ImportError as error:
     raise MissingExtraError("bitryoshka.postgres", "postgres") from error
 
+from bitryoshka.postgres.adoption import adopt
 from bitryoshka.postgres.attachment import Attached, attach, attach_statements
 from bitryoshka.postgres.bulk import load
 from bitryoshka.postgres.codecs import Codec, drop_codec, export, list_codecs, register
@@ -31,6 +32,7 @@ __all__ = [
     "SearchResult",
     "Status",
     "Verification",
+    "adopt",
     "attach",
     "attach_statements",
     "connect",

@@ -23,7 +23,7 @@ class Entry(NamedTuple):
     """A code column as the catalogue has it."""
 
     id: int
-    vector_column: str
+    vector_column: str | None
     codec: str
     bad_vectors: BadVectors
     prefix_bits: int | None

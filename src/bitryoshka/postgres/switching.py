@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from psycopg import sql
 
-from bitryoshka.errors import DatabaseError
+from bitryoshka.errors import DatabaseError, TableError
 from bitryoshka.postgres.codecs import find_codec
 from bitryoshka.postgres.columns import alone, changed, require_entry, require_idle
 from bitryoshka.postgres.server import Connection
@@ -16,7 +16,10 @@ from bitryoshka.postgres.triggers import rename, trigger_names
 def detach(
     connection: Connection, table: str, *, schema: str = "public", code_column: str = "code"
 ) -> None:
-    """Take a code column away: its trigger, its index, its codes and its catalogue entry."""
+    """Take a code column away: its trigger, its index, its codes and its catalogue entry.
+
+    Of a column that was adopted, the entry alone.
+    """
     require_idle(connection)
     oid, _, _ = find_table(connection, table, schema)
     with alone(connection, oid, f"{schema}.{table}"):
@@ -24,13 +27,15 @@ def detach(
         identifier = sql.Identifier(schema, table)
 
         def change() -> None:
+            connection.execute(statement("delete_column", column_id=entry.id))
+            if entry.vector_column is None:
+                return
             connection.execute(
                 statement("drop_trigger_function", table=identifier, **trigger_names(entry.id))
             )
             connection.execute(
                 statement("drop_code_column", table=identifier, code=sql.Identifier(code_column))
             )
-            connection.execute(statement("delete_column", column_id=entry.id))
 
         changed(connection, change)
 
@@ -64,6 +69,8 @@ def switch(
         def change() -> None:
             for before, after in steps:
                 entry = require_entry(connection, oid, title, before)
+                if entry.vector_column is None:
+                    raise TableError(f"{before!r} of {title} was adopted: rename it yourself")
                 codec = find_codec(connection, entry.codec)
                 target = find_target(connection, table, entry.vector_column, codec, before, schema)
                 for part in rename(target, entry, after):

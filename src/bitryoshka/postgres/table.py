@@ -21,7 +21,7 @@ from bitryoshka.postgres.statements import (
 )
 
 VectorType = Literal["vector", "halfvec"]
-_CODEC = "bitryoshka codec sha256:"
+CODEC_COMMENT = "bitryoshka codec sha256:"
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def create_table(
             statement(
                 "comment_codec",
                 table=table.identifier,
-                codec=sql.Literal(_CODEC + table.fingerprint),
+                codec=sql.Literal(CODEC_COMMENT + table.fingerprint),
             )
         )
     return table
@@ -118,10 +118,10 @@ def open_table(
             f"found {_text(shape)}; choose another name, or drop the table"
         )
     codec = next(comment for column, _, comment in found if column == "code") or ""
-    if codec.removeprefix(_CODEC) != binarizer.fingerprint:
+    if codec.removeprefix(CODEC_COMMENT) != binarizer.fingerprint:
         raise FingerprintError(
             f"table {schema}.{name} holds codes of another binarizer: expected fingerprint "
-            f"{binarizer.fingerprint}, found {codec.removeprefix(_CODEC) or 'none'}"
+            f"{binarizer.fingerprint}, found {codec.removeprefix(CODEC_COMMENT) or 'none'}"
         )
     return table
 

@@ -110,7 +110,7 @@ def status(
     target, entry = _attached(connection, table, schema, code_column)
     return Status(
         codec=entry.codec,
-        vector_column=entry.vector_column,
+        vector_column=target.vector_column,
         code_column=code_column,
         bad_vectors=entry.bad_vectors,
         prefix_bits=entry.prefix_bits,
@@ -176,6 +176,8 @@ def _attached(
 ) -> tuple[Target, Entry]:
     oid, _, _ = find_table(connection, table, schema)
     entry = require_entry(connection, oid, f"{schema}.{table}", code_column)
+    if entry.vector_column is None:
+        raise TableError(f"{schema}.{table} has codes alone, and no vectors to check them by")
     codec = find_codec(connection, entry.codec)
     target = find_target(connection, table, entry.vector_column, codec, code_column, schema)
     if not target.has_code_column:
