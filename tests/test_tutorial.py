@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,12 @@ def test_its_blocks_run(
     ).fetchall()
     assert shape == [("id",), ("tenant",), ("title",), ("embedding",)]
     assert connection.execute("SELECT to_regnamespace('bitryoshka')").fetchall() == [(None,)]
+
+
+def test_its_figures_are_those_of_the_result_file() -> None:
+    text = TUTORIAL.read_text("utf-8")
+    assert len(re.findall(r"<!-- begin:(\S+) -->", text)) == 3
+    assert import_module("benchmarks.readme").render(text) == text
 
 
 def run(statement: str, block: Block, connection: psycopg.Connection[Any]) -> None:
