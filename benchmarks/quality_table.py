@@ -12,7 +12,6 @@ ABOVE_CLOSED_FORM = {"192": 0.02, "384": 0.015, "768": 0.01}
 RETENTION = {"384": 0.98, "768": 0.99}
 FUNNEL_LOSS = 0.01
 LEAST_GAIN = 0.001
-NOISE = 0.01
 BITS_OF = {"48": "384", "96": "768"}
 
 Rows = Mapping[str, Any]
@@ -89,11 +88,6 @@ def targets(figures: Mapping[str, Any]) -> list[Target]:
         if "queries" in content["rows"]:
             gain = content["rows"]["queries"]["gain"]["mean"]
             found.append(at_least(f"{name}: recall gained by training queries", LEAST_GAIN, gain))
-        if {"queries", "pairs"} <= set(content["rows"]):
-            plain, labelled = (content["rows"][row]["asymmetric"] for row in ("queries", "pairs"))
-            for bits in RETENTION:
-                gain = labelled[bits]["retention"] - plain[bits]["retention"]
-                found.append(at_least(f"{name}: retention {bits} gained by labels", -NOISE, gain))
     return found
 
 

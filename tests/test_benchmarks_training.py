@@ -79,8 +79,8 @@ class TestCurve:
 
 
 def test_from_command_to_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def write(name: str, figures: dict[str, Any], targets: Any) -> None:
-        training_write(name, figures, targets, folder=tmp_path)
+    def write(name: str, figures: dict[str, Any], targets: Any, module: str) -> None:
+        training_write(name, figures, targets, module=module, folder=tmp_path)
 
     training_write = training.write
     monkeypatch.setattr(training, "write", write)

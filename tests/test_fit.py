@@ -7,6 +7,7 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -178,6 +179,32 @@ def test_a_beaten_method_loses_however_plain(result: FitResult) -> None:
     assert comparison.outcomes[comparison.chosen].candidate.method == "progressive"
     comparison = compare([candidate("sign", b), candidate("progressive", blind)], held_out)
     assert comparison.outcomes[comparison.chosen].candidate.method == "sign"
+
+
+def test_a_variant_that_is_better_for_sure_stands_for_its_method(
+    result: FitResult, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(0)
+    plain = rng.random(200)
+    # a larger gain on the mean, but from few queries; a smaller one from all of them
+    utilities = {
+        "progressive": plain,
+        "doubtful": plain + np.where(np.arange(200) == 0, 4, 0),
+        "certain": plain + 0.01,
+    }
+
+    def measured(c: Candidate, held_out: HeldOut) -> Any:
+        return SimpleNamespace(candidate=c, utility=lambda lengths: utilities[c.label])
+
+    monkeypatch.setattr("bitryoshka.training.comparison.measure", measured)
+    held_out = HeldOut.of(np.eye(8, 48, dtype=np.float32), np.eye(20, 48, dtype=np.float32))
+    progressive = Candidate("progressive", "progressive", result.binarizer)
+    learned = [Candidate("learned", name, result.binarizer) for name in ("doubtful", "certain")]
+    assert utilities["doubtful"].mean() > utilities["certain"].mean()
+    both = compare([progressive, *learned], held_out)
+    assert both.outcomes[both.chosen].candidate.label == "certain"
+    one = compare([progressive, learned[0]], held_out)
+    assert one.outcomes[one.chosen].candidate.label == "progressive"
 
 
 @pytest.mark.parametrize("method", CLOSED_FORMS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -218,9 +219,10 @@ def compare(
 ) -> Comparison:
     """Measure every candidate, and choose the plainest that is not beaten.
 
-    Within a method the variant with the highest mean utility stands for it, or one that learned
-    from labelled pairs if that passes its guard. A method is beaten by a later one whose utility
-    is higher with 95 % confidence (paired bootstrap over the held-out queries).
+    A method is beaten by a later one whose utility is higher with 95 % confidence (paired
+    bootstrap over the held-out queries). Of a method's variants that beat the best plainer method,
+    or of all if none does, the one with the highest mean utility stands for it, or one that
+    learned from labelled pairs if that passes its guard.
     """
     outcomes = sorted(
         (measure(c, held_out) for c in candidates),
@@ -230,14 +232,16 @@ def compare(
         sorted(set.intersection(*(set(o.candidate.binarizer.nested_bits) for o in outcomes)))
     )
     utilities = [o.utility(lengths) for o in outcomes]
-    best: dict[str, int] = {}
-    for i, outcome in enumerate(outcomes):
-        if not _guarded(outcome, outcomes, lengths):
-            continue
-        held = best.setdefault(outcome.candidate.method, i)
-        if outcome.candidate.guard or utilities[i].mean() > utilities[held].mean():
-            best[outcome.candidate.method] = i
-    order = list(best.values())
+    means = [float(u.mean()) for u in utilities]
+    order: list[int] = []
+    for _, group in groupby(range(len(outcomes)), lambda i: outcomes[i].candidate.method):
+        variants = [i for i in group if _guarded(outcomes[i], outcomes, lengths)]
+        if order:
+            plainer = utilities[max(order, key=means.__getitem__)]
+            better = [i for i in variants if advantage(utilities[i], plainer).low > 0]
+            variants = better or variants
+        labelled = [i for i in variants if outcomes[i].candidate.guard]
+        order.append(max(labelled or variants, key=means.__getitem__))
 
     def beaten(i: int) -> bool:
         later = order[order.index(i) + 1 :]
