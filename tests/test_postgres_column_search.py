@@ -191,6 +191,10 @@ def test_the_index_on_the_prefix_serves_the_statement(filled: Connection, world:
 
 
 def test_the_statement_can_be_owned(filled: Connection, world: World) -> None:
+    # as its comment asks; and no sequential scan, which would find more than the index
+    filled.execute("SET hnsw.ef_search = 100")
+    filled.execute("SET hnsw.iterative_scan = relaxed_order")
+    filled.execute("SET enable_seqscan = off")
     [(text,)] = filled.execute("SELECT bitryoshka.search_statement('items')").fetchall()
     query = Vector(world.queries[0]).to_text()
     filled.execute(f"PREPARE own (bit, bit[], vector, jsonb) AS {text}".encode())
