@@ -201,6 +201,58 @@ def subsample_table(figures: Figures) -> str:
     return _markdown(["set", "rows", *searches, "behind all rows"], rows)
 
 
+def codec_searches(figures: Figures) -> str:
+    """Searches over one table in one database, each at the list length that it needs."""
+    rows = []
+    for name, found in figures["search"].items():
+        if "milliseconds" in found and "recall" in found:
+            size, seconds = found.get("index_bytes"), found.get("index_seconds")
+            rows.append(
+                [
+                    name,
+                    str(found.get("candidates", "")),
+                    f"{found['recall']:.3f}",
+                    f"{found['milliseconds']:.1f}",
+                    f"{size / 2**20:.0f}" if size else "",
+                    f"{seconds:.0f}" if seconds else "",
+                ]
+            )
+    head = ["search", "list", "recall@10", "median ms", "index MiB", "index s"]
+    return f"{_markdown(head, rows)}\n\n{figures['rows']:,} rows, 384 dimensions."
+
+
+def codec_writing(figures: Figures) -> str:
+    """Microseconds a row of every way to make codes in the database."""
+    rows = []
+    for name, found in figures["encode"].items():
+        backfill = found["backfill"]
+        rows.append(
+            [
+                name,
+                *(
+                    f"{found[way]['microseconds_a_row']:.0f}"
+                    for way in ("tables", "column", "constants")
+                ),
+                f"{figures['trigger'][name]:.0f}",
+                f"{backfill['numpy_microseconds_a_row']:.0f}",
+                f"{backfill['in_database_microseconds_a_row']:.0f}",
+            ]
+        )
+    head = ["codec", "encode", "column's function", "constants", "trigger"]
+    return _markdown([*head, "backfill by NumPy", "backfill in SQL"], rows)
+
+
+def codec_layouts(figures: Figures) -> str:
+    """An exact Hamming scan, and what each layout takes."""
+    layouts = figures["search"]["layouts"]
+    times = _markdown(
+        ["exact Hamming scan of 256 bits", "median ms"],
+        [[name, f"{value:.1f}"] for name, value in layouts["milliseconds"].items()],
+    )
+    sizes = ", ".join(f"{name} {size / 2**20:.0f} MiB" for name, size in layouts["bytes"].items())
+    return f"{times}\n\nSizes: {sizes}."
+
+
 BLOCKS: dict[str, tuple[str, Callable[[Figures], str]]] = {
     "demo-line": ("demo", demo_line),
     "demo": ("demo", demo_table),
@@ -214,6 +266,9 @@ BLOCKS: dict[str, tuple[str, Callable[[Figures], str]]] = {
     "hostile": ("hostile", hostile_table),
     "training": ("training", training_table),
     "subsample": ("training", subsample_table),
+    "codec-searches": ("postgres", codec_searches),
+    "codec-writing": ("postgres", codec_writing),
+    "codec-layouts": ("postgres", codec_layouts),
 }
 
 

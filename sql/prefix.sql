@@ -1,1 +1,1 @@
-substring(code FROM 1 FOR {prefix_bits})::bit({prefix_bits})
+substring({code} FROM 1 FOR {prefix_bits})::bit({prefix_bits})

@@ -103,3 +103,31 @@ def another_connection(database: str) -> Iterator[Callable[[], Connection]]:
 
     with ExitStack() as stack:
         yield lambda: stack.enter_context(connect(database))
+
+
+@pytest.fixture(scope="session")
+def installed_template(dsn: str, template: str) -> Iterator[str]:
+    """Name of a database with schema bitryoshka that nobody is connected to."""
+    from bitryoshka.postgres import connect, install
+
+    with fresh_database(dsn, template) as address:
+        with connect(address) as connection:
+            install(connection)
+            name = connection.info.dbname
+        yield name
+
+
+@pytest.fixture
+def installed_database(dsn: str, installed_template: str) -> Iterator[str]:
+    """DSN of a database with schema bitryoshka, for this test alone."""
+    with fresh_database(dsn, installed_template) as address:
+        yield address
+
+
+@pytest.fixture
+def installed(installed_database: str) -> Iterator[Connection]:
+    """An autocommit connection to `installed_database`."""
+    from bitryoshka.postgres import connect
+
+    with connect(installed_database) as opened:
+        yield opened

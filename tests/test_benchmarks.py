@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from benchmarks import baselines, check, demo, encode, quality, readme
+from benchmarks import baselines, check, demo, encode, postgres, quality, readme
 from benchmarks.datasets import Dataset, distinct_rows, hold_out, leave_out, read_dataset
 from benchmarks.judge import Coded, Judge, best_rows, score_search
+from benchmarks.postgres_writing import turns
 from benchmarks.quality_table import mean_rows, table, targets
 from benchmarks.results import (
     FOLDER,
@@ -359,3 +360,22 @@ class TestReadme:
         assert "stale" in capsys.readouterr().err
         assert readme.main([], [page]) == 0
         assert readme.main(["--check"], [page]) == 0
+
+
+class TestPostgres:
+    def test_more_rows_are_made_from_the_documents(self) -> None:
+        documents = clustered(0, 50)
+        documents /= np.linalg.norm(documents, axis=1, keepdims=True)
+        rows = postgres.clustered(documents, 400)
+        np.testing.assert_array_equal(rows[:50], documents)
+        np.testing.assert_allclose(np.linalg.norm(rows, axis=1), 1, atol=1e-5)
+        nearest = (rows[50:] @ documents.T).max(axis=1)
+        assert (nearest > 0.8).all()
+        assert (nearest < 0.999).all()
+
+    def test_runs_take_turns_and_the_first_does_not_count(self) -> None:
+        called: list[str] = []
+        found = turns({"a": lambda: called.append("a"), "b": lambda: called.append("b")}, 2)
+        assert called == ["a", "b"] * 3
+        assert set(found) == {"a", "b"}
+        assert all(0 <= seconds < 1 for seconds in found.values())

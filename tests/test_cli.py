@@ -627,7 +627,7 @@ def test_without_arguments_help_is_shown(run):
 
 def test_progress_goes_to_a_terminal_only(run, data, tmp_path, monkeypatch):
     arguments = ("encode", data / "b.safetensors", data / "vectors.npy", "-o", tmp_path / "c.npy")
-    monkeypatch.setattr(commands, "_progress", lambda quiet: not quiet)
+    monkeypatch.setattr(commands, "show_progress", lambda quiet: not quiet)
     outcome = run(*arguments, "--json")
     assert json.loads(outcome.out)["rows"] == ROWS
     assert "encode" in outcome.err

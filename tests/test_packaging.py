@@ -15,11 +15,16 @@ from typing import NamedTuple
 
 import pytest
 
-from bitryoshka.sql_files import read_sql
+from bitryoshka.sql_files import project_folder, read_sql
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-SQL = sorted(path.name for path in (ROOT / "sql").glob("*.sql"))
+SQL = sorted(str(path.relative_to(ROOT / "sql")) for path in (ROOT / "sql").rglob("*.sql"))
+MIGRATIONS = sorted(
+    str(path.relative_to(ROOT / "migrations"))
+    for pattern in ("*.py", "*.ini", "*.sha256")
+    for path in (ROOT / "migrations").rglob(pattern)
+)
 
 
 class Built(NamedTuple):
@@ -58,7 +63,10 @@ def test_the_wheel_holds_the_package_the_sql_and_the_licence(built: Built) -> No
         names = set(wheel.namelist())
         sources = {str(p.relative_to(ROOT / "src")) for p in (ROOT / "src").rglob("*.py")}
         assert sources | {"bitryoshka/py.typed"} <= names
-        assert {f"bitryoshka/sql/{name}" for name in SQL} <= names
+        assert {f"bitryoshka/sql/{name}" for name in SQL} | {
+            "bitryoshka/sql/bitryoshka.control"
+        } <= names
+        assert {f"bitryoshka/migrations/{name}" for name in MIGRATIONS} <= names
         (licence,) = (name for name in names if name.endswith(".dist-info/licenses/LICENSE"))
         assert wheel.read(licence) == (ROOT / "LICENSE").read_bytes()
     assert {name.split("/")[0] for name in names} == {
@@ -87,7 +95,12 @@ def test_the_sdist_holds_what_the_project_is_made_of(built: Built) -> None:
         assert info is not None
         assert message_from_string(info.read().decode())["Version"] == PROJECT["version"]
     files = ["Makefile", "README.md", "CHANGELOG.md", "LICENSE", "pyproject.toml"]
-    for folder, pattern in (("src", "*.py"), ("sql", "*.sql"), ("tests", "*.py")):
+    for folder, pattern in (
+        ("src", "*.py"),
+        ("sql", "*.sql"),
+        ("migrations", "*.py"),
+        ("tests", "*.py"),
+    ):
         files += [str(p.relative_to(ROOT)) for p in (ROOT / folder).rglob(pattern)]
     assert set(files) <= names
     assert not {n for n in names if n.endswith((".pyc", ".safetensors")) and "golden" not in n}
@@ -110,6 +123,15 @@ def test_sql_is_read_from_the_wheel(built: Built, fresh: Path, tmp_path: Path) -
     with zipfile.ZipFile(built.wheel) as wheel:
         expected = [wheel.read(f"bitryoshka/sql/{n}").decode().rstrip("\n") for n in SQL]
     assert in_fresh(fresh, code, tmp_path) == f"{expected!r}\n"
+
+
+def test_migrations_are_found_in_the_checkout_and_in_the_wheel(fresh: Path, tmp_path: Path) -> None:
+    code = (
+        "from bitryoshka.sql_files import project_folder; f = project_folder('migrations'); "
+        f"print([(f / n).is_file() for n in {MIGRATIONS!r}])"
+    )
+    assert in_fresh(fresh, code, tmp_path) == f"{[True] * len(MIGRATIONS)}\n"
+    assert project_folder("migrations") == ROOT / "migrations"
 
 
 def test_the_new_environment_holds_nothing_else(fresh: Path, tmp_path: Path) -> None:

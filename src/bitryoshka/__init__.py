@@ -4,6 +4,7 @@ from bitryoshka.binarizer import Binarizer
 from bitryoshka.errors import (
     BitryoshkaError,
     BitsError,
+    CodecError,
     DatabaseError,
     FileFormatError,
     FingerprintError,
@@ -19,6 +20,7 @@ __all__ = [
     "Binarizer",
     "BitryoshkaError",
     "BitsError",
+    "CodecError",
     "DatabaseError",
     "FileFormatError",
     "FingerprintError",

@@ -1,8 +1,7 @@
-"""The commands: fit, encode, evaluate, inspect, demo."""
+"""The commands: fit, encode, evaluate, inspect, demo; and those of `database_commands`."""
 
 from __future__ import annotations
 
-import json
 import sys
 from contextlib import redirect_stdout
 from importlib.metadata import version
@@ -17,6 +16,8 @@ from bitryoshka import tables
 from bitryoshka.atomic_file import check_output, replacing
 from bitryoshka.binarizer import Binarizer, Metric
 from bitryoshka.binarizer_file import read_metadata
+from bitryoshka.command_output import JsonOption, QuietOption, print_json, show_progress
+from bitryoshka.database_commands import database
 from bitryoshka.demo.defaults import LIMIT, MODEL
 from bitryoshka.errors import BitsError, VectorsError
 from bitryoshka.judgements import read_judgements
@@ -37,6 +38,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+app.add_typer(database)
 
 VectorsArgument = Annotated[
     Path,
@@ -56,8 +58,6 @@ ColumnOption = Annotated[
         help="Column (.parquet), array (.npz) or key (.jsonl) that holds the embeddings.",
     ),
 ]
-QuietOption = Annotated[bool, typer.Option("--quiet", help="No tables, no progress bar.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
 
 
 def _show_version(wanted: bool) -> None:
@@ -110,7 +110,7 @@ def _fit(
         lengths,
         method,
         seed,
-        progress=_progress(quiet),
+        progress=show_progress(quiet),
         hamming_bits=hamming_bits,
         metric=metric,
         source_model=source_model,
@@ -118,7 +118,7 @@ def _fit(
     result.binarizer.save(output)
     comparison = result.comparison.as_dict()
     if as_json:
-        _print_json(_inspection(output, result.binarizer) | {"comparison": comparison})
+        print_json(_inspection(output, result.binarizer) | {"comparison": comparison})
     elif not quiet:
         tables.show_candidates(comparison)
         tables.show_lengths(comparison["candidates"][result.comparison.chosen])
@@ -141,9 +141,9 @@ def _encode(
     check_output(output, ".npy", binarizer, vectors)
     loaded, array = Binarizer.load(binarizer), read_vectors(vectors, column)
     length = loaded.bits if bits is None else bits
-    _write_codes(output, loaded, array, length, str(vectors), _progress(quiet))
+    _write_codes(output, loaded, array, length, str(vectors), show_progress(quiet))
     if as_json:
-        _print_json(
+        print_json(
             {
                 "file": str(output),
                 "rows": len(array),
@@ -206,7 +206,7 @@ def _evaluate(
         judgements = read_judgements(qrels, ids, len(asked), len(array))
     report = evaluate(loaded, array, asked, judgements, k=k, candidates=candidates, seed=seed)
     if as_json:
-        _print_json({"fingerprint": loaded.fingerprint} | report.as_dict())
+        print_json({"fingerprint": loaded.fingerprint} | report.as_dict())
     else:
         tables.show_report(report)
 
@@ -216,7 +216,7 @@ def _inspect(binarizer: BinarizerArgument, as_json: JsonOption = False) -> None:
     """Show what is in a binarizer file."""
     found = _inspection(binarizer, Binarizer.load(binarizer))
     if as_json:
-        _print_json(found)
+        print_json(found)
         return
     tables.show_inspection(found)
     if found["info"].get("held_out"):
@@ -246,11 +246,11 @@ def _demo(
             bits=bits,
             dsn=dsn,
             refresh=refresh,
-            progress=_progress(False),
+            progress=show_progress(False),
             echo=None if as_json else print,
         )
     if as_json:
-        _print_json(found)
+        print_json(found)
 
 
 def _inspection(path: Path, b: Binarizer) -> dict[str, Any]:
@@ -285,11 +285,3 @@ def _lengths(text: str) -> list[int]:
 def _read_queries(path: Path, column: str | None) -> NDArray[np.number]:
     """A .npy has no columns, so the column's name is for the other file."""
     return read_vectors(path, None if path.suffix.lower() == ".npy" else column)
-
-
-def _progress(quiet: bool) -> bool:
-    return not quiet and sys.stderr.isatty()
-
-
-def _print_json(found: dict[str, Any]) -> None:
-    typer.echo(json.dumps(found, indent=2, allow_nan=False))

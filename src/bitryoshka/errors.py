@@ -11,7 +11,8 @@ Each is also a built-in kind, so that ``except ValueError`` works as expected::
     └── DatabaseError           (RuntimeError)
         ├── ServerUnreachableError (ConnectionError)
         ├── PgvectorError                          extension missing or too old
-        └── TableError          (ValueError)       table missing or of another shape
+        ├── TableError          (ValueError)       table missing or of another shape
+        └── CodecError          (ValueError)       codec missing, misnamed or in use
 """
 
 from __future__ import annotations
@@ -58,3 +59,7 @@ class PgvectorError(DatabaseError):
 
 class TableError(DatabaseError, ValueError):
     """A table is missing, or exists with another shape."""
+
+
+class CodecError(DatabaseError, ValueError):
+    """A codec is missing, has a name that is not allowed, or is still in use."""

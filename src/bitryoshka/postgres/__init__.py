@@ -1,4 +1,4 @@
-"""Codes in Postgres with pgvector: tables, bulk load, indexes and two-stage search.
+"""Codes in Postgres with pgvector: tables, bulk load, indexes, search; codecs in the database.
 
 Every function takes an open psycopg 3 connection that the caller owns.
 """
@@ -11,20 +11,48 @@ try:
 except ImportError as error:
     raise MissingExtraError("bitryoshka.postgres", "postgres") from error
 
+from bitryoshka.postgres.adoption import adopt
+from bitryoshka.postgres.attachment import Attached, attach, attach_statements
 from bitryoshka.postgres.bulk import load
+from bitryoshka.postgres.codecs import Codec, drop_codec, export, list_codecs, register
+from bitryoshka.postgres.column_search import Found, search_column, search_column_async
+from bitryoshka.postgres.installation import install, uninstall
 from bitryoshka.postgres.search import SearchResult, search
 from bitryoshka.postgres.server import connect, embedded_server, prepare_database
+from bitryoshka.postgres.switching import detach, switch
 from bitryoshka.postgres.table import CodeTable, create_index, create_table, open_table
+from bitryoshka.postgres.verification import Counts, Status, Verification, status, verify
 
 __all__ = [
+    "Attached",
     "CodeTable",
+    "Codec",
+    "Counts",
+    "Found",
     "SearchResult",
+    "Status",
+    "Verification",
+    "adopt",
+    "attach",
+    "attach_statements",
     "connect",
     "create_index",
     "create_table",
+    "detach",
+    "drop_codec",
     "embedded_server",
+    "export",
+    "install",
+    "list_codecs",
     "load",
     "open_table",
     "prepare_database",
+    "register",
     "search",
+    "search_column",
+    "search_column_async",
+    "status",
+    "switch",
+    "uninstall",
+    "verify",
 ]

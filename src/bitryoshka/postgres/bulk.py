@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -10,15 +10,22 @@ from psycopg import sql
 
 from bitryoshka.bits import check_codes
 from bitryoshka.errors import BitsError, TableError, VectorsError
+from bitryoshka.postgres.binary import (
+    BIGINT,
+    HEADER,
+    NUMBERS,
+    TRAILER,
+    Column,
+    bit_column,
+    rows_of,
+    vector_column,
+)
 from bitryoshka.postgres.server import Connection
 from bitryoshka.postgres.statements import statement
 from bitryoshka.postgres.table import CodeTable
 from bitryoshka.progress import progress_bar
 from bitryoshka.vectors import blocks, check_vectors
 
-# PostgreSQL documentation, COPY, "Binary Format": signature, flags, length of the extension
-_HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
-_TRAILER = b"\xff\xff"
 _BLOCK_ROWS = 8192
 _MAX_ID = np.iinfo(np.int64).max
 
@@ -61,62 +68,38 @@ def load(
 
     columns = sql.SQL(", ").join(sql.Identifier(name) for name, _ in table.columns())
     copy_rows = statement("copy_rows", table=table.identifier, columns=columns)
-    layout = row_layout(table)
+    layout = copy_columns(table)
     with (
         progress_bar(len(packed), "load", progress, "rows") as advance,
         connection.transaction(),
         connection.cursor() as cursor,
         cursor.copy(copy_rows) as copy,
     ):
-        copy.write(_HEADER)
+        copy.write(HEADER)
         for rows, part in _parts(table, len(packed), floats):
             copy.write(copy_buffer(layout, keys[rows], packed[rows], part))
             advance(by=rows.stop - rows.start)
-        copy.write(_TRAILER)
+        copy.write(TRAILER)
     return len(packed)
 
 
-def row_layout(table: CodeTable) -> np.dtype[np.void]:
-    """One row of the COPY stream, big-endian: each value after its length in bytes."""
-    fields: list[tuple[str, str] | tuple[str, str, int]] = [
-        ("fields", ">i2"),
-        ("id_length", ">i4"),
-        ("id", ">i8"),
-        ("code_length", ">i4"),
-        ("code_bits", ">i4"),
-        ("code", "u1", table.bits // 8),
-    ]
+def copy_columns(table: CodeTable) -> dict[str, Column]:
+    """The table's columns as the COPY stream has them."""
+    found = {"id": BIGINT, "code": bit_column(table.bits)}
     if table.vector_type is not None:
-        number = ">f4" if table.vector_type == "vector" else ">f2"
-        fields += [
-            ("vector_length", ">i4"),
-            ("vector_dimensions", ">i2"),
-            ("vector_unused", ">i2"),
-            ("vector", number, table.dimensions),
-        ]
-    return np.dtype(fields)
+        found["vector"] = vector_column(table.dimensions, NUMBERS[table.vector_type])
+    return found
 
 
 def copy_buffer(
-    layout: np.dtype[np.void],
+    columns: Mapping[str, Column],
     ids: NDArray[np.integer],
     codes: NDArray[np.uint8],
     vectors: NDArray[np.floating] | None,
 ) -> memoryview:
     """Rows in binary COPY format, made without a loop over rows."""
-    rows = np.zeros(len(codes), layout)
-    rows["fields"] = 2 if vectors is None else 3
-    rows["id_length"], rows["id"] = 8, ids
-    rows["code_length"], rows["code_bits"], rows["code"] = (
-        4 + codes.shape[1],
-        8 * codes.shape[1],
-        codes,
-    )
-    if vectors is not None:
-        size = layout["vector"].itemsize
-        rows["vector_length"], rows["vector_dimensions"] = 4 + size, vectors.shape[1]
-        rows["vector"] = vectors
-    return rows.view(np.uint8).data
+    values = {"id": ids, "code": codes, "vector": vectors}
+    return rows_of(columns, len(codes), values).view(np.uint8).data
 
 
 def _parts(

@@ -12,8 +12,10 @@ from psycopg.rows import tuple_row
 
 from bitryoshka.sql_files import read_sql
 
+MAX_NAME_BYTES = 63
 
-def statement(name: str, **parts: sql.Composable | int) -> sql.Composed:
+
+def statement(name: str, /, **parts: sql.Composable | int) -> sql.Composed:
     """The file ``sql/NAME.sql`` with its braces filled in; plain integers become literals."""
     return sql.SQL(read_sql(name)).format(
         **{k: v if isinstance(v, sql.Composable) else sql.Literal(int(v)) for k, v in parts.items()}
@@ -35,11 +37,17 @@ def percent_doubled(identifier: sql.Identifier) -> sql.SQL:
     return sql.SQL(identifier.as_string(None).replace("%", "%%"))
 
 
-def prefix_expression(prefix_bits: int, bits: int) -> sql.Composable:
-    """The first bits of column code: one text for the index and for the query."""
+def prefix_expression(prefix_bits: int, bits: int, column: str = "code") -> sql.Composable:
+    """The first bits of a column: one text for the index and for the query."""
+    code = sql.Identifier(column)
     if prefix_bits == bits:
-        return sql.Identifier("code")
-    return statement("prefix", prefix_bits=prefix_bits)
+        return code
+    return statement("prefix", code=code, prefix_bits=prefix_bits)
+
+
+def name_within(name: str, suffix: str) -> str:
+    """The name with its suffix, the name cut to what an identifier of Postgres can hold."""
+    return name.encode()[: MAX_NAME_BYTES - len(suffix)].decode(errors="ignore") + suffix
 
 
 def bit_strings(codes: NDArray[np.uint8]) -> list[str]:

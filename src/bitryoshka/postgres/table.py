@@ -12,11 +12,16 @@ from bitryoshka.binarizer import Binarizer
 from bitryoshka.bits import check_bits
 from bitryoshka.errors import BitsError, FingerprintError, TableError
 from bitryoshka.postgres.server import Connection, prepare_database
-from bitryoshka.postgres.statements import fetch, prefix_expression, statement
+from bitryoshka.postgres.statements import (
+    MAX_NAME_BYTES,
+    fetch,
+    name_within,
+    prefix_expression,
+    statement,
+)
 
 VectorType = Literal["vector", "halfvec"]
-_MAX_NAME_BYTES = 63
-_CODEC = "bitryoshka codec sha256:"
+CODEC_COMMENT = "bitryoshka codec sha256:"
 
 
 @dataclass(frozen=True)
@@ -84,7 +89,7 @@ def create_table(
             statement(
                 "comment_codec",
                 table=table.identifier,
-                codec=sql.Literal(_CODEC + table.fingerprint),
+                codec=sql.Literal(CODEC_COMMENT + table.fingerprint),
             )
         )
     return table
@@ -113,10 +118,10 @@ def open_table(
             f"found {_text(shape)}; choose another name, or drop the table"
         )
     codec = next(comment for column, _, comment in found if column == "code") or ""
-    if codec.removeprefix(_CODEC) != binarizer.fingerprint:
+    if codec.removeprefix(CODEC_COMMENT) != binarizer.fingerprint:
         raise FingerprintError(
             f"table {schema}.{name} holds codes of another binarizer: expected fingerprint "
-            f"{binarizer.fingerprint}, found {codec.removeprefix(_CODEC) or 'none'}"
+            f"{binarizer.fingerprint}, found {codec.removeprefix(CODEC_COMMENT) or 'none'}"
         )
     return table
 
@@ -130,9 +135,9 @@ def _described(
         )
     for text in (schema, name):
         # Postgres cuts longer names without an error: two tables could become one
-        if not 1 <= len(text.encode()) <= _MAX_NAME_BYTES:
+        if not 1 <= len(text.encode()) <= MAX_NAME_BYTES:
             raise TableError(
-                f"a name must have 1 to {_MAX_NAME_BYTES} bytes in UTF-8, "
+                f"a name must have 1 to {MAX_NAME_BYTES} bytes in UTF-8, "
                 f"found {len(text.encode())}: {text!r}"
             )
     return CodeTable(
@@ -164,9 +169,7 @@ def create_index(
     pgvector's. Raises TableError if an index of that name exists.
     """
     prefix_bits = check_prefix(table, prefix_bits)
-    suffix = f"_code_{prefix_bits}_hnsw"
-    room = _MAX_NAME_BYTES - len(suffix)
-    name = table.name.encode()[:room].decode(errors="ignore") + suffix
+    name = name_within(table.name, f"_code_{prefix_bits}_hnsw")
     try:
         connection.execute(
             statement(

@@ -1,0 +1,4 @@
+INSERT INTO bitryoshka.columns (
+    relation, vector_column, code_column, codec_id, bad_vectors, prefix_bits, state
+)
+VALUES ({oid}::oid, NULL, {code}, {codec_id}, 'reject', {prefix_bits}, 'ready')

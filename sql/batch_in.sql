@@ -1,0 +1,1 @@
+COPY pg_temp.bitryoshka_batch (place, version, code) FROM STDIN (FORMAT binary)

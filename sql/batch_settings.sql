@@ -1,0 +1,1 @@
+SELECT set_config('bitryoshka.backfill', 'on', true)

@@ -1,0 +1,1 @@
+SELECT info::text FROM bitryoshka.codecs WHERE id = {codec_id}

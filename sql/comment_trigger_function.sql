@@ -1,0 +1,1 @@
+COMMENT ON FUNCTION bitryoshka.{function}() IS {text}

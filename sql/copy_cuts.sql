@@ -1,0 +1,1 @@
+COPY bitryoshka.cuts (codec_id, bits, levels) FROM STDIN (FORMAT binary)

@@ -1,0 +1,1 @@
+COPY bitryoshka.weights ({columns}) FROM STDIN (FORMAT binary)

@@ -1,0 +1,2 @@
+CREATE TRIGGER {trigger} BEFORE INSERT OR UPDATE ON {table}
+FOR EACH ROW EXECUTE FUNCTION bitryoshka.{function}()

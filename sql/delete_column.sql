@@ -1,0 +1,1 @@
+DELETE FROM bitryoshka.columns WHERE id = {column_id}

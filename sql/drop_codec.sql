@@ -1,0 +1,1 @@
+DELETE FROM bitryoshka.codecs WHERE id = {codec_id}

@@ -1,0 +1,1 @@
+DROP FUNCTION IF EXISTS bitryoshka.{encoder}({pgvector}.vector)

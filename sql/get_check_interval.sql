@@ -1,0 +1,1 @@
+SELECT current_setting('client_connection_check_interval')

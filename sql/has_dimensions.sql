@@ -1,0 +1,1 @@
+{pgvector}.vector_dims({vector}) = {dimensions}

@@ -1,0 +1,1 @@
+{pgvector}.vector_norm({vector}::{pgvector}.vector) > 0

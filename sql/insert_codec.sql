@@ -1,0 +1,8 @@
+INSERT INTO bitryoshka.codecs (
+    name, version, fingerprint, metric, dimensions, bits, hamming_bits, nested_bits, info
+)
+VALUES (
+    {name}, {version}, {fingerprint}, {metric}, {dimensions}, {bits}, {hamming_bits}, {nested_bits},
+    {info}
+)
+RETURNING id

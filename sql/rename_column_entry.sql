@@ -1,0 +1,1 @@
+UPDATE bitryoshka.columns SET code_column = {code} WHERE id = {column_id}

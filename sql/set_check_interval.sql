@@ -1,0 +1,1 @@
+SELECT set_config('client_connection_check_interval', {interval}, false)

@@ -1,0 +1,22 @@
+"""What all commands share: how they print, and how they are told to."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Annotated, Any
+
+import typer
+
+QuietOption = Annotated[bool, typer.Option("--quiet", help="No tables, no progress bar.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
+
+
+def show_progress(quiet: bool) -> bool:
+    """Whether a progress bar is wanted and can be seen."""
+    return not quiet and sys.stderr.isatty()
+
+
+def print_json(found: dict[str, Any]) -> None:
+    """Print one JSON document."""
+    typer.echo(json.dumps(found, indent=2, allow_nan=False))

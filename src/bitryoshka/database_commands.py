@@ -1,0 +1,240 @@
+"""The commands for a database: install, register, attach, and what follows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from bitryoshka.atomic_file import check_output
+from bitryoshka.binarizer import Binarizer
+from bitryoshka.command_output import JsonOption, QuietOption, print_json, show_progress
+from bitryoshka.errors import DatabaseError
+
+if TYPE_CHECKING:
+    from bitryoshka.postgres.server import Connection
+
+database = typer.Typer()
+
+DsnOption = Annotated[
+    str,
+    typer.Option("--dsn", envvar="BITRYOSHKA_DSN", help="The database: a DSN or a libpq URI."),
+]
+TableArgument = Annotated[str, typer.Argument(metavar="TABLE", help="Its name, as it is.")]
+SchemaOption = Annotated[str, typer.Option(help="Schema of the table.")]
+CodeOption = Annotated[str, typer.Option("--code-column", help="The column of codes.")]
+LabelArgument = Annotated[str, typer.Argument(metavar="CODEC", help="name@version.")]
+
+
+@contextmanager
+def _connected(dsn: str) -> Iterator[Connection]:
+    """A connection; errors of the server become one line."""
+    import psycopg
+
+    from bitryoshka.postgres import connect
+
+    with connect(dsn) as connection:
+        try:
+            yield connection
+        except psycopg.Error as error:
+            raise DatabaseError(str(error)) from error
+
+
+@database.command("install")
+def _install(
+    dsn: DsnOption = "",
+    sql: Annotated[bool, typer.Option("--sql", help="Print the SQL for a new database.")] = False,
+) -> None:
+    """Create schema bitryoshka in a database, or upgrade it."""
+    from bitryoshka.postgres import install
+    from bitryoshka.postgres.installation import upgrade_script
+
+    if sql:
+        typer.echo(upgrade_script(None))
+        return
+    with _connected(dsn) as connection:
+        typer.echo(f"schema bitryoshka is at revision {install(connection)}")
+
+
+@database.command("uninstall")
+def _uninstall(dsn: DsnOption = "") -> None:
+    """Drop schema bitryoshka with its codecs; refused while a column uses one."""
+    from bitryoshka.postgres import uninstall
+
+    with _connected(dsn) as connection:
+        uninstall(connection)
+    typer.echo("schema bitryoshka is gone")
+
+
+@database.command("register")
+def _register(
+    binarizer: Annotated[Path, typer.Argument(metavar="BINARIZER", help="A .safetensors file.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The codec's name.")],
+    version: Annotated[
+        int | None, typer.Option(help="By default the next one, or that of the same file.")
+    ] = None,
+    dsn: DsnOption = "",
+) -> None:
+    """Write a binarizer into the database, as a codec."""
+    from bitryoshka.postgres import register
+
+    with _connected(dsn) as connection:
+        codec = register(connection, name, Binarizer.load(binarizer), version)
+    typer.echo(f"{codec.label} {codec.fingerprint}")
+
+
+@database.command("export")
+def _export(
+    codec: LabelArgument,
+    output: Annotated[Path, typer.Option("--output", "-o", help="The .safetensors to write.")],
+    dsn: DsnOption = "",
+) -> None:
+    """Write a codec of the database to a file."""
+    from bitryoshka.postgres import export
+
+    check_output(output, ".safetensors")
+    with _connected(dsn) as connection:
+        export(connection, codec).save(output)
+    typer.echo(f"wrote {output}")
+
+
+@database.command("drop-codec")
+def _drop_codec(codec: LabelArgument, dsn: DsnOption = "") -> None:
+    """Forget a codec; refused while a column uses it."""
+    from bitryoshka.postgres import drop_codec
+
+    with _connected(dsn) as connection:
+        drop_codec(connection, codec)
+    typer.echo(f"dropped {codec}")
+
+
+@database.command("attach")
+def _attach(
+    table: TableArgument,
+    vector_column: Annotated[str, typer.Argument(metavar="COLUMN", help="Of the vectors.")],
+    codec: Annotated[str, typer.Option("--codec", help="name@version, as register prints it.")],
+    schema: SchemaOption = "public",
+    code_column: CodeOption = "code",
+    prefix_bits: Annotated[
+        int | None, typer.Option(help="Bits that the index covers; by default all sign bits.")
+    ] = None,
+    index: Annotated[bool, typer.Option(help="Build an HNSW index on the prefix.")] = True,
+    bad_vectors: Annotated[
+        Literal["reject", "skip"], typer.Option(help="What becomes of vectors without a code.")
+    ] = "reject",
+    in_database: Annotated[
+        bool, typer.Option("--in-database", help="Encode in the database, not here.")
+    ] = False,
+    batch_rows: Annotated[int, typer.Option(help="Keys in a batch; each is committed.")] = 5000,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the SQL alone.")] = False,
+    quiet: QuietOption = False,
+    dsn: DsnOption = "",
+) -> None:
+    """Give a table in use a column of codes; killed at any moment, the same call goes on."""
+    from bitryoshka.postgres import attach, attach_statements
+
+    places: dict[str, Any] = {
+        "schema": schema,
+        "code_column": code_column,
+        "prefix_bits": prefix_bits,
+        "index": index,
+        "bad_vectors": bad_vectors,
+    }
+    with _connected(dsn) as connection:
+        if dry_run:
+            for text in attach_statements(connection, table, vector_column, codec, **places):
+                typer.echo(f"{text};\n")
+            return
+        found = attach(
+            connection,
+            table,
+            vector_column,
+            codec,
+            in_database=in_database,
+            batch_rows=batch_rows,
+            progress=show_progress(quiet),
+            **places,
+        )
+    if not quiet:
+        typer.echo(f"{found.filled} rows encoded; {found.verification.text()}")
+
+
+@database.command("status")
+def _status(
+    table: TableArgument,
+    schema: SchemaOption = "public",
+    code_column: CodeOption = "code",
+    dsn: DsnOption = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Show how far a column of codes is filled."""
+    from bitryoshka.postgres import status
+
+    with _connected(dsn) as connection:
+        found = asdict(status(connection, table, schema=schema, code_column=code_column))
+    _show(found, as_json)
+
+
+@database.command("verify")
+def _verify(
+    table: TableArgument,
+    schema: SchemaOption = "public",
+    code_column: CodeOption = "code",
+    queries: Annotated[int, typer.Option(min=0, help="Rows that recall is measured by.")] = 20,
+    dsn: DsnOption = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Check a column of codes against its codec; exit code 1 where it is not true."""
+    from bitryoshka.postgres import verify
+
+    with _connected(dsn) as connection:
+        found = verify(connection, table, schema=schema, code_column=code_column, queries=queries)
+    _show(asdict(found), as_json)
+    if not found.good:
+        raise typer.Exit(1)
+
+
+@database.command("switch")
+def _switch(
+    table: TableArgument,
+    new: Annotated[str, typer.Argument(metavar="NEW", help="The column that takes over.")],
+    schema: SchemaOption = "public",
+    code_column: CodeOption = "code",
+    kept: Annotated[str, typer.Option(help="Name that the old column gets.")] = "code_old",
+    dsn: DsnOption = "",
+) -> None:
+    """Let the codes of another codec take the place of a column's, at once."""
+    from bitryoshka.postgres import switch
+
+    with _connected(dsn) as connection:
+        switch(connection, table, new, schema=schema, code_column=code_column, kept=kept)
+    typer.echo(f"{new} is {code_column} now, and what was there is {kept}")
+
+
+@database.command("detach")
+def _detach(
+    table: TableArgument,
+    schema: SchemaOption = "public",
+    code_column: CodeOption = "code",
+    dsn: DsnOption = "",
+) -> None:
+    """Take a column of codes away, with its trigger, its index and its catalogue entry."""
+    from bitryoshka.postgres import detach
+
+    with _connected(dsn) as connection:
+        detach(connection, table, schema=schema, code_column=code_column)
+    typer.echo(f"{code_column} of {schema}.{table} is gone")
+
+
+def _show(found: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        print_json(found)
+        return
+    flat = {**found, **found.get("counts", {})}
+    for name, value in flat.items():
+        if name != "counts":
+            typer.echo(f"{name.replace('_', ' ')}: {'none' if value is None else value}")

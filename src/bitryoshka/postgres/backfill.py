@@ -1,0 +1,209 @@
+"""Codes for the rows that a table has already: in batches by key, each committed at once."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from bitryoshka.binarizer import Binarizer
+from bitryoshka.errors import DatabaseError
+from bitryoshka.postgres.binary import (
+    NUMBERS,
+    TID,
+    XID,
+    bit_column,
+    read_rows,
+    rows_of,
+    vector_column,
+    write_rows,
+)
+from bitryoshka.postgres.server import Connection
+from bitryoshka.postgres.statements import fetch, statement
+from bitryoshka.postgres.target import Leaf, Target
+from bitryoshka.postgres.triggers import trigger_names
+
+Advance = Callable[..., None]
+# gives the number of rows of a range of keys that it has filled
+Fill = Callable[[Leaf, sql.Composable], int]
+
+_PASSES = 100
+_PAUSE = 0.2
+
+
+def backfill(
+    connection: Connection,
+    target: Target,
+    column_id: int,
+    binarizer: Binarizer | None,
+    batch_rows: int,
+    advance: Advance,
+) -> int:
+    """Fill the code column where it is NULL; give the number of rows filled.
+
+    ``binarizer``: None encodes in the database. What was done before a kill is not done again.
+    A row that another session holds is filled in a later pass; DatabaseError where rows are
+    still held after many.
+    """
+    filled = 0
+    with _filler(connection, target, column_id, binarizer) as fill:
+        for leaf in target.leaves:
+            for _ in range(_PASSES):
+                filled += _pass(connection, target, leaf, column_id, fill, batch_rows, advance)
+                if not _has_missing(connection, target, leaf):
+                    break
+                time.sleep(_PAUSE)
+            else:
+                raise DatabaseError(
+                    f"rows of {leaf.schema}.{leaf.name} stay locked by other sessions: end their "
+                    "transactions, then run attach again, which goes on from here"
+                )
+    return filled
+
+
+def backfill_statements(target: Target) -> list[sql.Composed]:
+    """What a batch runs, with all keys in its range."""
+    found = []
+    for leaf in target.leaves:
+        parts = {"table": leaf.identifier, **target.parts}
+        whole = _range(target, None, None)
+        found.append(statement("batch_out", within=whole, has_code=target.has_code(), **parts))
+        found.append(statement("apply_batch", **parts))
+    return found
+
+
+@contextmanager
+def _filler(
+    connection: Connection, target: Target, column_id: int, binarizer: Binarizer | None
+) -> Iterator[Fill]:
+    if binarizer is None:
+        encoder = trigger_names(column_id)["encoder"]
+        yield lambda leaf, within: _fill_in_database(connection, target, encoder, leaf, within)
+        return
+    connection.execute(statement("drop_batch"))
+    connection.execute(statement("create_batch", bits=target.codec.bits))
+    try:
+        yield lambda leaf, within: _fill_by_numpy(connection, target, binarizer, leaf, within)
+    finally:
+        if not connection.closed:
+            connection.execute(statement("drop_batch"))
+
+
+def _pass(
+    connection: Connection,
+    target: Target,
+    leaf: Leaf,
+    column_id: int,
+    fill: Fill,
+    batch_rows: int,
+    advance: Advance,
+) -> int:
+    """Once through the keys, from where the last pass was interrupted."""
+    where: dict[str, Any] = {"column_id": column_id, "oid": leaf.oid}
+    saved = fetch(connection, statement("last_key", **where))
+    last: list[str] | None = saved[0][0] if saved else None
+    filled = 0
+    while True:
+        end = _batch_end(connection, target, leaf, last, batch_rows)
+        with connection.transaction():
+            fetch(connection, statement("batch_settings"))
+            done = fill(leaf, _range(target, last, end))
+            if end is None:
+                connection.execute(statement("forget_keys", **where))
+            else:
+                key = sql.Literal(end)
+                connection.execute(statement("save_key", key=key, rows=done, **where))
+        filled += done
+        advance(by=done)
+        if end is None:
+            return filled
+        last = end
+
+
+def _batch_end(
+    connection: Connection, target: Target, leaf: Leaf, last: list[str] | None, rows: int
+) -> list[str] | None:
+    """The last key of the next batch; None where the table ends before."""
+    found = fetch(
+        connection,
+        statement(
+            "batch_end",
+            texts=target.key_texts,
+            keys=target.keys,
+            table=leaf.identifier,
+            within=_range(target, last, None),
+            skip=rows - 1,
+        ),
+    )
+    return list(found[0]) if found else None
+
+
+def _range(target: Target, last: list[str] | None, end: list[str] | None) -> sql.Composed:
+    """Condition on keys: after ``last`` and up to ``end``."""
+    conditions: list[sql.Composable] = [sql.SQL("true")]
+    for sign, key in (("{} > {}", last), ("{} <= {}", end)):
+        if key is not None:
+            row = sql.SQL("({})")
+            conditions.append(
+                sql.SQL(sign).format(row.format(target.keys), row.format(target.key_values(key)))
+            )
+    return sql.SQL(" AND ").join(conditions)
+
+
+def _fill_by_numpy(
+    connection: Connection,
+    target: Target,
+    binarizer: Binarizer,
+    leaf: Leaf,
+    within: sql.Composable,
+) -> int:
+    parts = {"table": leaf.identifier, **target.parts}
+    number = NUMBERS[target.vector_type]
+    rows = read_rows(
+        connection,
+        statement("batch_out", within=within, has_code=target.has_code(), **parts),
+        {"place": TID, "version": XID, "vector": vector_column(binarizer.dimensions, number)},
+    )
+    if not len(rows):
+        return 0
+    values = {
+        "place": rows["place"],
+        "version": rows["version"],
+        "code": binarizer.encode(rows["vector"]),
+    }
+    columns = {"place": TID, "version": XID, "code": bit_column(binarizer.bits)}
+    write_rows(connection, statement("batch_in"), iter([rows_of(columns, len(rows), values)]))
+    return connection.execute(statement("apply_batch", **parts)).rowcount
+
+
+def _fill_in_database(
+    connection: Connection,
+    target: Target,
+    encoder: sql.Composable,
+    leaf: Leaf,
+    within: sql.Composable,
+) -> int:
+    query = statement(
+        "encode_batch",
+        table=leaf.identifier,
+        within=within,
+        encoder=encoder,
+        has_code=target.has_code(),
+        **target.parts,
+    )
+    return connection.execute(query).rowcount
+
+
+def _has_missing(connection: Connection, target: Target, leaf: Leaf) -> bool:
+    query = statement(
+        "has_missing", table=leaf.identifier, has_code=target.has_code(), **target.parts
+    )
+    try:
+        [(found,)] = fetch(connection, query)
+    except psycopg.errors.UndefinedColumn as error:
+        raise DatabaseError(f"column {target.code_column} vanished during the backfill") from error
+    return bool(found)

@@ -1,0 +1,103 @@
+"""The HNSW index of a code column, built while the table is in use."""
+
+from __future__ import annotations
+
+from psycopg import sql
+
+from bitryoshka.postgres.columns import changed
+from bitryoshka.postgres.server import Connection
+from bitryoshka.postgres.statements import fetch, name_within, prefix_expression, statement
+from bitryoshka.postgres.target import Leaf, Target
+
+
+def build_index(
+    connection: Connection,
+    target: Target,
+    column_id: int,
+    prefix_bits: int,
+    m: int = 16,
+    ef_construction: int = 64,
+) -> None:
+    """Build the index where it is missing, on each partition CONCURRENTLY.
+
+    An INVALID index, which a cancelled build leaves behind, is dropped and built anew. The
+    connection must be in autocommit mode, outside a transaction.
+    """
+    suffix = _suffix(column_id, prefix_bits)
+    for leaf in target.leaves:
+        name = name_within(leaf.name, suffix)
+        valid = _is_valid(connection, leaf.schema, name)
+        if valid is False:
+            dropped = sql.Identifier(leaf.schema, name)
+            connection.execute(statement("drop_index_concurrently", index=dropped))
+        if not valid:
+            connection.execute(_leaf_index(target, leaf, name, prefix_bits, m, ef_construction))
+    parent = name_within(target.name, suffix)
+    if target.partitioned and not _is_valid(connection, target.schema, parent):
+        whole = _index(
+            "index_parent", target, target.identifier, parent, prefix_bits, m, ef_construction
+        )
+        changed(connection, lambda: connection.execute(whole))
+
+
+def index_statements(target: Target, column_id: int, prefix_bits: int) -> list[sql.Composed]:
+    """How `build_index` begins where there is no index yet."""
+    suffix = _suffix(column_id, prefix_bits)
+    found = [
+        _leaf_index(target, leaf, name_within(leaf.name, suffix), prefix_bits)
+        for leaf in target.leaves
+    ]
+    if target.partitioned:
+        parent = name_within(target.name, suffix)
+        found.append(_index("index_parent", target, target.identifier, parent, prefix_bits))
+    return found
+
+
+def index_is_valid(
+    connection: Connection, target: Target, column_id: int, prefix_bits: int
+) -> bool:
+    """Whether every partition's index is there and complete."""
+    suffix = _suffix(column_id, prefix_bits)
+    return all(
+        _is_valid(connection, leaf.schema, name_within(leaf.name, suffix)) for leaf in target.leaves
+    )
+
+
+def _suffix(column_id: int, prefix_bits: int) -> str:
+    """Names go by the entry's number: columns may be renamed and switched."""
+    return f"_codes_{column_id}_{prefix_bits}_hnsw"
+
+
+def _leaf_index(
+    target: Target, leaf: Leaf, name: str, prefix_bits: int, m: int = 16, ef_construction: int = 64
+) -> sql.Composed:
+    file = "index_concurrently"
+    return _index(file, target, leaf.identifier, name, prefix_bits, m, ef_construction)
+
+
+def _index(
+    file: str,
+    target: Target,
+    table: sql.Identifier,
+    name: str,
+    prefix_bits: int,
+    m: int = 16,
+    ef_construction: int = 64,
+) -> sql.Composed:
+    return statement(
+        file,
+        index=sql.Identifier(name),
+        table=table,
+        prefix=prefix_expression(prefix_bits, target.codec.bits, target.code_column),
+        pgvector=sql.Identifier(target.pgvector),
+        m=m,
+        ef_construction=ef_construction,
+    )
+
+
+def _is_valid(connection: Connection, schema: str, index: str) -> bool | None:
+    found = fetch(
+        connection,
+        statement("index_state", schema=sql.Literal(schema), index=sql.Literal(index)),
+    )
+    return bool(found[0][0]) if found else None

@@ -1,0 +1,91 @@
+"""Code columns in the catalogue, and how their tables are changed while in use."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import psycopg
+from psycopg import sql
+from psycopg.pq import TransactionStatus
+
+from bitryoshka.errors import DatabaseError, TableError
+from bitryoshka.postgres.server import Connection
+from bitryoshka.postgres.statements import fetch, statement
+from bitryoshka.postgres.target import BadVectors
+
+_TRIES = 30
+
+
+class Entry(NamedTuple):
+    """A code column as the catalogue has it."""
+
+    id: int
+    vector_column: str | None
+    codec: str
+    bad_vectors: BadVectors
+    prefix_bits: int | None
+    state: str
+
+
+def find_entry(connection: Connection, oid: int, code_column: str) -> Entry | None:
+    """The catalogue's entry of a code column."""
+    found = fetch(connection, statement("column_entry", oid=oid, code=sql.Literal(code_column)))
+    return Entry(*found[0]) if found else None
+
+
+def require_entry(connection: Connection, oid: int, title: str, code_column: str) -> Entry:
+    """The catalogue's entry of a code column; TableError where there is none."""
+    entry = find_entry(connection, oid, code_column)
+    if entry is None:
+        raise TableError(f"no codec is attached to column {code_column!r} of {title}")
+    return entry
+
+
+def require_idle(connection: Connection) -> None:
+    """Raise DatabaseError unless every statement commits by itself."""
+    idle = connection.info.transaction_status == TransactionStatus.IDLE
+    if not (connection.autocommit and idle):
+        raise DatabaseError(
+            "batches are committed one by one and indexes built concurrently: expected a "
+            "connection in autocommit mode, outside a transaction"
+        )
+
+
+@contextmanager
+def alone(connection: Connection, oid: int, title: str) -> Iterator[None]:
+    """Hold the table's advisory lock, and let the server notice a client that was killed."""
+    [(taken,)] = fetch(connection, statement("attach_lock", oid=oid))
+    if not taken:
+        found = fetch(connection, statement("attach_lock_holder", oid=oid))
+        holders = [str(pid) for (pid,) in found]
+        raise DatabaseError(
+            f"another attach, switch or detach is at work on {title} "
+            f"(server process {', '.join(holders) or 'gone by now'})"
+        )
+    [(interval,)] = fetch(connection, statement("get_check_interval"))
+    fetch(connection, statement("set_check_interval", interval=sql.Literal("1s")))
+    try:
+        yield
+    finally:
+        if not connection.closed:
+            fetch(connection, statement("set_check_interval", interval=sql.Literal(interval)))
+            fetch(connection, statement("attach_unlock", oid=oid))
+
+
+def changed(connection: Connection, change: Callable[[], object]) -> None:
+    """Run changes of the table in one short transaction, never queueing long for its lock."""
+    for left in reversed(range(_TRIES)):
+        try:
+            with connection.transaction():
+                fetch(connection, statement("lock_timeout"))
+                change()
+            return
+        except psycopg.errors.LockNotAvailable as error:
+            if not left:
+                raise DatabaseError(
+                    "the table stays locked by another session: try again when it is less busy"
+                ) from error
+            time.sleep(0.2)

@@ -1,0 +1,178 @@
+"""What a codec is attached to: a table, its vector column, its key and its partitions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal, get_args
+
+from psycopg import sql
+
+from bitryoshka.errors import TableError
+from bitryoshka.postgres.codecs import Codec
+from bitryoshka.postgres.server import Connection
+from bitryoshka.postgres.statements import fetch, statement
+from bitryoshka.postgres.table import VectorType
+
+BadVectors = Literal["reject", "skip"]
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """A table that holds rows itself: a partition, or the whole table."""
+
+    oid: int
+    schema: str
+    name: str
+
+    @property
+    def identifier(self) -> sql.Identifier:
+        """Schema and name, quoted."""
+        return sql.Identifier(self.schema, self.name)
+
+
+@dataclass(frozen=True)
+class Target:
+    """A table's vector column and the column of its codes, which may not exist yet."""
+
+    oid: int
+    schema: str
+    name: str
+    vector_column: str
+    vector_type: VectorType
+    vector_dimensions: int | None
+    code_column: str
+    has_code_column: bool
+    key: tuple[tuple[str, str], ...]
+    leaves: tuple[Leaf, ...]
+    partitioned: bool
+    pgvector: str
+    codec: Codec
+
+    @property
+    def identifier(self) -> sql.Identifier:
+        """Schema and name, quoted."""
+        return sql.Identifier(self.schema, self.name)
+
+    @property
+    def title(self) -> str:
+        """The table for messages."""
+        return f"{self.schema}.{self.name}"
+
+    @property
+    def parts(self) -> dict[str, sql.Composable]:
+        """The columns, as statements name them."""
+        return {
+            "vector": sql.Identifier(self.vector_column),
+            "code": sql.Identifier(self.code_column),
+            "pgvector": sql.Identifier(self.pgvector),
+        }
+
+    def has_code(self, vector: sql.Composable | None = None) -> sql.Composable:
+        """Condition that a vector that is not NULL has a code."""
+        parts = {
+            "pgvector": sql.Identifier(self.pgvector),
+            "vector": vector or sql.Identifier(self.vector_column),
+        }
+        conditions: list[sql.Composable] = []
+        if self.vector_dimensions is None:
+            conditions.append(
+                statement("has_dimensions", dimensions=self.codec.dimensions, **parts)
+            )
+        if self.codec.metric == "cosine":
+            conditions.append(statement("has_length", **parts))
+        return sql.SQL(" AND ").join(conditions or [sql.SQL("true")])
+
+    @cached_property
+    def keys(self) -> sql.Composed:
+        """The columns of the primary key."""
+        return sql.SQL(", ").join(sql.Identifier(name) for name, _ in self.key)
+
+    @cached_property
+    def key_texts(self) -> sql.Composed:
+        """The primary key as text that its types read back."""
+        return sql.SQL(", ").join(
+            sql.SQL("{}::text").format(sql.Identifier(name)) for name, _ in self.key
+        )
+
+    def key_values(self, values: list[str]) -> sql.Composed:
+        """A key given as text, in the types of its columns."""
+        return sql.SQL(", ").join(
+            sql.SQL("{}::{}").format(sql.Literal(value), sql.SQL(kind))
+            for value, (_, kind) in zip(values, self.key, strict=True)
+        )
+
+
+def find_target(
+    connection: Connection,
+    table: str,
+    vector_column: str,
+    codec: Codec,
+    code_column: str,
+    schema: str,
+) -> Target:
+    """Look a table up, and check that the codec fits its column; TableError says what does not."""
+    title = f"{schema}.{table}"
+    oid, kind, has_children = find_table(connection, table, schema)
+    if kind == "r" and has_children:
+        raise TableError(f"table {title} has tables that inherit from it: attach to each of them")
+    columns = {
+        name: (type_, modifier)
+        for name, type_, modifier in fetch(connection, statement("column_types", oid=oid))
+    }
+    if vector_column not in columns:
+        raise TableError(
+            f"table {title} has no column {vector_column!r}: expected one of {sorted(columns)}"
+        )
+    type_, modifier = columns[vector_column]
+    if type_ not in get_args(VectorType):
+        raise TableError(
+            f"column {vector_column!r} of {title} must be of type vector or halfvec, found {type_}"
+        )
+    if modifier not in (-1, codec.dimensions):
+        raise TableError(
+            f"column {vector_column!r} of {title} has {modifier} dimensions, codec {codec.label} "
+            f"expects {codec.dimensions}"
+        )
+    key = tuple(fetch(connection, statement("primary_key", oid=oid)))
+    if not key:
+        raise TableError(f"table {title} has no primary key: the backfill goes by ranges of it")
+    [(pgvector,)] = fetch(connection, statement("pgvector_schema"))
+    return Target(
+        oid=oid,
+        schema=schema,
+        name=table,
+        vector_column=vector_column,
+        vector_type=type_,
+        vector_dimensions=None if modifier == -1 else modifier,
+        code_column=code_column,
+        has_code_column=code_column in columns,
+        key=key,
+        leaves=_leaves(connection, oid, schema, table),
+        partitioned=kind == "p",
+        pgvector=pgvector,
+        codec=codec,
+    )
+
+
+def find_table(connection: Connection, table: str, schema: str) -> tuple[int, str, bool]:
+    """The oid of a table, its kind, and whether it has children; TableError where none is."""
+    found = fetch(
+        connection,
+        statement("table_oid", schema=sql.Literal(schema), table=sql.Literal(table)),
+    )
+    if not found:
+        raise TableError(f"there is no table {schema}.{table}")
+    oid, kind, has_children = found[0]
+    if kind not in ("r", "p"):
+        raise TableError(f"{schema}.{table} is no ordinary or partitioned table")
+    return oid, kind, has_children
+
+
+def _leaves(connection: Connection, oid: int, schema: str, table: str) -> tuple[Leaf, ...]:
+    found = fetch(connection, statement("leaves", oid=oid))
+    foreign = [f"{s}.{name}" for _, s, name, kind in found if kind != "r"]
+    if foreign:
+        raise TableError(f"partitions {foreign} of {schema}.{table} are no ordinary tables")
+    whole = (Leaf(oid, schema, table),)
+    return tuple(Leaf(o, s, name) for o, s, name, _ in found) or whole

@@ -1,0 +1,248 @@
+"""Whether a column of codes is true: counts, a sample encoded anew, and recall."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from psycopg import sql
+
+from bitryoshka.binarizer import Binarizer
+from bitryoshka.bits import unpack
+from bitryoshka.errors import TableError
+from bitryoshka.postgres.binary import NUMBERS, bit_column, read_rows, vector_column
+from bitryoshka.postgres.codecs import export, find_codec
+from bitryoshka.postgres.column_index import index_is_valid
+from bitryoshka.postgres.columns import Entry, require_entry
+from bitryoshka.postgres.server import Connection
+from bitryoshka.postgres.statements import fetch, statement
+from bitryoshka.postgres.target import Target, find_table, find_target
+
+SAMPLE = 1000
+NEAR = 1e-5
+_K = 10
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Rows of a table: those without a vector, with one that has no code, and with none yet."""
+
+    rows: int
+    empty: int
+    bad: int
+    missing: int
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What was found in a code column.
+
+    ``wrong_bits``: bits of ``sampled`` rows that are not those of the binarizer, except where
+    the projected value lies within 1e-5 of a threshold: those are ``near_bits``, which rounding
+    may turn. ``recall``: of the 10 nearest rows by the stored vectors, the share that
+    `bitryoshka.search` finds over ``queries`` rows; None where there are no rows.
+    """
+
+    counts: Counts
+    sampled: int
+    wrong_bits: int
+    near_bits: int
+    index_valid: bool | None
+    queries: int
+    recall: float | None
+
+    @property
+    def good(self) -> bool:
+        """No code is missing or wrong, and the index is complete."""
+        return not (self.counts.missing or self.wrong_bits or self.index_valid is False)
+
+    def text(self) -> str:
+        """The findings in one line."""
+        recall = "no recall" if self.recall is None else f"recall@10 {self.recall:.3f}"
+        index = {None: "no index", True: "index valid", False: "index invalid"}[self.index_valid]
+        return (
+            f"{self.counts.rows} rows, {self.counts.empty} without a vector, "
+            f"{self.counts.bad} whose vector has no code, {self.counts.missing} codes missing; "
+            f"{self.wrong_bits} bits wrong in {self.sampled} rows encoded anew; {index}; {recall}"
+        )
+
+
+@dataclass(frozen=True)
+class Status:
+    """A code column as the catalogue has it, and the rows of its table."""
+
+    codec: str
+    vector_column: str
+    code_column: str
+    bad_vectors: str
+    prefix_bits: int | None
+    state: str
+    counts: Counts
+    index_valid: bool | None
+
+
+def verify(
+    connection: Connection,
+    table: str,
+    *,
+    schema: str = "public",
+    code_column: str = "code",
+    queries: int = 20,
+) -> Verification:
+    """Check a code column against its codec, and record what was found.
+
+    Raises TableError where no codec is attached to the column.
+    """
+    target, entry = _attached(connection, table, schema, code_column)
+    binarizer = export(connection, target.codec.label)
+    found = verify_target(connection, target, binarizer, entry.id, entry.prefix_bits, queries)
+    record(connection, entry.id, entry.prefix_bits, found)
+    return found
+
+
+def status(
+    connection: Connection, table: str, *, schema: str = "public", code_column: str = "code"
+) -> Status:
+    """How far a code column is filled; TableError where no codec is attached to it."""
+    target, entry = _attached(connection, table, schema, code_column)
+    return Status(
+        codec=entry.codec,
+        vector_column=target.vector_column,
+        code_column=code_column,
+        bad_vectors=entry.bad_vectors,
+        prefix_bits=entry.prefix_bits,
+        state=entry.state,
+        counts=count_rows(connection, target, True),
+        index_valid=_index_valid(connection, target, entry.id, entry.prefix_bits),
+    )
+
+
+def verify_target(
+    connection: Connection,
+    target: Target,
+    binarizer: Binarizer,
+    column_id: int,
+    prefix_bits: int | None,
+    queries: int,
+) -> Verification:
+    """As `verify`, for a column that is not yet recorded as ready."""
+    counts = count_rows(connection, target, True)
+    vectors, codes = _sample(connection, target, counts.rows)
+    wrong, near = _differing_bits(binarizer, vectors, codes)
+    asked = vectors[:queries]
+    recall = None
+    if len(asked):
+        recall = float(np.mean([_recall(connection, target, row) for row in asked]))
+    return Verification(
+        counts=counts,
+        sampled=len(vectors),
+        wrong_bits=wrong,
+        near_bits=near,
+        index_valid=_index_valid(connection, target, column_id, prefix_bits),
+        queries=len(asked),
+        recall=recall,
+    )
+
+
+def record(
+    connection: Connection, column_id: int, prefix_bits: int | None, found: Verification
+) -> None:
+    """Keep the findings in the catalogue; the column is ready where they are good."""
+    connection.execute(
+        statement(
+            "finish_column",
+            column_id=column_id,
+            prefix_bits=sql.NULL if prefix_bits is None else prefix_bits,
+            state=sql.Literal("ready" if found.good else "filling"),
+            verification=sql.Literal(json.dumps(asdict(found))),
+        )
+    )
+
+
+def count_rows(connection: Connection, target: Target, has_codes: bool) -> Counts:
+    """Count the rows; where the code column does not exist yet, every code is missing."""
+    parts: dict[str, Any] = dict(target.parts)
+    if not has_codes:
+        parts["code"] = sql.NULL
+    query = statement("count_rows", table=target.identifier, has_code=target.has_code(), **parts)
+    return Counts(*fetch(connection, query)[0])
+
+
+def _attached(
+    connection: Connection, table: str, schema: str, code_column: str
+) -> tuple[Target, Entry]:
+    oid, _, _ = find_table(connection, table, schema)
+    entry = require_entry(connection, oid, f"{schema}.{table}", code_column)
+    if entry.vector_column is None:
+        raise TableError(f"{schema}.{table} has codes alone, and no vectors to check them by")
+    codec = find_codec(connection, entry.codec)
+    target = find_target(connection, table, entry.vector_column, codec, code_column, schema)
+    if not target.has_code_column:
+        raise TableError(f"column {code_column!r} of {target.title} was dropped: detach it")
+    return target, entry
+
+
+def _index_valid(
+    connection: Connection, target: Target, column_id: int, prefix_bits: int | None
+) -> bool | None:
+    if prefix_bits is None:
+        return None
+    return index_is_valid(connection, target, column_id, prefix_bits)
+
+
+def _sample(
+    connection: Connection, target: Target, rows: int
+) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+    """Vectors and codes of random rows."""
+    percent = min(100.0, 100.0 * 2 * SAMPLE / max(rows, 1))
+    columns = {
+        "vector": vector_column(target.codec.dimensions, NUMBERS[target.vector_type]),
+        "code": bit_column(target.codec.bits),
+    }
+    query = statement(
+        "sample_out",
+        table=target.identifier,
+        percent=sql.Literal(percent),
+        has_code=target.has_code(),
+        limit=SAMPLE,
+        **target.parts,
+    )
+    found = read_rows(connection, query, columns)
+    return found["vector"].astype(np.float32), found["code"]
+
+
+def _differing_bits(
+    binarizer: Binarizer, vectors: NDArray[np.float32], codes: NDArray[np.uint8]
+) -> tuple[int, int]:
+    """How many bits differ from the binarizer's: far from any threshold, and near one."""
+    if not len(vectors):
+        return 0, 0
+    differ = unpack(binarizer.encode(vectors)) != unpack(np.ascontiguousarray(codes))
+    steps = binarizer.project(vectors) / binarizer.step
+    distance = np.abs(steps - np.round(steps)) * binarizer.step
+    near = (distance < NEAR)[:, binarizer.bit_dimension]
+    return int((differ & ~near).sum()), int((differ & near).sum())
+
+
+def _recall(connection: Connection, target: Target, query: NDArray[np.float32]) -> float:
+    """Share of the nearest rows by stored vectors that the search on codes finds."""
+    cosine = target.codec.metric == "cosine"
+    found = fetch(
+        connection,
+        statement(
+            "recall",
+            table=target.identifier,
+            vector_type=sql.Identifier(target.vector_type),
+            key=target.keys,
+            operator=sql.SQL("<=>" if cosine else "<#>"),
+            query=sql.Literal("[" + ",".join(map(str, query.tolist())) + "]"),
+            code_column=sql.Literal(target.code_column),
+            has_code=target.has_code(),
+            k=_K,
+            **target.parts,
+        ),
+    )
+    return float(found[0][0])

@@ -1,0 +1,295 @@
+"""Schema bitryoshka by migrations, in every way that Alembic runs them, and as an extension."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import psycopg
+import pytest
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
+from sqlalchemy import URL
+from synthetic import exact_binarizer, integer_rows
+
+from bitryoshka import DatabaseError, MissingExtraError
+from bitryoshka.postgres import connect, export, install, register, uninstall
+from bitryoshka.postgres.extension import main as write_extension
+from bitryoshka.postgres.installation import (
+    downgrade_script,
+    installed_revision,
+    migrations,
+    upgrade_script,
+)
+from bitryoshka.postgres.server import Connection
+from bitryoshka.sql_files import project_folder
+
+ROOT = Path(__file__).parents[1]
+MIGRATIONS = project_folder("migrations")
+HEAD = migrations()[-1][0]
+OBJECTS = """
+SELECT 'table', c.relname::text, pg_get_expr(d.adbin, d.adrelid), a.attname::text,
+    format_type(a.atttypid, a.atttypmod), a.attnotnull::text, c.relacl::text
+FROM pg_class AS c
+JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+LEFT JOIN pg_attrdef AS d ON d.adrelid = c.oid AND d.adnum = a.attnum
+WHERE c.relnamespace = 'bitryoshka'::regnamespace AND c.relkind IN ('r', 'v', 'i')
+    AND c.relname NOT LIKE 'schema_version%'
+UNION ALL
+SELECT 'function', p.oid::regprocedure::text, pg_get_functiondef(p.oid), '', '', '', proacl::text
+FROM pg_proc AS p WHERE p.pronamespace = 'bitryoshka'::regnamespace
+UNION ALL
+SELECT 'constraint', conname::text, pg_get_constraintdef(oid), '', '', '', ''
+FROM pg_constraint WHERE connamespace = 'bitryoshka'::regnamespace
+    AND conrelid::regclass::text NOT LIKE '%schema_version'
+ORDER BY 1, 2, 3, 4
+"""
+
+
+def objects(connection: Connection) -> list[tuple[str, ...]]:
+    """Everything in the schema but the version table, as the server itself describes it."""
+    return connection.execute(OBJECTS).fetchall()
+
+
+def alembic(*arguments: str, ini: Path = MIGRATIONS / "alembic.ini") -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "alembic", "-c", ini, *arguments], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def url(dsn: str) -> str:
+    """A DSN as SQLAlchemy writes it, with its per cent signs doubled for an .ini file."""
+    parts = conninfo_to_dict(dsn)
+    query = {k: str(parts[k]) for k in ("host", "port") if k in parts}
+    found = URL.create(
+        "postgresql+psycopg",
+        parts.get("user"),
+        parts.get("password"),
+        database=parts["dbname"],
+        query=query,
+    )
+    return found.render_as_string(hide_password=False).replace("%", "%%")
+
+
+def codes(connection: Connection) -> list[str]:
+    query = "SELECT bitryoshka.encode('docs@1', %s::vector)::text"
+    return [
+        connection.execute(query, [str(v.tolist())]).fetchall()[0][0] for v in integer_rows(0, 5)
+    ]
+
+
+def test_install_up_down_and_up_again(connection: Connection) -> None:
+    assert installed_revision(connection) is None
+    assert install(connection) == HEAD
+    first = objects(connection)
+    assert len(first) > 60
+    assert install(connection) == HEAD
+    assert objects(connection) == first
+    uninstall(connection)
+    assert installed_revision(connection) is None
+    assert connection.execute("SELECT to_regnamespace('bitryoshka')").fetchall() == [(None,)]
+    assert install(connection) == HEAD
+    assert objects(connection) == first
+
+
+def test_install_brings_pgvector_and_leaves_the_callers_path(bare_database: str) -> None:
+    with connect(bare_database) as connection:
+        connection.execute("SET search_path = information_schema")
+        with connection.transaction():
+            install(connection)
+            assert connection.execute("SHOW search_path").fetchall() == [("information_schema",)]
+        assert connection.execute("SHOW search_path").fetchall() == [("information_schema",)]
+
+
+def test_pgvector_in_another_schema(bare_database: str) -> None:
+    binarizer, vectors = exact_binarizer(3), integer_rows(0, 5)
+    with connect(bare_database) as connection:
+        connection.execute(
+            'CREATE SCHEMA "the extensions"; CREATE EXTENSION vector SCHEMA "the extensions"'
+        )
+        install(connection)
+        register(connection, "docs", binarizer)
+        assert export(connection, "docs@1").fingerprint == binarizer.fingerprint
+        [(code,)] = connection.execute(
+            "SELECT bitryoshka.encode('docs@1', %s::\"the extensions\".vector)::text",
+            [str(vectors[0].tolist())],
+        ).fetchall()
+    assert (
+        int(code, 2).to_bytes(binarizer.bits // 8, "big") == binarizer.encode(vectors)[0].tobytes()
+    )
+
+
+def test_installing_belongs_to_the_callers_transaction(connection: Connection) -> None:
+    with connection.transaction(force_rollback=True):
+        install(connection)
+    assert installed_revision(connection) is None
+
+
+def test_alembic_online_gives_the_same_schema(database: str, connection: Connection) -> None:
+    alembic("-x", f"dsn={database}", "upgrade", "head")
+    by_alembic = objects(connection)
+    assert installed_revision(connection) == HEAD
+    assert install(connection) == HEAD
+    assert alembic("-x", f"dsn={database}", "current").startswith(HEAD)
+    alembic("-x", f"dsn={database}", "downgrade", "base")
+    assert objects(connection) == []
+    alembic("-x", f"dsn={database}", "upgrade", "head")
+    assert objects(connection) == by_alembic
+    uninstall(connection)
+    install(connection)
+    assert objects(connection) == by_alembic
+
+
+def test_alembic_offline_gives_the_same_schema(connection: Connection) -> None:
+    install(connection)
+    expected = objects(connection)
+    uninstall(connection)
+    script = alembic("upgrade", "head", "--sql")
+    assert script.rstrip().endswith("COMMIT;")
+    connection.execute(script.encode())
+    assert objects(connection) == expected
+    connection.execute(alembic("downgrade", f"{HEAD}:base", "--sql").encode())
+    assert objects(connection) == []
+
+
+def test_a_history_of_the_users_own_is_left_alone(
+    database: str, connection: Connection, tmp_path: Path
+) -> None:
+    alembic("init", str(tmp_path / "own"), ini=tmp_path / "alembic.ini")
+    ini = tmp_path / "alembic.ini"
+    written = re.sub(
+        "^sqlalchemy.url = .*",
+        lambda _: f"sqlalchemy.url = {url(database)}",
+        ini.read_text(),
+        flags=re.M,
+    )
+    ini.write_text(written)
+    alembic("revision", "-m", "first", "--rev-id", "abc", ini=ini)
+    alembic("upgrade", "head", ini=ini)
+    install(connection)
+    assert alembic("current", ini=ini).startswith("abc")
+    assert connection.execute("SELECT version_num FROM public.alembic_version").fetchall() == [
+        ("abc",)
+    ]
+    alembic("downgrade", "base", ini=ini)
+    assert installed_revision(connection) == HEAD
+
+
+def test_an_upgrade_keeps_codecs_and_codes(connection: Connection) -> None:
+    binarizer = exact_binarizer(3)
+    revisions = [revision for revision, _ in migrations()]
+    assert install(connection, revisions[0]) == revisions[0]
+    register(connection, "docs", binarizer)
+    before = codes(connection)
+    for revision in revisions[1:]:
+        assert install(connection, revision) == revision
+        assert codes(connection) == before
+    assert export(connection, "docs@1").fingerprint == binarizer.fingerprint
+
+
+def test_scripts_start_where_the_database_is() -> None:
+    assert "CREATE TABLE bitryoshka.codecs" in upgrade_script(None)
+    assert "CREATE TABLE bitryoshka.codecs" not in upgrade_script("0001")
+    assert "CREATE TABLE bitryoshka.columns" in upgrade_script("0001")
+    assert "DROP TABLE" not in upgrade_script(None)
+    assert "DROP TABLE bitryoshka.cuts" in downgrade_script(HEAD)
+
+
+def test_an_encoder_in_use_keeps_the_schema(installed: Connection) -> None:
+    register(installed, "docs", exact_binarizer(3))
+    installed.execute("SELECT bitryoshka.create_encoder('docs@1')")
+    installed.execute("CREATE TABLE items (v vector(16))")
+    installed.execute("CREATE INDEX own ON items (bitryoshka.encode_docs_1(v))")
+    before = objects(installed)
+    with pytest.raises(psycopg.errors.DependentObjectsStillExist):
+        uninstall(installed)
+    assert objects(installed) == before
+    installed.execute("DROP INDEX own")
+    uninstall(installed)
+    assert installed_revision(installed) is None
+
+
+@pytest.fixture
+def extension_folder(bare_database: str, tmp_path: Path) -> Iterator[Path]:
+    """A folder that the server reads extensions from, besides its own."""
+    with connect(bare_database) as connection:
+        if connection.info.server_version < 18_00_00:
+            pytest.skip("extension_control_path is new in PostgreSQL 18")
+        root = Path("/tmp") / f"bitryoshka-test-{uuid4().hex}"
+        (root / "extension").mkdir(parents=True)
+        write_extension([str(root / "extension")])
+        path = sql.Literal(f"{root}:$system")
+        name = sql.Identifier(connection.info.dbname)
+        connection.execute(
+            sql.SQL("ALTER DATABASE {} SET extension_control_path = {}").format(name, path)
+        )
+    yield root / "extension"
+    for file in (root / "extension").iterdir():
+        file.unlink()
+    (root / "extension").rmdir()
+    root.rmdir()
+
+
+def test_create_extension_gives_the_same_functions(
+    bare_database: str, extension_folder: Path
+) -> None:
+    binarizer = exact_binarizer(3)
+    with connect(bare_database) as connection:
+        connection.execute("CREATE EXTENSION bitryoshka CASCADE")
+        assert register(connection, "docs", binarizer).label == "docs@1"
+        by_extension = codes(connection)
+        with pytest.raises(DatabaseError, match="belongs to the extension"):
+            install(connection)
+        connection.execute("DROP EXTENSION bitryoshka")
+        connection.execute("DROP SCHEMA bitryoshka")
+        install(connection)
+        register(connection, "docs", binarizer)
+        assert codes(connection) == by_extension
+
+
+def test_the_extension_is_upgraded_and_dumped_with_its_codecs(
+    bare_database: str, extension_folder: Path
+) -> None:
+    with connect(bare_database) as connection:
+        connection.execute("CREATE EXTENSION vector")
+        connection.execute("CREATE EXTENSION bitryoshka VERSION '0001'")
+        register(connection, "docs", exact_binarizer(3))
+        before = codes(connection)
+        connection.execute("ALTER EXTENSION bitryoshka UPDATE")
+        assert codes(connection) == before
+        [(dumped,)] = connection.execute(
+            "SELECT array_agg(c::regclass::text ORDER BY c::regclass::text) "
+            "FROM pg_extension, unnest(extconfig) AS c WHERE extname = 'bitryoshka'"
+        ).fetchall()
+        assert {"bitryoshka.codecs", "bitryoshka.weights", "bitryoshka.columns"} <= set(dumped)
+
+
+def test_released_files_never_change() -> None:
+    """Every file that a migration is made of is listed, and is what it was when it was listed."""
+    listed = {}
+    for line in (MIGRATIONS / "released.sha256").read_text().splitlines():
+        digest, _, name = line.partition("  ")
+        listed[name] = digest
+    made_of = {f"migrations/versions/{p.name}" for p in (MIGRATIONS / "versions").glob("*.py")}
+    made_of |= {f"sql/{p.relative_to(ROOT / 'sql')}" for p in (ROOT / "sql/install").glob("*.sql")}
+    assert set(listed) == made_of
+    for name, digest in listed.items():
+        assert hashlib.sha256((ROOT / name).read_bytes()).hexdigest() == digest, (
+            f"{name} was changed: write a new file and a new migration"
+        )
+
+
+def test_without_alembic_the_extra_is_named(
+    connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "alembic", None)
+    with pytest.raises(MissingExtraError, match=r"bitryoshka\[postgres\]"):
+        install(connection)
+    assert connection.execute("SELECT to_regnamespace('bitryoshka')").fetchall() == [(None,)]
