@@ -96,7 +96,7 @@ def ours(connection: Connection, binarizer: Binarizer, length: int, exact: int) 
 
 def encoded(binarizer: Binarizer, query: Floats) -> dict[str, Any]:
     """A query's bits, planes and text, made by NumPy."""
-    planes = query_planes(binarizer.query_weights(query[None]), 6).planes[0]
+    planes = query_planes(binarizer.query_weights(query[None]), 8).planes[0]
     return {
         "code": bit_strings(binarizer.encode_queries(query[None], PREFIX))[0],
         "planes": "{" + ",".join(bit_strings(planes)) + "}",

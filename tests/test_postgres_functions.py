@@ -23,7 +23,7 @@ from bitryoshka.postgres.server import Connection
 from bitryoshka.sql_files import read_sql
 
 GOLDEN = Path(__file__).parent / "golden"
-PLANES = 6
+PLANES = 8
 
 
 def texts(vectors: NDArray[np.floating]) -> list[str]:
@@ -241,7 +241,7 @@ def test_the_score_is_inlined(installed: Connection) -> None:
     installed.execute("CREATE TABLE items (code bit(8))")
     plan = installed.execute(
         "EXPLAIN (VERBOSE) SELECT bitryoshka.asymmetric_score(code, "
-        "array_fill(B'10101010'::varbit, ARRAY[6])::bit[]) FROM items"
+        "array_fill(B'10101010'::varbit, ARRAY[8])::bit[]) FROM items"
     ).fetchall()
     assert "<~>" in str(plan)
     assert "asymmetric_score" not in str(plan)

@@ -2,13 +2,15 @@
 CREATE FUNCTION bitryoshka.asymmetric_score(code bit, planes bit[]) RETURNS integer
 LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
 RETURN (
-    63 * bit_length(code) - 2 * (
-        32 * (code <~> planes[1])
-        + 16 * (code <~> planes[2])
-        + 8 * (code <~> planes[3])
-        + 4 * (code <~> planes[4])
-        + 2 * (code <~> planes[5])
-        + (code <~> planes[6])
+    255 * bit_length(code) - 2 * (
+        128 * (code <~> planes[1])
+        + 64 * (code <~> planes[2])
+        + 32 * (code <~> planes[3])
+        + 16 * (code <~> planes[4])
+        + 8 * (code <~> planes[5])
+        + 4 * (code <~> planes[6])
+        + 2 * (code <~> planes[7])
+        + (code <~> planes[8])
     )
 )::integer;
 COMMENT ON FUNCTION bitryoshka.asymmetric_score(bit, bit[]) IS

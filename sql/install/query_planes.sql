@@ -49,9 +49,11 @@ BEGIN
             ORDER BY position
         ) AS b;
     END IF;
-    unit := (SELECT coalesce(nullif(max(abs(w)), 0) / 63, 1) FROM unnest(bit_weights) AS w);
+    unit := (SELECT coalesce(nullif(max(abs(w)), 0) / 255, 1) FROM unnest(bit_weights) AS w);
     RETURN (
         SELECT ARRAY[
+            string_agg(CASE WHEN l.level & 128 <> 0 THEN '1' ELSE '0' END, '')::varbit,
+            string_agg(CASE WHEN l.level & 64 <> 0 THEN '1' ELSE '0' END, '')::varbit,
             string_agg(CASE WHEN l.level & 32 <> 0 THEN '1' ELSE '0' END, '')::varbit,
             string_agg(CASE WHEN l.level & 16 <> 0 THEN '1' ELSE '0' END, '')::varbit,
             string_agg(CASE WHEN l.level & 8 <> 0 THEN '1' ELSE '0' END, '')::varbit,
@@ -60,7 +62,7 @@ BEGIN
             string_agg(CASE WHEN l.level & 1 <> 0 THEN '1' ELSE '0' END, '')::varbit
         ]
         FROM (
-            SELECT least(greatest(floor(w / (2 * unit) + 32), 0), 63)::integer AS level
+            SELECT least(greatest(floor(w / (2 * unit) + 128), 0), 255)::integer AS level
             FROM unnest(bit_weights) AS w
             OFFSET 0
         ) AS l
@@ -68,6 +70,6 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION bitryoshka.query_planes(text, vector, integer) IS
-'The weights that a query gives to each bit of a code, rounded to 6 bits and split into 6 bit
+'The weights that a query gives to each bit of a code, rounded to 8 bits and split into 8 bit
 strings, the most significant first, for asymmetric_score. bits: one of the codec''s nested_bits,
 to score codes that are cut there; by default the whole code.';
