@@ -248,14 +248,23 @@ def labelled_pairs(rows: Any, number: int, right: bool) -> tuple[Any, NDArray[np
 
 
 def test_few_labels_serve_as_queries_only(rows: Any) -> None:
-    found = fit(rows, bits=64, method="learned", pairs=labelled_pairs(rows, 70, True))
+    asked, answers = labelled_pairs(rows, 70, True)
+    found = fit(rows, bits=64, method="learned", pairs=(asked, answers))
+    unlabelled = fit(rows, asked, bits=64, method="learned")
+    assert found.binarizer.fingerprint == unlabelled.binarizer.fingerprint
     assert "35 labelled pairs" in found.comparison.skipped["labels"]
     assert found.comparison.queries == 35
     assert not any("labels" in o.candidate.label for o in found.comparison.outcomes)
 
 
 def test_wrong_labels_do_not_win(rows: Any) -> None:
-    found = fit(rows, bits=64, method="learned", pairs=labelled_pairs(rows, 120, False))
+    asked, answers = labelled_pairs(rows, 120, False)
+    found = fit(rows, bits=64, method="learned", pairs=(asked, answers))
+    unlabelled = fit(rows, asked, bits=64, method="learned")
+    *others, with_labels = (o.candidate.binarizer.fingerprint for o in found.comparison.outcomes)
+    blind = [o.candidate.binarizer.fingerprint for o in unlabelled.comparison.outcomes]
+    assert others == blind
+    assert with_labels not in blind
     labels = [o.candidate.label for o in found.comparison.outcomes]
     assert labels[-1] == f"{labels[-2]}, labels"
     assert found.comparison.chosen != len(labels) - 1

@@ -112,8 +112,9 @@ def _closed(method: str, label: str, make: Callable[..., Binarizer], *settings: 
 def with_labels(
     variants: list[Variant], material: Material, held_out: HeldOut, skipped: dict[str, str]
 ) -> list[Variant]:
-    """The learned variant comes once without and once with labels, where there are enough."""
+    """Learned variants see no labels; if there are enough, the last comes again with them."""
     learned = [v for v in variants if v.method == "learned"]
+    blind = [v._replace(build=_without_labels(v.build)) if v in learned else v for v in variants]
     fewest = min(int((found >= 0).sum()) for found in (material.answers, held_out.answers))
     if not learned:
         return variants
@@ -122,15 +123,18 @@ def with_labels(
             f"{fewest} labelled pairs on the smaller side of the held-out split, "
             f"at least {MIN_QUERIES} are needed to tell whether they help"
         )
-        return variants
+        return blind
     [*_, plain] = learned
+    return [*blind, plain._replace(label=f"{plain.label}, labels", guard=plain.label)]
 
-    def without(material: Material, watch: Watch) -> Binarizer:
-        return plain.build(material._replace(answers=np.full_like(material.answers, -1)), watch)
 
-    labelled = plain._replace(label=f"{plain.label}, labels", guard=plain.label)
-    others = [v._replace(build=without) if v is plain else v for v in variants]
-    return [*others, labelled]
+def _without_labels(
+    build: Callable[[Material, Watch], Binarizer],
+) -> Callable[[Material, Watch], Binarizer]:
+    def blind(material: Material, watch: Watch) -> Binarizer:
+        return build(material._replace(answers=np.full_like(material.answers, -1)), watch)
+
+    return blind
 
 
 def _learned(goal: Goal, hamming_bits: int) -> list[Variant]:
