@@ -12,7 +12,8 @@ Each is also a built-in kind, so that ``except ValueError`` works as expected::
         ├── ServerUnreachableError (ConnectionError)
         ├── PgvectorError                          extension missing or too old
         ├── TableError          (ValueError)       table missing or of another shape
-        └── CodecError          (ValueError)       codec missing, misnamed or in use
+        ├── CodecError          (ValueError)       codec missing, misnamed or in use
+        └── CollectionError     (ValueError)       collection or shard missing or of another shape
 """
 
 from __future__ import annotations
@@ -63,3 +64,7 @@ class TableError(DatabaseError, ValueError):
 
 class CodecError(DatabaseError, ValueError):
     """A codec is missing, has a name that is not allowed, or is still in use."""
+
+
+class CollectionError(DatabaseError, ValueError):
+    """A collection or shard is missing, damaged, locked, or exists with another configuration."""

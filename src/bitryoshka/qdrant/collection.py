@@ -1,0 +1,122 @@
+"""Collections: created with all that codes need, and opened only with their own binarizer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from qdrant_client import AsyncQdrantClient, QdrantClient, models
+
+from bitryoshka.binarizer import Binarizer
+from bitryoshka.errors import CollectionError
+from bitryoshka.qdrant.config import check_config
+from bitryoshka.qdrant.hits import Engine
+from bitryoshka.qdrant.server import AsyncServer, Server, refuse_local, server_errors
+from bitryoshka.qdrant.settings import METADATA_KEY, Settings
+
+__all__ = [
+    "AsyncCollection",
+    "Collection",
+    "create_collection",
+    "create_collection_async",
+    "open_collection",
+    "open_collection_async",
+]
+
+E = TypeVar("E", bound=Engine, covariant=True)
+
+
+@dataclass(frozen=True)
+class Collection(Generic[E]):
+    """A collection whose codes are ``binarizer``'s: what upsert and search work on."""
+
+    binarizer: Binarizer
+    settings: Settings
+    engine: E
+
+
+@dataclass(frozen=True)
+class AsyncCollection:
+    """The same over an AsyncQdrantClient."""
+
+    binarizer: Binarizer
+    settings: Settings
+    engine: AsyncServer
+
+
+def create_collection(client: QdrantClient, name: str, config: models.CreateCollection) -> None:
+    """Create a collection with `collection_config`'s parameters.
+
+    One that exists with just these settings is left as it is; CollectionError where it exists
+    with others, where the server did not keep them (it is too old), and for a client in local
+    mode, which ignores quantization.
+    """
+    refuse_local(client)
+    place = f"collection {name!r}"
+    with server_errors(place):
+        if not client.collection_exists(name):
+            client.create_collection(collection_name=name, **_arguments(config))
+        _check_created(config, client.get_collection(name), place)
+
+
+async def create_collection_async(
+    client: AsyncQdrantClient, name: str, config: models.CreateCollection
+) -> None:
+    """`create_collection` over an AsyncQdrantClient."""
+    refuse_local(client)
+    place = f"collection {name!r}"
+    with server_errors(place):
+        if not await client.collection_exists(name):
+            await client.create_collection(collection_name=name, **_arguments(config))
+        _check_created(config, await client.get_collection(name), place)
+
+
+def _arguments(config: models.CreateCollection) -> dict[str, Any]:
+    """The client's own arguments, whose names differ in one case from those of the body."""
+    found = {k: getattr(config, k) for k in type(config).model_fields}
+    vectors = found.pop("vectors")
+    return {"vectors_config": vectors} | {k: v for k, v in found.items() if v is not None}
+
+
+def _check_created(
+    config: models.CreateCollection, info: models.CollectionInfo, place: str
+) -> None:
+    found = info.config.metadata or {}
+    wanted = (config.metadata or {})[METADATA_KEY]
+    if found.get(METADATA_KEY) != wanted:
+        raise CollectionError(
+            f"{place} exists with another configuration, or its server keeps no metadata: "
+            f"expected {wanted}, found {found.get(METADATA_KEY)}"
+        )
+    check_config(Settings.from_metadata(found, place), info.config.params.vectors, place)
+
+
+def open_collection(client: QdrantClient, name: str, binarizer: Binarizer) -> Collection[Server]:
+    """Open a collection that `create_collection` made.
+
+    Raises FingerprintError for another binarizer's, CollectionError where it is missing or of
+    another shape, ServerUnreachableError without a connection.
+    """
+    refuse_local(client)
+    place = f"collection {name!r}"
+    with server_errors(place):
+        info = client.get_collection(name)
+    return Collection(binarizer, _settings(info, binarizer, place), Server(client, name))
+
+
+async def open_collection_async(
+    client: AsyncQdrantClient, name: str, binarizer: Binarizer
+) -> AsyncCollection:
+    """`open_collection` over an AsyncQdrantClient."""
+    refuse_local(client)
+    place = f"collection {name!r}"
+    with server_errors(place):
+        info = await client.get_collection(name)
+    return AsyncCollection(binarizer, _settings(info, binarizer, place), AsyncServer(client, name))
+
+
+def _settings(info: models.CollectionInfo, binarizer: Binarizer, place: str) -> Settings:
+    settings = Settings.from_metadata(info.config.metadata, place)
+    settings.check(binarizer, place)
+    check_config(settings, info.config.params.vectors, place)
+    return settings

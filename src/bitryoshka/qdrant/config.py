@@ -1,0 +1,177 @@
+"""The parameters of a collection, as Qdrant's own models; nothing here talks to an engine."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from qdrant_client import models
+
+from bitryoshka.binarizer import Binarizer
+from bitryoshka.errors import CollectionError
+from bitryoshka.qdrant.settings import (
+    BITS,
+    ORIGINAL,
+    Datatype,
+    Quantization,
+    QueryEncoding,
+    Settings,
+    prefix_name,
+)
+
+__all__ = ["body", "check_config", "collection_config", "vector_params"]
+
+# where quantized vectors lie does not decide a code, and one bit is the engine's default
+PLACEMENT = {
+    ("always_ram", True),
+    ("always_ram", False),
+    ("encoding", "one_bit"),
+    *(("memory", place.value) for place in models.Memory),
+}
+
+TURBO = {
+    "turbo1": models.TurboQuantBitSize.BITS1,
+    "turbo1_5": models.TurboQuantBitSize.BITS1_5,
+    "turbo2": models.TurboQuantBitSize.BITS2,
+    "turbo4": models.TurboQuantBitSize.BITS4,
+    "turbo8": models.TurboQuantBitSize.BITS8,
+}
+
+
+def collection_config(
+    binarizer: Binarizer,
+    *,
+    exact: bool = True,
+    prefixes: tuple[int, ...] = (),
+    quantization: Quantization = "binary",
+    query_encoding: QueryEncoding = "scalar8bits",
+    datatype: Datatype = "float16",
+    on_disk: bool = True,
+    hnsw_m: int | None = None,
+    shards: int | None = None,
+    replicas: int | None = None,
+    write_consistency: int | None = None,
+    indexing_threshold: int | None = None,
+) -> models.CreateCollection:
+    """Parameters of a collection for a binarizer's codes: the body of PUT /collections/NAME.
+
+    The meaning of the first five is that of `Settings`. ``on_disk``: the floats stay on disk, the
+    quantized vectors are pinned in memory either way. ``hnsw_m``: edges a node of the graph of
+    "bits", None: the engine's own default, 0: no graph. ``shards``, ``replicas`` and
+    ``write_consistency`` are Qdrant's shard_number, replication_factor and
+    write_consistency_factor. ``indexing_threshold`` in KiB of vectors: below it a segment is
+    neither quantized nor indexed; None: the engine's own default.
+
+    Raises BitsError for a length or a choice that the binarizer does not offer.
+    """
+    settings = Settings.of(
+        binarizer,
+        quantization=quantization,
+        query_encoding=query_encoding,
+        exact=exact,
+        prefixes=prefixes,
+        datatype=datatype,
+    )
+    return models.CreateCollection(
+        vectors=vector_params(settings, on_disk=on_disk, hnsw_m=hnsw_m),
+        shard_number=shards,
+        replication_factor=replicas,
+        write_consistency_factor=write_consistency,
+        optimizers_config=None
+        if indexing_threshold is None
+        else models.OptimizersConfigDiff(indexing_threshold=indexing_threshold),
+        metadata=settings.as_metadata(),
+    )
+
+
+def vector_params(
+    settings: Settings, *, on_disk: bool = True, hnsw_m: int | None = None
+) -> dict[str, models.VectorParams]:
+    """Parameters of every named vector of the settings."""
+    memory = models.Memory.COLD if on_disk else models.Memory.CACHED
+    common: dict[str, Any] = {"memory": memory, "datatype": models.Datatype(settings.datatype)}
+    params = {
+        BITS: models.VectorParams(
+            size=settings.width,
+            distance=models.Distance.DOT,
+            quantization_config=quantization_config(settings),
+            hnsw_config=None if hnsw_m is None else models.HnswConfigDiff(m=hnsw_m),
+            **common,
+        )
+    }
+    for bits in settings.prefixes:
+        params[prefix_name(bits)] = models.VectorParams(
+            size=bits,
+            distance=models.Distance.DOT,
+            quantization_config=one_bit("binary"),
+            hnsw_config=None if hnsw_m is None else models.HnswConfigDiff(m=hnsw_m),
+            **common,
+        )
+    if settings.exact:
+        cosine = settings.metric == "cosine"
+        params[ORIGINAL] = models.VectorParams(
+            size=settings.dimensions,
+            distance=models.Distance.COSINE if cosine else models.Distance.DOT,
+            hnsw_config=models.HnswConfigDiff(m=0),
+            **common,
+        )
+    return params
+
+
+def one_bit(query_encoding: QueryEncoding) -> models.BinaryQuantization:
+    """Binary quantization, its bits pinned in memory."""
+    return models.BinaryQuantization(
+        binary=models.BinaryQuantizationConfig(
+            encoding=models.BinaryQuantizationEncoding.ONE_BIT,
+            query_encoding=models.BinaryQuantizationQueryEncoding(query_encoding),
+            memory=models.Memory.PINNED,
+        )
+    )
+
+
+def quantization_config(
+    settings: Settings,
+) -> models.BinaryQuantization | models.TurboQuantization:
+    """How vector "bits" is quantized."""
+    if settings.quantization in ("binary", "code"):
+        return one_bit(settings.query_encoding)
+    return models.TurboQuantization(
+        turbo=models.TurboQuantQuantizationConfig(
+            bits=TURBO[settings.quantization], memory=models.Memory.PINNED
+        )
+    )
+
+
+def body(config: models.CreateCollection) -> dict[str, Any]:
+    """The REST body, as JSON's own types."""
+    found: dict[str, Any] = config.model_dump(mode="json", exclude_none=True)
+    return found
+
+
+def check_config(settings: Settings, found: object, place: str) -> None:
+    """CollectionError where named vectors differ from the settings in what decides a code.
+
+    ``found``: the collection's ``vectors``, a dict of VectorParams where they are named.
+    """
+    if not isinstance(found, dict):
+        raise CollectionError(f"{place} has a single unnamed vector, expected {[*settings.sizes]}")
+    for name, expected in vector_params(settings).items():
+        if name not in found:
+            raise CollectionError(f"{place} has no vector {name!r}, found {sorted(found)}")
+        pairs = {
+            "size": (expected.size, found[name].size),
+            "distance": (expected.distance, found[name].distance),
+            "quantization": (_kind(expected), _kind(found[name])),
+        }
+        for what, (wanted, had) in pairs.items():
+            if wanted != had:
+                raise CollectionError(
+                    f"vector {name!r} of {place} has another {what}: expected {wanted}, found {had}"
+                )
+
+
+def _kind(params: Any) -> str:
+    quantization = params.quantization_config
+    if quantization is None:
+        return "none"
+    found = quantization.model_dump(mode="json", exclude_none=True)
+    return str({kind: sorted(set(chosen.items()) - PLACEMENT) for kind, chosen in found.items()})

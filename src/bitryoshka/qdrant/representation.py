@@ -1,0 +1,75 @@
+"""From vectors and queries to the floats that the engine stores and is asked with."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from bitryoshka.binarizer import Binarizer
+from bitryoshka.bits import unpack
+from bitryoshka.qdrant.settings import BITS, ORIGINAL, Settings, prefix_name
+from bitryoshka.vectors import check_vectors, normalized
+
+__all__ = ["query_vector", "stored_vectors"]
+
+Floats = NDArray[np.float32]
+
+_SMALLEST_FLOAT16 = np.float32(2.0**-24)
+
+
+def stored_vectors(
+    binarizer: Binarizer, settings: Settings, vectors: ArrayLike
+) -> dict[str, Floats]:
+    """The named vectors ``(N, width)`` float32 of ``vectors`` (N, d).
+
+    The engine's bit is 1 where a stored number is > 0: exactly where the code's is. Raises
+    VectorsError as `Binarizer.encode` does.
+    """
+    array = check_vectors(vectors, binarizer.dimensions)
+    stored: dict[str, Floats] = {}
+    if settings.quantization == "code":
+        stored[BITS] = _signs(binarizer.encode(array))
+        projected = stored[BITS]
+    else:
+        projected = stored[BITS] = binarizer.project(array)
+        if settings.datatype == "float16":
+            # a positive number that float16 rounds to 0 would lose its bit
+            np.copyto(projected, _SMALLEST_FLOAT16, where=(projected > 0) & (projected < 2e-7))
+    for bits in settings.prefixes:
+        stored[prefix_name(bits)] = projected[:, :bits]
+    if settings.exact:
+        stored[ORIGINAL] = array.astype(np.float32, copy=False)
+    return stored
+
+
+def query_vector(binarizer: Binarizer, settings: Settings, queries: ArrayLike, name: str) -> Floats:
+    """What the quantized vector ``name`` is asked with, ``(Q, width)`` float32.
+
+    Signs for Hamming distance, the weight of each bit for asymmetric scores, ``W q`` for
+    TurboQuant.
+    """
+    if name == ORIGINAL:
+        return normalized(queries, binarizer.metric, binarizer.dimensions, "queries")
+    if name != BITS:
+        return _signs(binarizer.encode_queries(queries))[:, : int(name.rpartition("_")[2])]
+    if settings.quantization == "code":
+        return binarizer.query_weights(queries)
+    if settings.quantization != "binary":
+        return projected_queries(binarizer, queries)
+    if settings.query_encoding == "binary":
+        return _signs(binarizer.encode_queries(queries))
+    return binarizer.query_weights(queries, binarizer.hamming_bits)
+
+
+def projected_queries(binarizer: Binarizer, queries: ArrayLike) -> Floats:
+    """``W q``, not centred, ``(Q, m)``: its product with a projected row ranks as <q, x> does."""
+    unit = normalized(queries, binarizer.metric, binarizer.dimensions, "queries")
+    found: Floats = unit @ binarizer.projection.T
+    return found
+
+
+def _signs(codes: NDArray[np.uint8]) -> Floats:
+    signs = unpack(codes).astype(np.float32)
+    signs *= 2
+    signs -= 1
+    return signs

@@ -1,0 +1,135 @@
+"""What a collection holds: which vectors, how they are quantized, and whose codes they are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, get_args
+
+from bitryoshka.binarizer import Binarizer
+from bitryoshka.errors import BitsError, CollectionError, FingerprintError
+
+__all__ = ["BITS", "METADATA_KEY", "ORIGINAL", "Quantization", "Settings"]
+
+Quantization = Literal["binary", "code", "turbo1", "turbo1_5", "turbo2", "turbo4", "turbo8"]
+QueryEncoding = Literal["binary", "scalar4bits", "scalar8bits"]
+Datatype = Literal["float16", "float32"]
+
+BITS = "bits"
+ORIGINAL = "original"
+METADATA_KEY = "bitryoshka"
+FORMAT = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Everything that search and upsert must know about a collection; kept in its metadata.
+
+    * ``quantization``: what the engine makes of vector "bits". "binary": `Binarizer.project`
+      is stored, and the engine's own sign bits are the Hamming part of our codes. "code": all
+      ``bits`` of the code are stored as -1 and +1, so that the engine's bits are the whole
+      progressive code. "turbo1" to "turbo8": the projection, in TurboQuant's bits a dimension.
+    * ``query_encoding``: of queries against one-bit vectors. "binary" gives Hamming distance,
+      "scalar8bits" and "scalar4bits" asymmetric scores.
+    * ``exact``: whether the vectors themselves are kept, as vector "original".
+    * ``prefixes``: lengths of further vectors of leading sign bits, for a first stage.
+    * ``datatype``: in which the vectors lie on disk.
+    """
+
+    fingerprint: str
+    metric: str
+    dimensions: int
+    bits: int
+    hamming_bits: int
+    quantization: Quantization = "binary"
+    query_encoding: QueryEncoding = "scalar8bits"
+    exact: bool = True
+    prefixes: tuple[int, ...] = ()
+    datatype: Datatype = "float16"
+
+    @classmethod
+    def of(
+        cls,
+        binarizer: Binarizer,
+        *,
+        quantization: Quantization = "binary",
+        query_encoding: QueryEncoding = "scalar8bits",
+        exact: bool = True,
+        prefixes: tuple[int, ...] = (),
+        datatype: Datatype = "float16",
+    ) -> Settings:
+        """Settings for a binarizer; BitsError for a prefix or a choice that it does not offer."""
+        for name, value, offered in (
+            ("quantization", quantization, get_args(Quantization)),
+            ("query_encoding", query_encoding, get_args(QueryEncoding)),
+            ("datatype", datatype, get_args(Datatype)),
+        ):
+            if value not in offered:
+                raise BitsError(f"{name} must be one of {offered}, found {value!r}")
+        if quantization == "code" and query_encoding == "binary":
+            raise BitsError(
+                "the whole code needs query_encoding 'scalar8bits' or 'scalar4bits', found 'binary'"
+            )
+        lengths = tuple(b for b in binarizer.nested_bits if b <= binarizer.hamming_bits)
+        if not set(prefixes) <= set(lengths):
+            raise BitsError(f"prefixes must be among the sign bits {lengths}, found {prefixes}")
+        return cls(
+            fingerprint=binarizer.fingerprint,
+            metric=binarizer.metric,
+            dimensions=binarizer.dimensions,
+            bits=binarizer.bits,
+            hamming_bits=binarizer.hamming_bits,
+            quantization=quantization,
+            query_encoding=query_encoding,
+            exact=exact,
+            prefixes=tuple(sorted(prefixes)),
+            datatype=datatype,
+        )
+
+    @property
+    def width(self) -> int:
+        """Dimensions of vector "bits"."""
+        return self.bits if self.quantization == "code" else self.hamming_bits
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Dimensions of every named vector."""
+        sizes = {BITS: self.width} | {prefix_name(p): p for p in self.prefixes}
+        return sizes | ({ORIGINAL: self.dimensions} if self.exact else {})
+
+    def as_metadata(self) -> dict[str, Any]:
+        """What is written into the collection's metadata."""
+        return {METADATA_KEY: {"format": FORMAT, **asdict(self), "prefixes": list(self.prefixes)}}
+
+    @classmethod
+    def from_metadata(cls, metadata: Mapping[str, Any] | None, place: str) -> Settings:
+        """Read them back; CollectionError where they are missing, unreadable or newer."""
+        found = (metadata or {}).get(METADATA_KEY)
+        if not isinstance(found, Mapping):
+            raise CollectionError(
+                f"{place} has no settings of bitryoshka in its metadata: expected one made by "
+                "create_collection or create_shard (a server needs Qdrant 1.16 or newer)"
+            )
+        version = found.get("format")
+        if version != FORMAT:
+            raise CollectionError(
+                f"{place} has settings of format {version}, this version reads format {FORMAT}"
+            )
+        fields = {k: v for k, v in found.items() if k != "format"}
+        try:
+            return cls(**{**fields, "prefixes": tuple(fields["prefixes"])})
+        except (KeyError, TypeError) as error:
+            raise CollectionError(f"{place} has settings that cannot be read: {error}") from error
+
+    def check(self, binarizer: Binarizer, place: str) -> None:
+        """FingerprintError if the collection holds another binarizer's codes."""
+        if binarizer.fingerprint != self.fingerprint:
+            raise FingerprintError(
+                f"{place} holds codes of another binarizer: expected fingerprint "
+                f"{self.fingerprint}, found {binarizer.fingerprint}"
+            )
+
+
+def prefix_name(bits: int) -> str:
+    """Name of the vector that holds the first ``bits`` sign bits."""
+    return f"prefix_{bits}"

@@ -1,0 +1,165 @@
+"""Writing vectors into a collection: projected, in batches, safe to repeat."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import compress
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from bitryoshka.binarizer import Binarizer
+from bitryoshka.errors import CollectionError, VectorsError
+from bitryoshka.progress import progress_bar
+from bitryoshka.qdrant.collection import AsyncCollection, Collection
+from bitryoshka.qdrant.hits import Engine, Payload, PointId, plain_id
+from bitryoshka.qdrant.representation import stored_vectors
+from bitryoshka.qdrant.settings import Settings
+from bitryoshka.vectors import check_vectors
+
+__all__ = ["Upserted", "upsert", "upsert_async"]
+
+_BIGGEST_ID = 2**64 - 1
+
+
+class Upserted(NamedTuple):
+    """Numbers of points that were ``written``, and that were there already and ``skipped``."""
+
+    written: int
+    skipped: int
+
+
+class _Points(NamedTuple):
+    """Points to write: ids (N,), vectors (N, d), payloads (N,) or None."""
+
+    ids: list[PointId]
+    vectors: NDArray[np.number]
+    payloads: Sequence[Payload | None] | None
+
+    def part(self, start: int, stop: int) -> _Points:
+        payloads = self.payloads and self.payloads[start:stop]
+        return _Points(self.ids[start:stop], self.vectors[start:stop], payloads)
+
+    def without(self, existing: set[PointId]) -> _Points:
+        new = [i not in existing for i in self.ids]
+        payloads = self.payloads and list(compress(self.payloads, new))
+        return _Points(list(compress(self.ids, new)), self.vectors[np.array(new)], payloads)
+
+    def stored(self, binarizer: Binarizer, settings: Settings) -> Mapping[str, NDArray[np.float32]]:
+        return stored_vectors(binarizer, settings, self.vectors)
+
+
+def upsert(
+    collection: Collection[Engine],
+    ids: Sequence[int | str | UUID],
+    vectors: ArrayLike,
+    payloads: Sequence[Payload | None] | None = None,
+    *,
+    batch_rows: int = 500,
+    parallel: int = 1,
+    resume: bool = False,
+    progress: bool = False,
+) -> Upserted:
+    """Insert or replace points with the vectors (N, d) and what is made of them.
+
+    ``ids``: non-negative integers or UUIDs, each once. Each batch is on the engine's disk when it
+    is done, and the same call can be repeated: after a kill, ``resume=True`` leaves out the points
+    that are there already. ``parallel`` batches are under way at once. A transient failure of a
+    server is retried. A progress bar needs tqdm.
+
+    Raises VectorsError for unusable vectors, CollectionError for ids that repeat or are none, and
+    ServerUnreachableError where a server stays away.
+    """
+    points = _checked(collection.binarizer, ids, vectors, payloads)
+
+    def write(start: int) -> Upserted:
+        part = points.part(start, start + batch_rows)
+        if resume:
+            part = part.without(collection.engine.existing(part.ids))
+        if part.ids:
+            stored = part.stored(collection.binarizer, collection.settings)
+            collection.engine.write(part.ids, stored, part.payloads)
+        given = min(batch_rows, len(points.ids) - start)
+        return Upserted(len(part.ids), given - len(part.ids))
+
+    starts = range(0, len(points.ids), batch_rows)
+    done = Upserted(0, 0)
+    with progress_bar(len(points.ids), "upsert", progress, "rows") as advance:
+        for found in _in_threads(write, starts, parallel):
+            done = Upserted(done.written + found.written, done.skipped + found.skipped)
+            advance(by=sum(found))
+    return done
+
+
+def _in_threads(write: Any, starts: range, parallel: int) -> Iterator[Upserted]:
+    if parallel <= 1:
+        yield from map(write, starts)
+        return
+    with ThreadPoolExecutor(parallel) as pool:
+        try:
+            yield from pool.map(write, starts)
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+async def upsert_async(
+    collection: AsyncCollection,
+    ids: Sequence[int | str | UUID],
+    vectors: ArrayLike,
+    payloads: Sequence[Payload | None] | None = None,
+    *,
+    batch_rows: int = 500,
+    resume: bool = False,
+) -> Upserted:
+    """`upsert` over an AsyncQdrantClient, one batch after the other."""
+    points = _checked(collection.binarizer, ids, vectors, payloads)
+    written = 0
+    for start in range(0, len(points.ids), batch_rows):
+        part = points.part(start, start + batch_rows)
+        if resume:
+            part = part.without(await collection.engine.existing(part.ids))
+        if part.ids:
+            stored = part.stored(collection.binarizer, collection.settings)
+            await collection.engine.write(part.ids, stored, part.payloads)
+        written += len(part.ids)
+    return Upserted(written, len(points.ids) - written)
+
+
+def _checked(
+    binarizer: Binarizer,
+    ids: Sequence[int | str | UUID],
+    vectors: ArrayLike,
+    payloads: Sequence[Payload | None] | None,
+) -> _Points:
+    array = check_vectors(vectors, binarizer.dimensions)
+    for what, given in (("ids", ids), ("payloads", payloads)):
+        if given is not None and len(given) != len(array):
+            raise VectorsError(f"expected {len(array)} {what}, one a vector, found {len(given)}")
+    return _Points(point_ids(ids), array, payloads)
+
+
+def point_ids(ids: Sequence[int | str | UUID]) -> list[PointId]:
+    """The ids as Qdrant takes them; CollectionError for one that it would not, or that repeats."""
+    found: dict[PointId, None] = {}
+    for given in ids:
+        known = _point_id(given)
+        if known in found:
+            raise CollectionError(f"ids must be given once each, found {given!r} twice")
+        found[known] = None
+    return list(found)
+
+
+def _point_id(given: int | str | UUID) -> PointId:
+    if isinstance(given, (int, np.integer)) and not isinstance(given, bool):
+        if 0 <= given <= _BIGGEST_ID:
+            return int(given)
+    elif isinstance(given, (str, UUID)):
+        try:
+            return plain_id(given)
+        except ValueError:
+            pass
+    raise CollectionError(f"an id must be an integer from 0 to 2^64 - 1 or a UUID, found {given!r}")
