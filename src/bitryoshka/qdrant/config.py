@@ -108,7 +108,7 @@ def vector_params(
         )
     if settings.exact:
         cosine = settings.metric == "cosine"
-        params[ORIGINAL] = models.VectorParams(
+        params[settings.original] = models.VectorParams(
             size=settings.dimensions,
             distance=models.Distance.COSINE if cosine else models.Distance.DOT,
             hnsw_config=models.HnswConfigDiff(m=0),
@@ -157,11 +157,11 @@ def check_config(settings: Settings, found: object, place: str) -> None:
     for name, expected in vector_params(settings).items():
         if name not in found:
             raise CollectionError(f"{place} has no vector {name!r}, found {sorted(found)}")
-        pairs = {
-            "size": (expected.size, found[name].size),
-            "distance": (expected.distance, found[name].distance),
-            "quantization": (_kind(expected), _kind(found[name])),
-        }
+        pairs: dict[str, tuple[Any, Any]] = {"size": (expected.size, found[name].size)}
+        # what was there before codes were added is the owner's
+        if name != settings.original or name == ORIGINAL:
+            pairs["distance"] = (expected.distance, found[name].distance)
+            pairs["quantization"] = (_kind(expected), _kind(found[name]))
         for what, (wanted, had) in pairs.items():
             if wanted != had:
                 raise CollectionError(

@@ -28,7 +28,7 @@ except ImportError as error:
 
 from bitryoshka.qdrant.edge_types import edge_config, edge_filter, edge_query
 
-__all__ = ["Shard", "create_shard", "open_shard", "shard_config"]
+__all__ = ["Shard", "create_shard", "open_shard", "read_shard", "shard_config"]
 
 CONFIG_FILE = "bitryoshka.json"
 
@@ -186,12 +186,31 @@ def open_shard(path: str | os.PathLike[str], binarizer: Binarizer) -> Iterator[C
     settings = Settings.from_metadata(config.metadata, place)
     settings.check(binarizer, place)
     check_config(settings, config.vectors, place)
+    with _loaded(path, place, None) as shard:
+        yield Collection(binarizer, settings, Shard(shard, place))
+
+
+@contextmanager
+def read_shard(path: str | os.PathLike[str]) -> Iterator[Shard]:
+    """Open any shard of Qdrant Edge, as something to move from.
+
+    Raises CollectionError where it is missing, damaged or open elsewhere.
+    """
+    place = f"shard {os.fspath(path)}"
+    with _loaded(path, place, None) as shard:
+        yield Shard(shard, place)
+
+
+@contextmanager
+def _loaded(
+    path: str | os.PathLike[str], place: str, config: qdrant_edge.EdgeConfig | None
+) -> Iterator[qdrant_edge.EdgeShard]:
     try:
-        shard = qdrant_edge.EdgeShard.load(os.fspath(path))
+        shard = qdrant_edge.EdgeShard.load(os.fspath(path), config)
     except Exception as error:
         raise _error(place, error) from error
     try:
-        yield Collection(binarizer, settings, Shard(shard, place))
+        yield shard
         shard.flush()
     finally:
         shard.close()

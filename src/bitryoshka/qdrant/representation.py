@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from bitryoshka.binarizer import Binarizer
 from bitryoshka.bits import unpack
-from bitryoshka.qdrant.settings import BITS, ORIGINAL, Settings, prefix_name
+from bitryoshka.qdrant.settings import BITS, Settings, prefix_name
 from bitryoshka.vectors import check_vectors, normalized
 
 __all__ = ["query_vector", "stored_vectors"]
@@ -38,7 +38,7 @@ def stored_vectors(
     for bits in settings.prefixes:
         stored[prefix_name(bits)] = projected[:, :bits]
     if settings.exact:
-        stored[ORIGINAL] = array.astype(np.float32, copy=False)
+        stored[settings.original] = array.astype(np.float32, copy=False)
     return stored
 
 
@@ -48,7 +48,7 @@ def query_vector(binarizer: Binarizer, settings: Settings, queries: ArrayLike, n
     Signs for Hamming distance, the weight of each bit for asymmetric scores, ``W q`` for
     TurboQuant.
     """
-    if name == ORIGINAL:
+    if name == settings.original:
         return normalized(queries, binarizer.metric, binarizer.dimensions, "queries")
     if name != BITS:
         return _signs(binarizer.encode_queries(queries))[:, : int(name.rpartition("_")[2])]

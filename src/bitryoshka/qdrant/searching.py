@@ -14,7 +14,7 @@ from bitryoshka.errors import BitsError
 from bitryoshka.qdrant.collection import AsyncCollection, Collection
 from bitryoshka.qdrant.hits import Engine, Hit
 from bitryoshka.qdrant.representation import projected_queries, query_vector
-from bitryoshka.qdrant.settings import BITS, ORIGINAL, Settings, prefix_name
+from bitryoshka.qdrant.settings import BITS, Settings, prefix_name
 
 __all__ = ["SearchPlan", "search", "search_async", "search_requests"]
 
@@ -83,7 +83,7 @@ def search_requests(
     if plan.rescore == "projected":
         fine = projected_queries(binarizer, queries).tolist()
     elif plan.rescore == "original":
-        fine = query_vector(binarizer, settings, queries, ORIGINAL).tolist()
+        fine = query_vector(binarizer, settings, queries, settings.original).tolist()
     requests = []
     for i, asked in enumerate(coarse):
         prefetch = None
@@ -105,7 +105,7 @@ def search_requests(
         if fine is not None:
             stage = {
                 "query": fine[i],
-                "using": BITS if plan.rescore == "projected" else ORIGINAL,
+                "using": BITS if plan.rescore == "projected" else settings.original,
                 "params": _EXACT,
                 "prefetch": models.Prefetch(limit=candidates, **stage),
             }

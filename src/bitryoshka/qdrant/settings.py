@@ -31,7 +31,8 @@ class Settings:
       progressive code. "turbo1" to "turbo8": the projection, in TurboQuant's bits a dimension.
     * ``query_encoding``: of queries against one-bit vectors. "binary" gives Hamming distance,
       "scalar8bits" and "scalar4bits" asymmetric scores.
-    * ``exact``: whether the vectors themselves are kept, as vector "original".
+    * ``exact``: whether the vectors themselves are kept, as vector ``original``: "original" in
+      collections of ours, and any other name where codes were added to one that was there.
     * ``prefixes``: lengths of further vectors of leading sign bits, for a first stage.
     * ``datatype``: in which the vectors lie on disk.
     """
@@ -46,6 +47,7 @@ class Settings:
     exact: bool = True
     prefixes: tuple[int, ...] = ()
     datatype: Datatype = "float16"
+    original: str = ORIGINAL
 
     @classmethod
     def of(
@@ -57,6 +59,7 @@ class Settings:
         exact: bool = True,
         prefixes: tuple[int, ...] = (),
         datatype: Datatype = "float16",
+        original: str = ORIGINAL,
     ) -> Settings:
         """Settings for a binarizer; BitsError for a prefix or a choice that it does not offer."""
         for name, value, offered in (
@@ -84,6 +87,7 @@ class Settings:
             exact=exact,
             prefixes=tuple(sorted(prefixes)),
             datatype=datatype,
+            original=original,
         )
 
     @property
@@ -95,7 +99,7 @@ class Settings:
     def sizes(self) -> dict[str, int]:
         """Dimensions of every named vector."""
         sizes = {BITS: self.width} | {prefix_name(p): p for p in self.prefixes}
-        return sizes | ({ORIGINAL: self.dimensions} if self.exact else {})
+        return sizes | ({self.original: self.dimensions} if self.exact else {})
 
     def as_metadata(self) -> dict[str, Any]:
         """What is written into the collection's metadata."""
