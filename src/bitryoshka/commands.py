@@ -1,4 +1,4 @@
-"""The commands: fit, encode, evaluate, inspect, demo; and those of `database_commands`."""
+"""The commands: fit, encode, evaluate, inspect, demo; the databases' have modules of their own."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from bitryoshka.demo.defaults import LIMIT, MODEL
 from bitryoshka.errors import BitsError, VectorsError
 from bitryoshka.judgements import read_judgements
 from bitryoshka.progress import progress_bar
+from bitryoshka.qdrant_commands import qdrant
 from bitryoshka.report import evaluate
 from bitryoshka.training import fit
 from bitryoshka.vector_files import read_vectors
@@ -39,6 +40,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(database)
+app.add_typer(qdrant)
 
 VectorsArgument = Annotated[
     Path,

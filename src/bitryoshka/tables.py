@@ -13,7 +13,7 @@ from rich.table import Table
 from bitryoshka.evaluation import Interval
 from bitryoshka.report import Report
 
-__all__ = ["show_candidates", "show_inspection", "show_lengths", "show_report"]
+__all__ = ["show_candidates", "show_inspection", "show_lengths", "show_peers", "show_report"]
 
 
 def _console() -> Console:
@@ -114,3 +114,23 @@ def show_inspection(found: Mapping[str, Any]) -> None:
         listed = ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
         table.add_row(name.replace("_", " "), "" if value is None else listed)
     _console().print(found["file"], table)
+
+
+def show_peers(report: Mapping[str, Any]) -> None:
+    """One line for each way of keeping vectors in Qdrant, and which to take."""
+    k = report["k"]
+    head = ("bytes", f"recall@{k}", "rescored", "ms", "rescored ms")
+    table = _table(("",), head)
+    for row in report["rows"]:
+        numbers = (row["recall"], row["rescored_recall"])
+        times = (row["milliseconds"], row["rescored_milliseconds"])
+        cells = [f"{n:.3f}" for n in numbers] + [f"{t:.2f}" for t in times]
+        table.add_row(row["label"], f"{row['bytes']:.0f}", *cells)
+    console = _console()
+    console.print(f"{report['queries']} queries, {report['vectors']} vectors", table)
+    for advice in report["advice"]:
+        console.print(
+            f"within {advice['budget']:.0f} bytes take {advice['take']}: {advice['best_of_ours']} "
+            f"against {advice['best_of_qdrant']} "
+            + _ranged(advice["gain"], advice["low"], advice["high"])
+        )

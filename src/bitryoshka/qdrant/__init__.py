@@ -8,6 +8,7 @@ try:
 except ImportError as error:
     raise MissingExtraError("bitryoshka.qdrant", "qdrant") from error
 
+from bitryoshka.qdrant.adding import add_codes, remove_codes
 from bitryoshka.qdrant.collection import (
     AsyncCollection,
     Collection,
@@ -18,25 +19,38 @@ from bitryoshka.qdrant.collection import (
 )
 from bitryoshka.qdrant.config import collection_config
 from bitryoshka.qdrant.hits import Hit
+from bitryoshka.qdrant.moving import Checked, Moved, move, point_alias, verify_move
+from bitryoshka.qdrant.planning import Planned, plan_search
 from bitryoshka.qdrant.searching import SearchPlan, search, search_async, search_requests
+from bitryoshka.qdrant.server import Server
 from bitryoshka.qdrant.settings import Settings
 from bitryoshka.qdrant.upserting import Upserted, upsert, upsert_async
 
 __all__ = [
     "AsyncCollection",
+    "Checked",
     "Collection",
     "Hit",
+    "Moved",
+    "Planned",
     "SearchPlan",
+    "Server",
     "Settings",
     "Upserted",
+    "add_codes",
     "collection_config",
     "create_collection",
     "create_collection_async",
+    "move",
     "open_collection",
     "open_collection_async",
+    "plan_search",
+    "point_alias",
+    "remove_codes",
     "search",
     "search_async",
     "search_requests",
     "upsert",
     "upsert_async",
+    "verify_move",
 ]

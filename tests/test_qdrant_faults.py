@@ -1,0 +1,244 @@
+"""Kills, damage, locks and mismatches of shards: a clear error each, and nothing lost."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import qdrant_edge
+from synthetic import clustered
+
+import bitryoshka
+from bitryoshka import Binarizer, CollectionError, FingerprintError, VectorsError
+from bitryoshka.bits import pack
+from bitryoshka.qdrant import Collection, collection_config, search, upsert
+from bitryoshka.qdrant.edge import CONFIG_FILE, Shard, create_shard, open_shard, read_shard
+from bitryoshka.qdrant.moving import move, verify_move
+
+ROWS = clustered(0, 600, 48, 20)
+WORKER = Path(__file__).with_name("qdrant_worker.py")
+KILLS = 20
+# many batches: a worker writes some more between its sign of life and its death
+MANY = clustered(0, 6000, 48, 20)
+
+
+@pytest.fixture(scope="module")
+def binarizer() -> Binarizer:
+    return bitryoshka.fit(ROWS, bits=64, hamming_bits=32, method="progressive").binarizer
+
+
+@pytest.fixture
+def files(binarizer: Binarizer, tmp_path: Path) -> tuple[Path, Path]:
+    binarizer.save(tmp_path / "b.safetensors")
+    np.save(tmp_path / "rows.npy", MANY)
+    return tmp_path / "b.safetensors", tmp_path / "rows.npy"
+
+
+def foreign_shard(path: Path, rows: Any = ROWS) -> Path:
+    """A shard that knows nothing of codes."""
+    params = qdrant_edge.EdgeVectorParams(rows.shape[1], qdrant_edge.Distance.Cosine)
+    path.mkdir()
+    shard = qdrant_edge.EdgeShard.create(str(path), qdrant_edge.EdgeConfig({"old": params}))
+    points = [qdrant_edge.Point(i, {"old": row}, {"n": i}) for i, row in enumerate(rows.tolist())]
+    shard.update(qdrant_edge.UpdateOperation.upsert_points(points))
+    shard.close()
+    return path
+
+
+def run_killed(after: int | None, *arguments: str | Path) -> str:
+    """Run the worker; kill it once it has written ``after`` batches. Give its standard output."""
+    command = [sys.executable, WORKER, *arguments]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as worker:
+        assert worker.stdout is not None
+        assert worker.stderr is not None
+        dots = ""
+        while after is None or len(dots) < after:
+            found = worker.stdout.read(1)
+            if not found:
+                break
+            dots += found.decode()
+        if after is not None and len(dots) >= after:
+            worker.send_signal(signal.SIGKILL)
+            worker.wait()
+            assert worker.returncode == -signal.SIGKILL
+        else:
+            error = worker.stderr.read().decode()
+            assert worker.wait() == 0, error
+    return dots
+
+
+def assert_whole(collection: Collection[Shard], vectors: Any = ROWS) -> None:
+    """Every point once, with its payload and its code; and the whole can be searched."""
+    collection.engine.optimize()
+    page = collection.engine.scroll(10_000, vectors=("bits", "original"), payloads=True)
+    assert page.ids == list(range(len(vectors)))
+    assert page.payloads == [{"n": i} for i in range(len(vectors))]
+    stored = pack(np.array(page.vectors["bits"]) > 0)
+    assert np.array_equal(stored, collection.binarizer.encode(vectors, 32))
+    assert None not in page.vectors["original"]
+    assert {len(hits) for hits in search(collection, vectors[::100])} == {10}
+
+
+def test_killed_in_mid_upsert_twenty_times(
+    binarizer: Binarizer, files: tuple[Path, Path], tmp_path: Path
+) -> None:
+    path = tmp_path / "shard"
+    create_shard(path, collection_config(binarizer, indexing_threshold=1))
+    before = 0
+    for _ in range(KILLS):
+        run_killed(1, "upsert", *files, path)
+        with open_shard(path, binarizer) as collection:
+            count = collection.engine.count()
+        assert before < count < len(MANY)
+        before = count
+    run_killed(None, "upsert", *files, path)
+    with open_shard(path, binarizer) as collection:
+        assert_whole(collection, MANY)
+
+
+def test_killed_in_mid_move_twenty_times(
+    binarizer: Binarizer, files: tuple[Path, Path], tmp_path: Path
+) -> None:
+    source, path = foreign_shard(tmp_path / "source", MANY), tmp_path / "shard"
+    create_shard(path, collection_config(binarizer, indexing_threshold=1))
+    before = 0
+    for _ in range(KILLS):
+        run_killed(1, "move", *files, path, source)
+        with open_shard(path, binarizer) as collection:
+            count = collection.engine.count()
+        assert before < count < len(MANY)
+        before = count
+    run_killed(None, "move", *files, path, source)
+    with open_shard(path, binarizer) as collection, read_shard(source) as given:
+        assert_whole(collection, MANY)
+        assert given.count() == len(MANY)
+        found = verify_move(given, collection, "old")
+        assert found.good
+        assert (found.source_points, found.target_points) == (6000, 6000)
+        assert move(given, collection, "old") == (0, 6000, 0)
+
+
+@pytest.fixture
+def shard(binarizer: Binarizer, tmp_path: Path) -> Path:
+    path = tmp_path / "shard"
+    create_shard(path, collection_config(binarizer, indexing_threshold=1))
+    with open_shard(path, binarizer) as collection:
+        payloads = [{"n": i} for i in range(len(ROWS))]
+        upsert(collection, range(len(ROWS)), ROWS, payloads)
+        collection.engine.optimize()
+    return path
+
+
+def opening(path: Path, binarizer: Binarizer) -> None:
+    with open_shard(path, binarizer):
+        pass
+
+
+def contents(path: Path) -> dict[Path, bytes]:
+    return {f: f.read_bytes() for f in path.rglob("*") if f.is_file()}
+
+
+def test_a_shard_that_is_open_is_locked(shard: Path, binarizer: Binarizer) -> None:
+    with open_shard(shard, binarizer) as collection:
+        with pytest.raises(CollectionError, match="is locked: it is open already"):
+            opening(shard, binarizer)
+        with pytest.raises(CollectionError, match="is locked"), read_shard(shard):
+            pass
+        assert collection.engine.count() == len(ROWS)
+    with open_shard(shard, binarizer) as collection:
+        assert_whole(collection)
+
+
+def cut(pattern: str) -> Callable[[Path], None]:
+    def damage(path: Path) -> None:
+        files = [f for f in sorted(path.rglob(pattern)) if f.is_file()]
+        assert files
+        for file in files:
+            file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+
+    return damage
+
+
+@pytest.mark.parametrize(
+    "pattern", [CONFIG_FILE, "edge_config.json", "first-index", "version.info", "segment.json"]
+)
+def test_a_damaged_shard_is_told_and_left_as_it_is(
+    shard: Path, binarizer: Binarizer, pattern: str
+) -> None:
+    cut(pattern)(shard)
+    before = contents(shard)
+    with pytest.raises(CollectionError, match=r"shard .* is damaged"):
+        opening(shard, binarizer)
+    assert contents(shard) == before
+
+
+def test_a_shard_that_is_missing_or_of_somebody_else(tmp_path: Path, binarizer: Binarizer) -> None:
+    with pytest.raises(CollectionError, match="does not exist, or was not made by create_shard"):
+        opening(tmp_path / "none", binarizer)
+    assert not (tmp_path / "none").exists()
+    missing = pytest.raises(CollectionError, match=r"directory .*none does not exist")
+    with missing, read_shard(tmp_path / "none"):
+        pass
+    foreign = foreign_shard(tmp_path / "foreign")
+    before = contents(foreign)
+    with pytest.raises(CollectionError, match="was not made by create_shard"):
+        opening(foreign, binarizer)
+    with pytest.raises(CollectionError, match="was not made by bitryoshka"):
+        create_shard(foreign, collection_config(binarizer))
+    assert contents(foreign) == before
+
+
+def test_creating_again_is_harmless_and_another_config_is_refused(
+    shard: Path, binarizer: Binarizer
+) -> None:
+    before = contents(shard)
+    create_shard(shard, collection_config(binarizer, indexing_threshold=1))
+    for other in (
+        collection_config(binarizer, indexing_threshold=1, exact=False),
+        collection_config(binarizer.truncate(32), indexing_threshold=1),
+    ):
+        with pytest.raises(CollectionError, match="exists with another configuration: metadata"):
+            create_shard(shard, other)
+    assert contents(shard) == before
+
+
+def test_creating_goes_on_after_a_kill_in_between(tmp_path: Path, binarizer: Binarizer) -> None:
+    path, config = tmp_path / "shard", collection_config(binarizer)
+    create_shard(path, config)
+    text = (path / CONFIG_FILE).read_text()
+    again = tmp_path / "again"
+    again.mkdir()
+    (again / CONFIG_FILE).write_text(text)
+    create_shard(again, config)
+    opening(again, binarizer)
+
+
+def test_another_version_and_another_binarizer(shard: Path, binarizer: Binarizer) -> None:
+    with pytest.raises(FingerprintError, match=f"expected fingerprint {binarizer.fingerprint}"):
+        opening(shard, binarizer.truncate(32))
+    config = json.loads((shard / CONFIG_FILE).read_text())
+    config["metadata"]["bitryoshka"]["format"] = 2
+    (shard / CONFIG_FILE).write_text(json.dumps(config))
+    with pytest.raises(CollectionError, match="settings of format 2, this version reads format 1"):
+        opening(shard, binarizer)
+
+
+def test_moving_what_does_not_fit(tmp_path: Path, shard: Path, binarizer: Binarizer) -> None:
+    wide = foreign_shard(tmp_path / "wide", clustered(0, 30, 64, 20))
+    with open_shard(shard, binarizer) as collection, read_shard(wide) as source:
+        with pytest.raises(CollectionError, match="Not existing vector name error: nothing"):
+            move(source, collection, "nothing")
+        assert collection.engine.count() == len(ROWS)
+    empty = tmp_path / "target"
+    create_shard(empty, collection_config(binarizer))
+    with open_shard(empty, binarizer) as collection, read_shard(wide) as source:
+        with pytest.raises(VectorsError, match="must have 48 dimensions, found 64"):
+            move(source, collection, "old")
+        assert collection.engine.count() == 0
