@@ -253,6 +253,59 @@ def codec_layouts(figures: Figures) -> str:
     return f"{times}\n\nSizes: {sizes}."
 
 
+def qdrant_table(figures: Figures) -> str:
+    """Qdrant's quantizers and ours, mean over the judged sets."""
+    rows = [
+        [
+            label,
+            f"{found['bytes']:.0f}",
+            _pair(found),
+            _pair(found["rescored"]),
+            f"{found['milliseconds']:.2f}",
+            f"{found['rescored_milliseconds']:.2f}",
+        ]
+        for label, found in figures["mean"].items()
+    ]
+    head = ["kept as", "bytes", "recall@10 / retention", "rescored"]
+    table_ = _markdown([*head, "ms a query", "rescored ms"], rows)
+    sets = ", ".join(figures["mean_over"])
+    gains = ", ".join(f"{gain:+.3f} at {size} bytes" for size, gain in figures["gains"].items())
+    return (
+        f"{table_}\n\nMean of {sets}; retention is of nDCG@10. Recall@10 beyond that of TurboQuant "
+        f"of the vectors with 1, 2 and 4 bits: {gains}."
+    )
+
+
+def qdrant_sets(figures: Figures) -> str:
+    """What was chosen for each set and budget, beside TurboQuant of the vectors."""
+    peers = {48: "TurboQuant 1 bits", 96: "TurboQuant 2 bits", 192: "TurboQuant 4 bits"}
+    rows = []
+    for name, found in figures["sets"].items():
+        for size, peer in peers.items():
+            ours, theirs = found[f"ours for {size} bytes"], found[peer]
+            rows.append([name, ours["chosen"], f"{ours['bytes']:.0f}", _pair(ours), _pair(theirs)])
+    return _markdown(["set", "chosen", "bytes", "ours", "TurboQuant"], rows, 2)
+
+
+def qdrant_costs(figures: Figures) -> str:
+    """Upsert and search with and without the projection."""
+    costs = figures["costs"]
+    rows = [
+        [
+            name,
+            f"{costs[key]['plain']:.2f}",
+            f"{costs[key]['projected']:.2f}",
+            f"{costs[ratio]:.2f}",
+        ]
+        for name, key, ratio in (
+            ("upsert, s", "upsert_seconds", "upsert_ratio"),
+            ("search, ms a query", "search_milliseconds", "search_ratio"),
+        )
+    ]
+    table_ = _markdown(["", "vectors as they are", "with the projection", "times"], rows)
+    return f"{table_}\n\n{costs['rows']:,} rows, {costs['dimensions']} dimensions, in process."
+
+
 BLOCKS: dict[str, tuple[str, Callable[[Figures], str]]] = {
     "demo-line": ("demo", demo_line),
     "demo": ("demo", demo_table),
@@ -269,6 +322,9 @@ BLOCKS: dict[str, tuple[str, Callable[[Figures], str]]] = {
     "codec-searches": ("postgres", codec_searches),
     "codec-writing": ("postgres", codec_writing),
     "codec-layouts": ("postgres", codec_layouts),
+    "qdrant": ("qdrant", qdrant_table),
+    "qdrant-sets": ("qdrant", qdrant_sets),
+    "qdrant-costs": ("qdrant", qdrant_costs),
 }
 
 

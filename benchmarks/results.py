@@ -15,7 +15,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 FOLDER = Path(__file__).parent / "results"
-PACKAGES = ("bitryoshka", "numpy", "torch", "faiss-cpu", "pgvector", "psycopg")
+PACKAGES = (
+    *("bitryoshka", "numpy", "torch", "faiss-cpu", "pgvector", "psycopg"),
+    "qdrant-edge-py",
+)
 KEYS = ("name", "command", "environment", "figures", "targets")
 _DIGITS = 4
 

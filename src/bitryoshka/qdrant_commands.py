@@ -15,7 +15,7 @@ import typer
 from bitryoshka.atomic_file import check_output
 from bitryoshka.binarizer import Binarizer, Metric
 from bitryoshka.command_output import JsonOption, QuietOption, print_json, show_progress
-from bitryoshka.errors import CollectionError, VectorsError
+from bitryoshka.errors import BitsError, CollectionError, VectorsError
 from bitryoshka.vector_files import read_vectors
 
 if TYPE_CHECKING:
@@ -96,6 +96,13 @@ def _source(name: str, shard: Path | None, url: str, key: str | None) -> Iterato
             yield Server(client, name)
 
 
+def _numbers(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.split(",") if part)
+    except ValueError:
+        raise BitsError(f"expected numbers such as 64,128, found {text!r}") from None
+
+
 def _show(found: dict[str, Any], as_json: bool) -> None:
     if as_json:
         print_json(found)
@@ -129,7 +136,7 @@ def _create(
     config = collection_config(
         Binarizer.load(binarizer),
         exact=exact,
-        prefixes=tuple(int(p) for p in prefixes.split(",") if p),
+        prefixes=_numbers(prefixes),
         quantization=quantization,
         query_encoding=query_encoding,
         on_disk=on_disk,
@@ -339,6 +346,9 @@ def _compare(
     vectors: VectorsArgument,
     queries: Annotated[Path | None, typer.Option("--queries", help="Query embeddings.")] = None,
     binarizer: Annotated[Path | None, typer.Option(help="Compare its code too.")] = None,
+    budgets: Annotated[
+        str, typer.Option(help="Bytes to choose codes for, as 48,96; none: as TurboQuant needs.")
+    ] = "",
     held_out: Annotated[int, typer.Option(min=1, help="Rows as queries, without any.")] = 500,
     metric: Annotated[Metric, typer.Option(help="How the vectors are compared.")] = "cosine",
     seed: Annotated[int, typer.Option(min=0, help="Of every random choice.")] = 0,
@@ -353,6 +363,7 @@ def _compare(
         read_vectors(vectors, column),
         None if queries is None else read_vectors(queries, column),
         binarizer=None if binarizer is None else Binarizer.load(binarizer),
+        budgets=_numbers(budgets) or None,
         held_out=held_out,
         metric=metric,
         seed=seed,

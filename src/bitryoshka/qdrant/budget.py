@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bitryoshka.binarizer import Binarizer, Metric
+from bitryoshka.binarizer import MAX_PLANES, Binarizer, Metric
 from bitryoshka.errors import BitsError, VectorsError
 from bitryoshka.evaluation import exact_topk, recall_at_k
 from bitryoshka.progress import progress_bar
@@ -105,6 +105,8 @@ def choose_for_budget(
                 recall = float(recall_at_k(found.found, exact).mean())
                 tried[candidate.label] = recall, found.bytes, candidate
             advance(candidate.label)
+    if not tried:
+        raise BitsError(f"no code of {rows.shape[1]} dimensions fits in {budget} bytes")
     recall, size, best = max(tried.values(), key=lambda t: t[0])
     return Choice(
         binarizer=replace(best.fit(rows, metric, seed, None), info=_info(best, budget, seed)),
@@ -128,16 +130,17 @@ def _candidates(budget: int, dimensions: int) -> list[_Candidate]:
         most = dimensions // block
         for count in sorted({min(most, max(1, round(bits * share / block))) for share in _SHARES}):
             m = count * block
-            if m <= bits <= 8 * m:
+            length = min(bits, m * MAX_PLANES // (8 * _PADDING) * 8 * _PADDING)
+            if m <= length:
                 label = f"code of {count} x {block} dimensions"
                 layout = (block,) * count
-                found.append(_Candidate(label, "code", bits, layout))
-                found.append(_Candidate(f"{label}, regressed weights", "code", bits, layout, True))
+                found.append(_Candidate(label, "code", length, layout))
+                found.append(
+                    _Candidate(f"{label}, regressed weights", "code", length, layout, True)
+                )
     for name, each in _TURBO_BITS.items():
         m = min(dimensions // 8 * 8, int((budget - _TURBO_EXTRA) * 8 / each) // 32 * 32)
         if m > 0:
             label = f"{m} dimensions, TurboQuant {each} bits"
             found.append(_Candidate(label, name, m, (m,)))
-    if not found:
-        raise BitsError(f"no code of {dimensions} dimensions fits in {budget} bytes")
     return found

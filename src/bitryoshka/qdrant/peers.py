@@ -18,6 +18,8 @@ from bitryoshka.qdrant.measuring import measure
 from bitryoshka.qdrant.ways import our_way, our_ways, plain_ways
 from bitryoshka.vectors import normalized
 
+_LEAST_BYTES = 16
+
 __all__ = ["Advice", "PeerReport", "PeerRow", "compare"]
 
 
@@ -109,7 +111,8 @@ def compare(
             f"expected {len(asked)} judgements, one a query, found {len(judgements)}"
         )
     width = rows.shape[1]
-    wanted = (width // 8, width // 4, width // 2) if budgets is None else tuple(budgets)
+    usual = sorted({max(_LEAST_BYTES, width // n) for n in (8, 4, 2)})
+    wanted = usual if budgets is None else budgets
     ways = [(way, False) for way in plain_ways()]
     ways += [(way, True) for way in (our_ways(binarizer) if binarizer else [])]
     for budget in wanted:

@@ -1,0 +1,128 @@
+"""The commands for Qdrant: what they print, and how they fail; on the engine in process."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from synthetic import clustered
+
+import bitryoshka
+from bitryoshka import Binarizer, cli
+from bitryoshka.qdrant import collection_config
+from bitryoshka.qdrant.config import body
+
+Run = Callable[..., tuple[int, str, str]]
+ROWS = clustered(0, 300, 64, 20)
+BINARIZER = bitryoshka.fit(ROWS, bits=64, hamming_bits=32, method="progressive").binarizer
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run a command of `qdrant` in a folder with a binarizer and vectors."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("BITRYOSHKA_QDRANT_URL", raising=False)
+    BINARIZER.save("b.safetensors")
+    np.save("rows.npy", ROWS)
+
+    def call(*arguments: str) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as end:
+            cli.main(["qdrant", *arguments])
+        captured = capsys.readouterr()
+        return int(end.value.code or 0), captured.out, captured.err
+
+    return call
+
+
+def test_create_upsert_search_and_move(run: Run) -> None:
+    assert run("create", "items", "b.safetensors") == (0, "items is there\n", "")
+    lines = [json.dumps({"id": 1000 + i, "n": i}) for i in range(300)]
+    Path("payloads.jsonl").write_text("\n".join(lines))
+    upsert = ("upsert", "items", "b.safetensors", "rows.npy", "--payloads", "payloads.jsonl")
+    assert json.loads(run(*upsert, "--json")[1]) == {"written": 300, "skipped": 0}
+    assert run(*upsert, "--resume")[1] == "written: 0\nskipped: 300\n"
+    np.save("queries.npy", ROWS[:3])
+    code, out, err = run("search", "items", "b.safetensors", "queries.npy", "--rescore", "original")
+    assert (code, err) == (0, "")
+    found = [json.loads(line) for line in out.splitlines()]
+    assert [hits[0]["payload"] for hits in found] == [{"n": 0}, {"n": 1}, {"n": 2}]
+    assert [hits[0]["id"] for hits in found] == [1000, 1001, 1002]
+
+    assert run("create", "other", "b.safetensors", "--quantization", "code")[0] == 0
+    move = ("move", "items", "other", "b.safetensors", "--vector", "original", "--json")
+    code, out, err = run(*move)
+    assert (code, err) == (0, "")
+    moved = json.loads(out)
+    assert (moved["written"], moved["target_points"], moved["good"]) == (300, 300, True)
+    assert run(*move, "--least-recall", "1")[0] in (0, 1)
+
+
+def test_a_move_that_finds_too_little_is_told_by_the_exit_code(run: Run) -> None:
+    run("create", "items", "b.safetensors")
+    run("upsert", "items", "b.safetensors", "rows.npy", "--quiet")
+    run("create", "other", "b.safetensors", "--no-exact")
+    move = ("move", "items", "other", "b.safetensors", "--vector", "original", "--json")
+    code, out, _ = run(*move, "--least-recall", "1")
+    assert code == 1
+    assert json.loads(out)["good"] is False
+    assert run(*move, "--least-recall", "0")[0] == 0
+
+
+def test_a_dry_run_prints_the_body_and_does_nothing(run: Run) -> None:
+    options = ("--prefixes", "32", "--shards", "3", "--replicas", "2", "--write-consistency", "2")
+    code, out, err = run("create", "items", "b.safetensors", *options, "--dry-run")
+    assert (code, err) == (0, "")
+    config = collection_config(BINARIZER, prefixes=(32,), shards=3, replicas=2, write_consistency=2)
+    assert json.loads(out) == body(config)
+    assert not Path("items").exists()
+
+
+def test_choose_and_compare(run: Run) -> None:
+    choose = ("choose", "rows.npy", "16", "-o", "c.safetensors", "--held-out", "30", "--json")
+    code, out, err = run(*choose)
+    assert (code, err) == (0, "")
+    found = json.loads(out)
+    assert found["bytes"] <= 16
+    assert found["recall"] == max(found["tried"].values())
+    assert Binarizer.load("c.safetensors").info["budget_bytes"] == 16
+    compare = ("compare", "rows.npy", "--held-out", "30", "--budgets", "16")
+    code, out, err = run(*compare)
+    assert (code, err) == (0, "")
+    assert "TurboQuant 4 bits" in out
+    assert "within 16 bytes take " in out
+    code, out, err = run(*compare, "--binarizer", "b.safetensors", "--json")
+    labels = [row["label"] for row in json.loads(out)["rows"]]
+    assert "ours 64 bits, 8-bit query" in labels
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("create", "items", "none.safetensors"), "none.safetensors"),
+        (("create", "items", "b.safetensors", "--prefixes", "x"), "such as 64,128, found 'x'"),
+        (("upsert", "items", "b.safetensors", "rows.npy"), "shard items does not exist"),
+        (("alias", "a", "b"), "aliases need a server: give --url"),
+        (("add", "a", "b.safetensors", "--vector", "v"), "add needs a server"),
+        (("move", "a", "b", "b.safetensors"), "directory a does not exist"),
+        (
+            ("alias", "a", "b", "--url", "http://127.0.0.1:9"),
+            "no answer from the server of alias 'a'",
+        ),
+    ],
+)
+def test_failures_are_one_line(run: Run, arguments: tuple[str, ...], words: str) -> None:
+    code, out, err = run(*arguments)
+    assert (code, out) == (2, "")
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1
+    assert words in err
+
+
+def test_payloads_must_fit_the_rows(run: Run) -> None:
+    run("create", "items", "b.safetensors")
+    Path("p.jsonl").write_text('{"n": 1}\n')
+    upsert = ("upsert", "items", "b.safetensors", "rows.npy", "--payloads", "p.jsonl")
+    assert "expected 300 JSON objects, one a vector, found 1" in run(*upsert)[2]

@@ -1,0 +1,76 @@
+"""docs/qdrant_tutorial.md is true: its blocks run in their order, on the engine in process."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import qdrant_edge
+import typer
+from synthetic import clustered
+from test_readme import Block, check_pip, commands, run_cli
+
+from bitryoshka.commands import app
+
+PAGE = Path(__file__).parents[1] / "docs" / "qdrant_tutorial.md"
+
+
+def blocks() -> list[Block]:
+    text = PAGE.read_text("utf-8")
+    return [
+        Block(found[1], found[2], f"{PAGE.name}, line {text.count(chr(10), 0, found.start()) + 1}")
+        for found in re.finditer(r"^```(\w*)\n(.*?)^```$", text, re.M | re.S)
+    ]
+
+
+def parse(arguments: list[str]) -> None:
+    """Only parse a command that is for a server: an unknown option or a missing argument fails."""
+    command: Any = typer.main.get_command(app)
+    for name in arguments[:2]:
+        command = command.commands[name]
+    with command.make_context(arguments[1], arguments[2:]):
+        pass
+
+
+def existing_shard(path: Path) -> None:
+    params = qdrant_edge.EdgeVectorParams(96, qdrant_edge.Distance.Cosine)
+    path.mkdir()
+    shard = qdrant_edge.EdgeShard.create(str(path), qdrant_edge.EdgeConfig({"text": params}))
+    points = [
+        qdrant_edge.Point(i, {"text": row}, {"tenant": i % 5, "title": f"title {i}"})
+        for i, row in enumerate(clustered(0, 800, 96, 30).tolist())
+    ]
+    shard.update(qdrant_edge.UpdateOperation.upsert_points(points))
+    shard.close()
+
+
+def test_its_blocks_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("BITRYOSHKA_QDRANT_URL", raising=False)
+    existing_shard(tmp_path / "articles")
+    namespace: dict[str, Any] = {}
+    parsed = 0
+    for block in blocks():
+        if block.language == "python":
+            exec(compile(block.text, block.place, "exec"), namespace)
+            continue
+        assert block.language == "sh", block.place
+        for program, *arguments in commands(block):
+            if program == "pip":
+                check_pip(arguments)
+            elif program == "bitryoshka" and "--url" in arguments:
+                parse(arguments)
+                parsed += 1
+            elif program == "bitryoshka":
+                run_cli(arguments)
+            else:
+                assert program == "export"
+    assert parsed == 5
+    assert namespace["planned"].reached
+    assert namespace["hits"][0][0].payload["title"].startswith("title")
+    assert all(hit.id % 5 == 3 for hits in namespace["hits"] for hit in hits)
+    assert not (tmp_path / "articles_codes").exists()
+    with pytest.raises(Exception, match="No such option: --no-such-option"):
+        parse(["qdrant", "add", "articles", "--no-such-option"])
