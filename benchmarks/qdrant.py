@@ -58,8 +58,8 @@ def set_rows(data: Dataset) -> dict[str, Any]:
     rows = {}
     for way, chosen in ways:
         found = measure(way, data.documents, data.queries, k=K + judge.spare)
-        plain = judge.figures(lambda n, found=found: found.found[:, :n])  # type: ignore[misc]
-        again = judge.figures(lambda n, found=found: found.rescored[:, :n])  # type: ignore[misc]
+        plain = judge.figures(lambda n, found=found: found.found[:, :n])
+        again = judge.figures(lambda n, found=found: found.rescored[:, :n])
         rows[way.label] = {
             "bytes": found.bytes,
             **plain,

@@ -22,14 +22,18 @@ _EF_CONSTRUCT = 100
 _EDGES = 16
 
 
-def edge_config(config: models.CreateCollection) -> edge.EdgeConfig:
-    """The configuration of a shard; shards, replicas and the like have no meaning there."""
+def edge_config(config: models.CreateCollection, *, log: bool = True) -> edge.EdgeConfig:
+    """The configuration of a shard; shards, replicas and the like have no meaning there.
+
+    ``log``: whether there is a write-ahead log; without one only what was flushed survives.
+    """
     if not isinstance(config.vectors, dict):
         raise CollectionError("a shard of bitryoshka needs named vectors, found a single one")
     optimizers = config.optimizers_config or models.OptimizersConfigDiff()
     return edge.EdgeConfig(
         vectors={name: _vector(params) for name, params in config.vectors.items()},
         optimizers=edge.EdgeOptimizersConfig(indexing_threshold=optimizers.indexing_threshold),
+        wal_enabled=log,
     )
 
 

@@ -101,7 +101,9 @@ def measure(
         vectors=params, optimizers_config=models.OptimizersConfigDiff(indexing_threshold=1)
     )
     with tempfile.TemporaryDirectory(prefix="bitryoshka-") as folder:
-        shard = Shard(qdrant_edge.EdgeShard.create(folder, edge_config(config)), way.label)
+        shard = Shard(
+            qdrant_edge.EdgeShard.create(folder, edge_config(config, log=False)), way.label
+        )
         try:
             for start in range(0, len(vectors), _BATCH):
                 part = {name: rows[start : start + _BATCH] for name, rows in columns.items()}
