@@ -22,7 +22,7 @@ from qdrant_client import models
 
 from benchmarks.datasets import Dataset, Floats, read_dataset
 from benchmarks.judge import Judge, K
-from benchmarks.results import at_least, at_most, write
+from benchmarks.results import FOLDER, at_least, at_most, read, write
 from bitryoshka import Binarizer
 from bitryoshka.qdrant import Collection, collection_config, search, upsert
 from bitryoshka.qdrant.budget import choose_for_budget
@@ -36,7 +36,7 @@ from bitryoshka.training.closed_form import Goal, progressive_codes
 BUDGETS = {48: "TurboQuant 1 bits", 96: "TurboQuant 2 bits", 192: "TurboQuant 4 bits"}
 GAINS = {48: 0.08, 96: 0.05, 192: 0.01}
 UPSERT_ROWS = 100_000
-ROUNDS = 5
+ROUNDS = 3
 
 
 def ours_for(budget: int) -> str:
@@ -147,10 +147,10 @@ def _search_both(
     raw: Shard, ours: Collection[Shard], queries: Floats, seconds: dict[str, list[float]]
 ) -> None:
     """The same number of queries through the same request, one with floats as they are."""
-    for _ in range(3):
+    for _ in range(5):
         with _timed(seconds["plain search"]):
-            for request in plain_requests(queries):
-                raw.query([request])
+            for query in queries:
+                raw.query(plain_requests(query[None]))
         with _timed(seconds["search"]):
             for query in queries:
                 search(ours, query[None], SearchPlan())
@@ -183,10 +183,17 @@ def made_up(rows: int, dimensions: int = 384) -> Floats:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, print and save."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.qdrant", description=__doc__)
-    parser.add_argument("--data", type=Path, nargs="+", required=True, metavar="DIR")
+    parser.add_argument(
+        "--data",
+        type=Path,
+        nargs="+",
+        default=(),
+        metavar="DIR",
+        help="judged sets; without any, the result file's are kept and only the costs measured",
+    )
     parser.add_argument("--rows", type=int, default=UPSERT_ROWS, help="of the upsert")
     given = parser.parse_args(arguments)
-    sets = {}
+    sets = {} if given.data else read(FOLDER / "qdrant.json")["figures"]["sets"]
     for folder in given.data:
         sets[folder.name] = set_rows(read_dataset(folder))
         print(folder.name, {k: round(v["recall"], 3) for k, v in sets[folder.name].items()})

@@ -166,9 +166,13 @@ def cut(pattern: str) -> Callable[[Path], None]:
     return damage
 
 
-@pytest.mark.parametrize(
-    "pattern", [CONFIG_FILE, "edge_config.json", "first-index", "version.info", "segment.json"]
+DAMAGED = (
+    *(CONFIG_FILE, "edge_config.json", "first-index", "version.info", "segment.json"),
+    *("status.dat", "id_tracker.mappings", "graph.bin", "quantized.config.json"),
 )
+
+
+@pytest.mark.parametrize("pattern", DAMAGED)
 def test_a_damaged_shard_is_told_and_left_as_it_is(
     shard: Path, binarizer: Binarizer, pattern: str
 ) -> None:
@@ -177,6 +181,14 @@ def test_a_damaged_shard_is_told_and_left_as_it_is(
     with pytest.raises(CollectionError, match=r"shard .* is damaged"):
         opening(shard, binarizer)
     assert contents(shard) == before
+
+
+def test_a_shard_that_lost_its_segments_is_not_made_anew(shard: Path, binarizer: Binarizer) -> None:
+    (shard / "segments").rename(shard.with_name("elsewhere"))
+    with pytest.raises(CollectionError, match="a part of it is missing"):
+        create_shard(shard, collection_config(binarizer, indexing_threshold=1))
+    with pytest.raises(CollectionError):
+        opening(shard, binarizer)
 
 
 def test_a_shard_that_is_missing_or_of_somebody_else(tmp_path: Path, binarizer: Binarizer) -> None:

@@ -313,7 +313,9 @@ class Binarizer:
             learned: Floats = unit @ self.weight_projection[start : start + length].T
             return learned
         m = min(length, self.hamming_bits)
-        weights = (unit @ self.projection[:m].T)[:, self.bit_dimension[:length]]
+        weights: Floats = unit @ self.projection[:m].T
+        if length > m:  # the signs are in the order of the dimensions
+            weights = weights[:, self.bit_dimension[:length]]
         weights *= self.levels[cut, :length]
         return weights
 

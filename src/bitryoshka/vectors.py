@@ -49,7 +49,7 @@ def _squared_norms(block: Floats, start: int, name: str) -> NDArray[np.floating]
     """Squared norms of the rows; finds NaN and infinity on the way, at the price of one pass."""
     squares: NDArray[np.floating] = np.einsum("ij,ij->i", block, block)
     low, high = _SAFE_SQUARES
-    if not ((squares > low) & (squares < high)).all():
+    if not (squares.min() > low and squares.max() < high):  # false for NaN
         finite = np.isfinite(block)
         if not finite.all():
             row, column = np.argwhere(~finite)[0]
@@ -85,13 +85,12 @@ def blocks(
         if not norms:
             yield rows, block, None
             continue
-        zero = squares == 0
-        if zero.any():
+        if squares.min() == 0:
             raise VectorsError(
                 f"{name} must be non-zero to be compared by cosine, "
-                f"row {start + int(np.argmax(zero))} is zero"
+                f"row {start + int(np.argmin(squares))} is zero"
             )
-        yield rows, block, np.sqrt(squares).astype(np.float32)
+        yield rows, block, np.sqrt(squares).astype(np.float32, copy=False)
 
 
 def normalized(

@@ -15,7 +15,7 @@ from qdrant_client import models
 
 from bitryoshka.atomic_file import replacing
 from bitryoshka.binarizer import Binarizer
-from bitryoshka.errors import CollectionError, MissingExtraError
+from bitryoshka.errors import BitryoshkaError, CollectionError, MissingExtraError
 from bitryoshka.qdrant.collection import Collection
 from bitryoshka.qdrant.config import body, check_config
 from bitryoshka.qdrant.hits import Hit, Page, Payload, PointId, page, plain_id
@@ -32,6 +32,10 @@ __all__ = ["Shard", "create_shard", "open_shard", "read_shard", "shard_config"]
 
 CONFIG_FILE = "bitryoshka.json"
 
+_SIGNS_OF_DAMAGE = ("deserialize", "parse version", "IO Error", "init WAL", "failed to load")
+# what a Rust panic becomes; it is no Exception, and its class cannot be imported
+_PANIC = "PanicException"
+
 
 class Shard:
     """An open shard as an engine; `open_shard` makes it, and closes it."""
@@ -44,6 +48,8 @@ class Shard:
     def _errors(self) -> Iterator[None]:
         try:
             yield
+        except BitryoshkaError:
+            raise
         except Exception as error:
             raise _error(self.place, error) from error
 
@@ -147,7 +153,10 @@ def create_shard(path: str | os.PathLike[str], config: models.CreateCollection) 
         # first: a call that was killed in between goes on from here
         with replacing(folder / CONFIG_FILE) as file:
             file.write(json.dumps(wanted, indent=1).encode())
-    if not (folder / "segments").exists():
+    parts = [(folder / name).exists() for name in ("edge_config.json", "segments")]
+    if any(parts) and not all(parts):
+        raise CollectionError(f"{place} is damaged, and was left as it is: a part of it is missing")
+    if not any(parts):
         try:
             qdrant_edge.EdgeShard.create(os.fspath(path), edge_config(config)).close()
         except Exception as error:
@@ -186,7 +195,7 @@ def open_shard(path: str | os.PathLike[str], binarizer: Binarizer) -> Iterator[C
     settings = Settings.from_metadata(config.metadata, place)
     settings.check(binarizer, place)
     check_config(settings, config.vectors, place)
-    with _loaded(path, place, None) as shard:
+    with _loaded(path, place) as shard:
         yield Collection(binarizer, settings, Shard(shard, place))
 
 
@@ -197,18 +206,20 @@ def read_shard(path: str | os.PathLike[str]) -> Iterator[Shard]:
     Raises CollectionError where it is missing, damaged or open elsewhere.
     """
     place = f"shard {os.fspath(path)}"
-    with _loaded(path, place, None) as shard:
+    with _loaded(path, place) as shard:
         yield Shard(shard, place)
 
 
 @contextmanager
-def _loaded(
-    path: str | os.PathLike[str], place: str, config: qdrant_edge.EdgeConfig | None
-) -> Iterator[qdrant_edge.EdgeShard]:
+def _loaded(path: str | os.PathLike[str], place: str) -> Iterator[qdrant_edge.EdgeShard]:
     try:
-        shard = qdrant_edge.EdgeShard.load(os.fspath(path), config)
+        shard = qdrant_edge.EdgeShard.load(os.fspath(path))
     except Exception as error:
         raise _error(place, error) from error
+    except BaseException as error:
+        if type(error).__name__ != _PANIC:
+            raise
+        raise _error(place, RuntimeError(f"failed to load: {error}")) from error
     try:
         yield shard
         shard.flush()
@@ -221,6 +232,6 @@ def _error(place: str, error: Exception) -> Exception:
     text = " ".join(str(error).split())
     if "WouldBlock" in text:
         return CollectionError(f"{place} is locked: it is open already, here or in another process")
-    if any(sign in text for sign in ("deserialize", "parse version", "IO Error", "init WAL")):
+    if any(sign in text for sign in _SIGNS_OF_DAMAGE):
         return CollectionError(f"{place} is damaged, and was left as it is: {text}")
     return CollectionError(f"{place}: {text}")

@@ -84,6 +84,7 @@ def search_requests(
         fine = projected_queries(binarizer, queries).tolist()
     elif plan.rescore == "original":
         fine = query_vector(binarizer, settings, queries, settings.original).tolist()
+    quantized = models.SearchParams(quantization=_QUANTIZED, hnsw_ef=plan.hnsw_ef)
     requests = []
     for i, asked in enumerate(coarse):
         prefetch = None
@@ -93,12 +94,12 @@ def search_requests(
                 using=name,
                 limit=int(np.ceil(candidates * plan.prefix_oversampling)),
                 filter=points_filter,
-                params=_quantized(plan),
+                params=quantized,
             )
         stage: dict[str, Any] = {
             "query": asked,
             "using": BITS,
-            "params": _quantized(plan),
+            "params": quantized,
             "prefetch": prefetch,
             "filter": points_filter if prefetch is None else None,
         }
@@ -111,10 +112,6 @@ def search_requests(
             }
         requests.append(models.QueryRequest(limit=plan.k, with_payload=with_payload, **stage))
     return requests
-
-
-def _quantized(plan: SearchPlan) -> models.SearchParams:
-    return models.SearchParams(quantization=_QUANTIZED, hnsw_ef=plan.hnsw_ef)
 
 
 def search(
