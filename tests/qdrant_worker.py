@@ -1,10 +1,12 @@
 """What tests kill: `python qdrant_worker.py upsert|move BINARIZER VECTORS SHARD [SOURCE]`.
 
-One dot on standard output for each batch that is done.
+For each line on standard input a process of its own goes on with the work. Standard output gets
+its number and a space, a dot for each batch that is done, and at its end "!" and its status.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -36,4 +38,10 @@ def main(what: str, file: str, vectors: str, path: str, source: str = "") -> Non
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    for _ in sys.stdin:
+        child = os.fork()
+        if child == 0:
+            print(os.getpid(), end=" ", flush=True)
+            main(*sys.argv[1:])
+            os._exit(0)
+        print(f"!{os.waitpid(child, 0)[1]}", flush=True)

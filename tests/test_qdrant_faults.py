@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from synthetic import clustered
 import bitryoshka
 from bitryoshka import Binarizer, CollectionError, FingerprintError, VectorsError
 from bitryoshka.bits import pack
-from bitryoshka.qdrant import Collection, collection_config, search, upsert
+from bitryoshka.qdrant import Collection, SearchPlan, collection_config, search, upsert
 from bitryoshka.qdrant.edge import CONFIG_FILE, Shard, create_shard, open_shard, read_shard
 from bitryoshka.qdrant.moving import move, verify_move
 
@@ -52,26 +53,36 @@ def foreign_shard(path: Path, rows: Any = ROWS) -> Path:
     return path
 
 
-def run_killed(after: int | None, *arguments: str | Path) -> str:
-    """Run the worker; kill it once it has written ``after`` batches. Give its standard output."""
-    command = [sys.executable, WORKER, *arguments]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as worker:
-        assert worker.stdout is not None
-        assert worker.stderr is not None
-        dots = ""
-        while after is None or len(dots) < after:
-            found = worker.stdout.read(1)
-            if not found:
-                break
-            dots += found.decode()
-        if after is not None and len(dots) >= after:
-            worker.send_signal(signal.SIGKILL)
-            worker.wait()
-            assert worker.returncode == -signal.SIGKILL
-        else:
-            error = worker.stderr.read().decode()
-            assert worker.wait() == 0, error
-    return dots
+class Worker:
+    """Processes that do the same work; each may be killed in the middle."""
+
+    def __init__(self, *arguments: str | Path) -> None:
+        command = [sys.executable, WORKER, *arguments]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+    def _until(self, mark: bytes) -> bytes:
+        assert self.process.stdout is not None
+        found = b""
+        while not found.endswith(mark):
+            byte = self.process.stdout.read(1)
+            assert byte, found
+            found += byte
+        return found
+
+    def run(self, kill: bool) -> None:
+        """Begin, and kill it after its first batch, or let it end."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(b"\n")
+        self.process.stdin.flush()
+        number = int(self._until(b" "))
+        if kill:
+            self._until(b".")
+            os.kill(number, signal.SIGKILL)
+        self._until(b"!")
+        assert int(self._until(b"\n")) == (signal.SIGKILL if kill else 0)
+
+    def close(self) -> None:
+        self.process.communicate()
 
 
 def assert_whole(collection: Collection[Shard], vectors: Any = ROWS) -> None:
@@ -91,14 +102,15 @@ def test_killed_in_mid_upsert_twenty_times(
 ) -> None:
     path = tmp_path / "shard"
     create_shard(path, collection_config(binarizer, indexing_threshold=1))
-    before = 0
+    worker, before = Worker("upsert", *files, path), 0
     for _ in range(KILLS):
-        run_killed(1, "upsert", *files, path)
+        worker.run(kill=True)
         with open_shard(path, binarizer) as collection:
             count = collection.engine.count()
         assert before < count < len(MANY)
         before = count
-    run_killed(None, "upsert", *files, path)
+    worker.run(kill=False)
+    worker.close()
     with open_shard(path, binarizer) as collection:
         assert_whole(collection, MANY)
 
@@ -108,18 +120,20 @@ def test_killed_in_mid_move_twenty_times(
 ) -> None:
     source, path = foreign_shard(tmp_path / "source", MANY), tmp_path / "shard"
     create_shard(path, collection_config(binarizer, indexing_threshold=1))
-    before = 0
+    worker, before = Worker("move", *files, path, source), 0
     for _ in range(KILLS):
-        run_killed(1, "move", *files, path, source)
+        worker.run(kill=True)
         with open_shard(path, binarizer) as collection:
             count = collection.engine.count()
         assert before < count < len(MANY)
         before = count
-    run_killed(None, "move", *files, path, source)
+    worker.run(kill=False)
+    worker.close()
     with open_shard(path, binarizer) as collection, read_shard(source) as given:
         assert_whole(collection, MANY)
         assert given.count() == len(MANY)
-        found = verify_move(given, collection, "old")
+        plan = SearchPlan(rescore="original", oversampling=100)
+        found = verify_move(given, collection, "old", plan)
         assert found.good
         assert (found.source_points, found.target_points) == (6000, 6000)
         assert move(given, collection, "old") == (0, 6000, 0)
@@ -187,8 +201,9 @@ def test_a_shard_that_lost_its_segments_is_not_made_anew(shard: Path, binarizer:
     (shard / "segments").rename(shard.with_name("elsewhere"))
     with pytest.raises(CollectionError, match="a part of it is missing"):
         create_shard(shard, collection_config(binarizer, indexing_threshold=1))
-    with pytest.raises(CollectionError):
+    with pytest.raises(CollectionError, match="a part of it is missing"):
         opening(shard, binarizer)
+    assert not (shard / "segments").exists()
 
 
 def test_a_shard_that_is_missing_or_of_somebody_else(tmp_path: Path, binarizer: Binarizer) -> None:

@@ -153,14 +153,22 @@ def create_shard(path: str | os.PathLike[str], config: models.CreateCollection) 
         # first: a call that was killed in between goes on from here
         with replacing(folder / CONFIG_FILE) as file:
             file.write(json.dumps(wanted, indent=1).encode())
-    parts = [(folder / name).exists() for name in ("edge_config.json", "segments")]
-    if any(parts) and not all(parts):
-        raise CollectionError(f"{place} is damaged, and was left as it is: a part of it is missing")
-    if not any(parts):
+    if not _is_whole(folder, place):
         try:
             qdrant_edge.EdgeShard.create(os.fspath(path), edge_config(config)).close()
         except Exception as error:
             raise _error(place, error) from error
+
+
+def _is_whole(folder: Path, place: str) -> bool:
+    """Whether the engine made its parts; CollectionError where only some are there.
+
+    The engine itself would begin anew with what is missing.
+    """
+    parts = [(folder / name).exists() for name in ("edge_config.json", "segments")]
+    if any(parts) and not all(parts):
+        raise CollectionError(f"{place} is damaged, and was left as it is: a part of it is missing")
+    return all(parts)
 
 
 def _excerpt(body_: Mapping[str, Any], keys: Sequence[str]) -> str:
@@ -212,6 +220,7 @@ def read_shard(path: str | os.PathLike[str]) -> Iterator[Shard]:
 
 @contextmanager
 def _loaded(path: str | os.PathLike[str], place: str) -> Iterator[qdrant_edge.EdgeShard]:
+    _is_whole(Path(path), place)
     try:
         shard = qdrant_edge.EdgeShard.load(os.fspath(path))
     except Exception as error:
