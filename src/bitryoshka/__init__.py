@@ -10,10 +10,12 @@ from bitryoshka.errors import (
     FingerprintError,
     MissingExtraError,
     PgvectorError,
+    PlanError,
     ServerUnreachableError,
     TableError,
     VectorsError,
 )
+from bitryoshka.plan import Plan
 from bitryoshka.training import FitResult, fit
 
 __all__ = [
@@ -27,6 +29,8 @@ __all__ = [
     "FitResult",
     "MissingExtraError",
     "PgvectorError",
+    "Plan",
+    "PlanError",
     "ServerUnreachableError",
     "TableError",
     "VectorsError",

@@ -22,7 +22,7 @@ from bitryoshka.demo.defaults import LIMIT, MODEL
 from bitryoshka.errors import BitsError, VectorsError
 from bitryoshka.judgements import read_judgements
 from bitryoshka.progress import progress_bar
-from bitryoshka.report import evaluate
+from bitryoshka.quality import evaluate
 from bitryoshka.training import fit
 from bitryoshka.vector_files import read_vectors
 
@@ -204,11 +204,11 @@ def _evaluate(
     judgements = None
     if qrels is not None and asked is not None:
         judgements = read_judgements(qrels, ids, len(asked), len(array))
-    report = evaluate(loaded, array, asked, judgements, k=k, candidates=candidates, seed=seed)
+    found = evaluate(loaded, array, asked, judgements, k=k, candidates=candidates, seed=seed)
     if as_json:
-        print_json({"fingerprint": loaded.fingerprint} | report.as_dict())
+        print_json({"fingerprint": loaded.fingerprint} | found.as_dict())
     else:
-        tables.show_report(report)
+        tables.show_evaluation(found)
 
 
 @app.command("inspect")
