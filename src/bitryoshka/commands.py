@@ -23,6 +23,7 @@ from bitryoshka.errors import BitsError, VectorsError
 from bitryoshka.judgements import read_judgements
 from bitryoshka.progress import progress_bar
 from bitryoshka.quality import evaluate
+from bitryoshka.quality_commands import quality
 from bitryoshka.training import fit
 from bitryoshka.vector_files import read_vectors
 
@@ -39,6 +40,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(database)
+app.add_typer(quality)
 
 VectorsArgument = Annotated[
     Path,

@@ -278,7 +278,8 @@ def _rms(values: Floats) -> Floats:
 
 def _floor(variance: Floats) -> Floats:
     """Dimensions without any variance are not compared in units of it."""
-    return np.maximum(variance, 1e-6 * variance.mean() + 1e-30)
+    result: Floats = np.maximum(variance, 1e-6 * variance.mean() + 1e-30)
+    return result
 
 
 def _differences(before: Reference, after: Reference) -> dict[str, float]:
