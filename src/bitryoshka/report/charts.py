@@ -46,8 +46,9 @@ def lines(title: str, x_title: str, curves: Sequence[Curve], log: bool = True) -
     """Curves with values in [0, 1] or a little above; x in logarithms where it has them."""
     xs = sorted({x for curve in curves for x in curve.x})
     values = [v for curve in curves for interval in curve.y for v in (interval.low, interval.high)]
-    low = math.floor(min(values) * 10) / 10
-    high = max(1.0, math.ceil(max(values) * 20) / 20)
+    step = 0.1 if max(values) - min(values) <= 0.5 else 0.2
+    low = math.floor(min(values) / step) * step
+    high = max(1.0, math.ceil(round(max(values) / step, 6)) * step)
     scale = math.log if log else float
     first, last = scale(xs[0]), scale(xs[-1])
 
@@ -64,14 +65,14 @@ def lines(title: str, x_title: str, curves: Sequence[Curve], log: bool = True) -
         upper = [(across(x), up(v.high)) for x, v in zip(curve.x, curve.y, strict=True)]
         lower = [(across(x), up(v.low)) for x, v in zip(curve.x, curve.y, strict=True)]
         drawn.append(Line(curve.name, number, _path(at), _path(upper + lower[::-1]), tuple(at)))
-    steps = [low + (high - low) * i / 5 for i in range(6)]
+    steps = [low + step * i for i in range(round((high - low) / step) + 1)]
     best = max(curves, key=lambda c: c.y[-1].mean)
     return Chart(
         title,
         x_title,
         f"{title}. At {best.x[-1]} {x_title}, {best.name} has {best.y[-1].mean:.3f}.",
         _ticks([Tick(across(x), str(x)) for x in xs]),
-        tuple(Tick(up(y), f"{y:.2f}") for y in steps),
+        tuple(Tick(up(y), f"{y:.1f}") for y in steps),
         tuple(drawn),
     )
 
