@@ -58,7 +58,9 @@ def advise(
         )
     if plan is None:
         return Advice(
-            False, "Do not switch: no code reaches the target", (f"{_capital(failure)}.",)
+            False,
+            "Do not switch: the target is not shown to be reached",
+            (f"{_capital(failure)}.",),
         )
     signs_do = sign_plan is not None and (method == "sign" or sign_plan.cost <= plan.cost)
     reasons = _reasons(sign_plan if signs_do and sign_plan else plan, floats, bits, rows)
