@@ -11,14 +11,24 @@ TORCH ?= torch==2.13.0
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: demo test lint bench-check
+.PHONY: demo test browser lint bench-check
 
 demo: $(INSTALLED)
 	$(BIN)/bitryoshka demo
 
 # small matrices: a second thread gains nothing, and loses much on a machine that is busy
-test: $(INSTALLED)
+test: $(INSTALLED) browser
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+
+# the report's page is tested in the system's Chromium, driven by its own chromedriver
+browser:
+	@if ! command -v chromium >/dev/null || ! command -v chromedriver >/dev/null; then \
+		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+			apt-get update && apt-get install -y --no-install-recommends chromium chromium-driver; \
+		else \
+			echo 'error: the tests need the commands chromium and chromedriver' >&2; exit 1; \
+		fi; \
+	fi
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check

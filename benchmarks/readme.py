@@ -306,6 +306,47 @@ def qdrant_costs(figures: Figures) -> str:
     return f"{table_}\n\n{costs['rows']:,} rows, {costs['dimensions']} dimensions, in process."
 
 
+def plan_table(figures: Figures) -> str:
+    """Share of plans that fresh queries kept, of those that were made."""
+    goals = list(next(iter(next(iter(figures["sets"].values())).values()))["targets"])
+    rows = []
+    for name, kinds in figures["sets"].items():
+        for kind, found in kinds.items():
+            cells = [
+                f"{t['kept']:.0%} of {t['planned']} ({t['fresh_recall']:.3f})"
+                if t["planned"]
+                else "none made"
+                for t in found["targets"].values()
+            ]
+            rows.append([name, kind, str(found["queries"]), *cells])
+    table_ = _markdown(["set", "queries", "number", *goals], rows, 2)
+    return (
+        f"{table_}\n\n{figures['trials']} trials, half of the queries for the plan and half fresh; "
+        "in brackets the mean recall of the fresh ones."
+    )
+
+
+def drift_table(figures: Figures) -> str:
+    """What was advised, by what was done to the sample."""
+    rows = [
+        [name, kind, *(str(advice.get(a, 0)) for a in ("keep", "recalibrate", "refit"))]
+        for name, found in figures["sets"].items()
+        for kind, advice in found["advice"].items()
+    ]
+    return _markdown(["set", "sample", "keep", "recalibrate", "refit"], rows, 2)
+
+
+def reports_table(figures: Figures) -> str:
+    """The report's advice on each set."""
+    rows = [
+        [name, size, found["chosen"], found["headline"]]
+        for name, sizes in figures["sets"].items()
+        for size, found in sizes.items()
+    ]
+    target = f"Target recall@10 {figures['target_recall']:g}, {figures['bits']} bits."
+    return f"{_markdown(['set', 'rows', 'chosen', 'advice'], rows, 4)}\n\n{target}"
+
+
 BLOCKS: dict[str, tuple[str, Callable[[Figures], str]]] = {
     "demo-line": ("demo", demo_line),
     "demo": ("demo", demo_table),
@@ -325,6 +366,9 @@ BLOCKS: dict[str, tuple[str, Callable[[Figures], str]]] = {
     "qdrant": ("qdrant", qdrant_table),
     "qdrant-sets": ("qdrant", qdrant_sets),
     "qdrant-costs": ("qdrant", qdrant_costs),
+    "plan": ("plan", plan_table),
+    "drift": ("drift", drift_table),
+    "reports": ("reports", reports_table),
 }
 
 

@@ -11,10 +11,12 @@ from bitryoshka.errors import (
     FingerprintError,
     MissingExtraError,
     PgvectorError,
+    PlanError,
     ServerUnreachableError,
     TableError,
     VectorsError,
 )
+from bitryoshka.plan import Plan
 from bitryoshka.training import FitResult, fit
 
 __all__ = [
@@ -29,6 +31,8 @@ __all__ = [
     "FitResult",
     "MissingExtraError",
     "PgvectorError",
+    "Plan",
+    "PlanError",
     "ServerUnreachableError",
     "TableError",
     "VectorsError",

@@ -23,7 +23,8 @@ from bitryoshka.errors import BitsError, VectorsError
 from bitryoshka.judgements import read_judgements
 from bitryoshka.progress import progress_bar
 from bitryoshka.qdrant_commands import qdrant
-from bitryoshka.report import evaluate
+from bitryoshka.quality import evaluate
+from bitryoshka.quality_commands import quality
 from bitryoshka.training import fit
 from bitryoshka.vector_files import read_vectors
 
@@ -41,6 +42,7 @@ app = typer.Typer(
 )
 app.add_typer(database)
 app.add_typer(qdrant)
+app.add_typer(quality)
 
 VectorsArgument = Annotated[
     Path,
@@ -206,11 +208,11 @@ def _evaluate(
     judgements = None
     if qrels is not None and asked is not None:
         judgements = read_judgements(qrels, ids, len(asked), len(array))
-    report = evaluate(loaded, array, asked, judgements, k=k, candidates=candidates, seed=seed)
+    found = evaluate(loaded, array, asked, judgements, k=k, candidates=candidates, seed=seed)
     if as_json:
-        print_json({"fingerprint": loaded.fingerprint} | report.as_dict())
+        print_json({"fingerprint": loaded.fingerprint} | found.as_dict())
     else:
-        tables.show_report(report)
+        tables.show_evaluation(found)
 
 
 @app.command("inspect")

@@ -7,6 +7,7 @@ Each is also a built-in kind, so that ``except ValueError`` works as expected::
     ├── BitsError               (ValueError)       a code length that is not offered
     ├── FileFormatError         (ValueError)       a file that is no binarizer or no vectors
     ├── FingerprintError        (ValueError)       codes of two different binarizers
+    ├── PlanError               (ValueError)       no plan reaches the target
     ├── MissingExtraError       (ImportError)      an optional dependency is not installed
     └── DatabaseError           (RuntimeError)
         ├── ServerUnreachableError (ConnectionError)
@@ -37,6 +38,10 @@ class FileFormatError(BitryoshkaError, ValueError):
 
 class FingerprintError(BitryoshkaError, ValueError):
     """Codes made by one binarizer were about to be mixed with those of another."""
+
+
+class PlanError(BitryoshkaError, ValueError):
+    """No way to search reaches the recall that was asked for."""
 
 
 class MissingExtraError(BitryoshkaError, ImportError):

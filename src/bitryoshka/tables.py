@@ -11,9 +11,15 @@ from rich.console import Console
 from rich.table import Table
 
 from bitryoshka.evaluation import Interval
-from bitryoshka.report import Report
+from bitryoshka.quality import Evaluation
 
-__all__ = ["show_candidates", "show_inspection", "show_lengths", "show_peers", "show_report"]
+__all__ = [
+    "show_candidates",
+    "show_evaluation",
+    "show_inspection",
+    "show_lengths",
+    "show_peers",
+]
 
 
 def _console() -> Console:
@@ -73,15 +79,15 @@ def show_lengths(candidate: Mapping[str, Any]) -> None:
     _console().print(f"{candidate['label']}: held-out recall at every length", table)
 
 
-def show_report(report: Report) -> None:
+def show_evaluation(found: Evaluation) -> None:
     """One line for each search and length: the binarizer's codes and sign bits."""
-    judged = report.float_ndcg is not None
-    figures = [f"recall@{report.k}", f"sign recall@{report.k}"]
+    judged = found.float_ndcg is not None
+    figures = [f"recall@{found.k}", f"sign recall@{found.k}"]
     if judged:
-        figures += [f"nDCG@{report.k} retention", "sign retention"]
+        figures += [f"nDCG@{found.k} retention", "sign retention"]
     table = _table(("search",), ("bits", "bytes", *figures))
-    for row in report.rows:
-        name = f"funnel ({report.candidates})" if row.search == "funnel" else row.search
+    for row in found.rows:
+        name = f"funnel ({found.candidates})" if row.search == "funnel" else row.search
         cells = [name, str(row.bits), str(row.bits // 8)]
         sign = row.sign
         cells += [_interval(row.codes.recall), _interval(sign.recall if sign else None)]
@@ -91,13 +97,13 @@ def show_report(report: Report) -> None:
         table.add_row(*cells)
     console = _console()
     console.print(
-        f"{report.queries} queries, {report.vectors} vectors, against exact float search; "
+        f"{found.queries} queries, {found.vectors} vectors, against exact float search; "
         "sign: plain sign bits of equal length",
         table,
     )
-    if report.float_ndcg is not None:
-        console.print(f"nDCG@{report.k} of exact float search: {report.float_ndcg:.3f}")
-    if report.held_out:
+    if found.float_ndcg is not None:
+        console.print(f"nDCG@{found.k} of exact float search: {found.float_ndcg:.3f}")
+    if found.held_out:
         console.print(
             "The queries are rows of the vectors, each left out of its own search. "
             "Real queries (--queries) say more."

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from bitryoshka.binarizer import Binarizer, Metric
 from bitryoshka.bits import check_bits
+from bitryoshka.drift import Reference
 from bitryoshka.errors import BitsError, MissingExtraError, VectorsError
 from bitryoshka.progress import progress_bar
 from bitryoshka.training.closed_form import Goal
@@ -37,6 +38,7 @@ Floats = NDArray[np.float32]
 MIN_ROWS = 50
 SAMPLE_ROWS = 20_000
 HELD_OUT_QUERIES = 500
+WORLD_ROWS = 2000
 # a learned code takes long to fit: not again for a few more rows than it has seen
 REFIT_BELOW = 0.85
 METHODS = ("auto", "closed", *PLAINNESS)
@@ -129,6 +131,9 @@ def fit(
         advance("compared", len(variants))
     chosen = comparison.outcomes[comparison.chosen].candidate
     binarizer = chosen.binarizer
+    # documents that were held out show what new ones will; where there are none, rows stand in
+    fresh = material.rows if len(unit) >= MIN_QUERIES else held_out.queries
+    recall = Reference.of(binarizer, fresh[generator.permutation(len(fresh))[:WORLD_ROWS]]).recall
     if chosen.method != "learned" or len(material.rows) < REFIT_BELOW * len(sample):
         [again] = [v for v in variants if v.label == chosen.label]
         with progress_bar(again.work, f"fit {again.label} to all rows", progress) as advance:
@@ -142,6 +147,7 @@ def fit(
         "seed": int(seed),
         "library_version": version("bitryoshka"),
         "held_out": comparison.as_dict()["candidates"][comparison.chosen],
+        "reference": replace(Reference.of(binarizer, sample), recall=recall).as_dict(),
     }
     return FitResult(replace(binarizer, info=info), comparison)
 

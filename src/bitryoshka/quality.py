@@ -25,7 +25,7 @@ from bitryoshka.evaluation import (
 )
 from bitryoshka.vectors import blocks, check_vectors, normalized
 
-__all__ = ["Quality", "Report", "Row", "evaluate"]
+__all__ = ["Evaluation", "Quality", "Row", "evaluate"]
 
 Rows = NDArray[np.int64]
 Floats = NDArray[np.float32]
@@ -64,7 +64,7 @@ class Row(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Report:
+class Evaluation:
     """The result of `evaluate`. ``float_ndcg``: nDCG@k of the exact search, or None."""
 
     k: int
@@ -124,7 +124,7 @@ def evaluate(
     k: int = 10,
     candidates: int = 100,
     seed: int = 0,
-) -> Report:
+) -> Evaluation:
     """Compare searches on codes of ``vectors`` (N, d) with exact float search, query by query.
 
     At every trained prefix by Hamming distance, at every cut asymmetrically, and as a funnel:
@@ -163,7 +163,7 @@ def evaluate(
 
     ours = _binarizer_rankings(binarizer, array, unit, search)
     sign = _sign_rankings(binarizer, array, unit, search)
-    return Report(
+    return Evaluation(
         k=k,
         candidates=search.candidates,
         vectors=len(array),

@@ -1,0 +1,98 @@
+"""False alarms and planted shifts: ``python -m benchmarks.drift --data DIR ...``.
+
+A binarizer is fitted to half of a set's documents; random samples of the other half must raise no
+alarm, and what is planted in them must.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.datasets import Floats, read_dataset
+from benchmarks.results import Target, at_least, at_most, write
+from bitryoshka import Binarizer, fit
+from bitryoshka.drift import check
+
+TRIALS = 100
+PLANTED_TRIALS = 20
+ROWS = 500
+MOST_ALARMS = 0.05
+
+
+def planted(rows: Floats, rng: np.random.Generator) -> dict[str, Floats]:
+    """Samples that are no longer what was fitted to."""
+    d = rows.shape[1]
+    towards = rng.normal(size=d) / d**0.5
+    turn = np.linalg.qr(rng.normal(size=(d, d)))[0]
+    other_model = rng.normal(size=(d, d)) / d**0.5
+    return {
+        "mean moved by 0.5": (rows + 0.5 * towards).astype(np.float32),
+        "rotated": (rows @ turn).astype(np.float32),
+        "another model (random map, tanh)": np.tanh(4 * rows @ other_model).astype(np.float32),
+    }
+
+
+def trials(binarizer: Binarizer, fresh: Floats, others: dict[str, Floats]) -> dict[str, Any]:
+    """Advice by kind of sample: counts over trials."""
+    rng = np.random.default_rng(0)
+    size = min(ROWS, len(fresh) // 2)
+
+    def draw(rows: Floats) -> Floats:
+        picked: Floats = rows[rng.choice(len(rows), min(size, len(rows)), replace=False)]
+        return picked
+
+    found = {"fresh sample": Counter(check(binarizer, draw(fresh)).advice for _ in range(TRIALS))}
+    for _ in range(PLANTED_TRIALS):
+        for name, rows in (planted(draw(fresh), rng) | others).items():
+            found.setdefault(name, Counter())[check(binarizer, draw(rows)).advice] += 1
+    return {"sample": size, "advice": {name: dict(counts) for name, counts in found.items()}}
+
+
+def found_share(advice: dict[str, int]) -> float:
+    """Share of trials with an alarm."""
+    return 1 - advice.get("keep", 0) / sum(advice.values())
+
+
+def targets(sets: dict[str, Any]) -> list[Target]:
+    """False alarms on the worst set, and each planted shift on the set where it hides best."""
+    kinds: dict[str, list[float]] = {}
+    for found in sets.values():
+        for name, advice in found["advice"].items():
+            kind = "other texts" if name.startswith("texts of") else name
+            kinds.setdefault(kind, []).append(found_share(advice))
+    alarms = kinds.pop("fresh sample")
+    return [
+        at_most("false alarms on fresh samples, worst set", MOST_ALARMS, max(alarms)),
+        *(at_least(f"{kind}: found, worst set", 0.95, min(x)) for kind, x in kinds.items()),
+    ]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Check every set and save the figures."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.drift", description=__doc__)
+    parser.add_argument("--data", nargs="+", type=Path, required=True, help="folders of sets")
+    parser.add_argument("--bits", type=int, default=384)
+    parser.add_argument("--method", default="progressive", help="of the fit")
+    given = parser.parse_args(arguments)
+    documents = {folder.name: read_dataset(folder).documents for folder in given.data}
+    sets = {}
+    for number, (name, rows) in enumerate(documents.items()):
+        order = np.random.default_rng(0).permutation(len(rows))
+        fitted, fresh = np.array_split(order, 2)
+        binarizer = fit(rows[fitted], bits=given.bits, method=given.method).binarizer
+        other = list(documents)[number - 1]
+        others = {f"texts of {other}": documents[other]} if other != name else {}
+        sets[name] = trials(binarizer, rows[fresh], others) | {"documents": len(rows)}
+        print(name, sets[name], flush=True)
+    figures = {"trials": TRIALS, "planted_trials": PLANTED_TRIALS, "bits": given.bits}
+    write("drift", {**figures, "sets": sets}, targets(sets))
+
+
+if __name__ == "__main__":
+    main()

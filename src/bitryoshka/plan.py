@@ -1,0 +1,379 @@
+"""How to search for a recall target: prefix, candidates and rescoring, the cheapest that holds."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, get_args
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from bitryoshka.atomic_file import replacing
+from bitryoshka.binarizer import Binarizer
+from bitryoshka.bits import prefix
+from bitryoshka.errors import BitsError, FileFormatError, PlanError, VectorsError
+from bitryoshka.evaluation import exact_topk, hamming_topk, rescore
+from bitryoshka.vectors import check_vectors, normalized
+
+__all__ = ["Plan", "Rescoring", "lower_bound", "plan"]
+
+Rescoring = Literal["asymmetric", "exact", "both"]
+Rows = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+HELD_OUT = 1000
+MIN_QUERIES = 30
+EXPLORED = 1 / 3
+OVERSAMPLING = (1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 25, 30, 40, 50, 60, 80, 100)
+KEPT = (2, 3, 5, 10, 20)
+
+# Cost of a candidate, in units of one candidate of an HNSW index on a 256-bit prefix (23
+# microseconds there): benchmarks/results/postgres.json, 200,000 rows, 384 dimensions.
+ASYMMETRIC_COST = 0.07
+EXACT_COST = 0.37
+GRAPH_BYTES = 300
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """A way to search, and what it was measured to find.
+
+    The ``candidates`` nearest rows by Hamming distance on the first ``prefix_bits``, then, by
+    ``rescore``, ordered by the float query against the whole code ("asymmetric"), against stored
+    vectors ("exact"), or not at all (None). ``exact``: how many rows are compared by stored
+    vectors: 0, all candidates, or the best of the asymmetric stage where there are three stages.
+
+    ``recall`` is the mean share of the exact first k rows over ``queries`` queries, on ``rows``
+    rows; its true mean is at least ``recall_at_least`` with ``confidence``. ``cost``: in candidates
+    of an index on 256 bits. ``fingerprint``: of the binarizer.
+    """
+
+    k: int
+    target_recall: float
+    prefix_bits: int
+    candidates: int
+    rescore: Literal["asymmetric", "exact"] | None
+    exact: int
+    recall: float
+    recall_at_least: float
+    confidence: float
+    cost: float
+    rows: int
+    queries: int
+    fingerprint: str
+
+    @property
+    def oversampling(self) -> float:
+        """Candidates for each row that is asked for, as Qdrant counts them."""
+        return self.candidates / self.k
+
+    @property
+    def stages(self) -> int:
+        """1 without rescoring, 2 with one kind of it, 3 with both."""
+        return 1 + (self.rescore is not None) + (self.rescore == "asymmetric" and self.exact > 0)
+
+    def search_arguments(self) -> dict[str, Any]:
+        """For `bitryoshka.postgres.search`: ``search(..., queries, **plan.search_arguments())``.
+
+        Raises PlanError for three stages, which that search does not have.
+        """
+        if self.stages == 3:
+            raise PlanError(
+                "a search of a code table has one kind of rescoring, found a plan with both: "
+                "plan with rescoring=('asymmetric', 'exact')"
+            )
+        names = ("k", "candidates", "prefix_bits", "rescore")
+        return {name: getattr(self, name) for name in names}
+
+    def column_arguments(self) -> dict[str, Any]:
+        """For `bitryoshka.postgres.search_column` and its asynchronous twin."""
+        names = ("k", "candidates", "prefix_bits", "exact")
+        rescored = self.rescore == "asymmetric"
+        return {name: getattr(self, name) for name in names} | {"rescore": rescored}
+
+    def text(self) -> str:
+        """The plan in one sentence."""
+        kind = {None: "no rescoring", "asymmetric": "rescored from the whole code"}.get(
+            self.rescore, "rescored by stored vectors"
+        )
+        if self.stages == 3:
+            kind += f", the best {self.exact} by stored vectors"
+        return (
+            f"{self.candidates} candidates by Hamming distance on {self.prefix_bits} bits, {kind}: "
+            f"recall@{self.k} {self.recall:.3f}, at least {self.recall_at_least:.3f} with "
+            f"{self.confidence:.0%} confidence"
+        )
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the plan as JSON."""
+        with replacing(path) as file:
+            file.write(json.dumps(asdict(self), indent=2).encode() + b"\n")
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Plan:
+        """Read a file written by `save`; FileNotFoundError, or FileFormatError for another."""
+        try:
+            content = json.loads(Path(path).read_text(encoding="utf-8"))
+            found = cls(**content)
+            usable = found.k <= found.candidates and found.rescore in (None, "asymmetric", "exact")
+        except (ValueError, TypeError, RecursionError) as error:
+            raise FileFormatError(f"{os.fspath(path)} is no plan: {error}") from error
+        if not usable:
+            raise FileFormatError(
+                f"{os.fspath(path)} is no plan that can be searched by: {asdict(found)}"
+            )
+        return found
+
+
+class Way(NamedTuple):
+    """A plan before it is chosen: ``exact`` as in `Plan`."""
+
+    prefix_bits: int
+    candidates: int
+    rescore: Literal["asymmetric", "exact"] | None
+    exact: int
+
+    @property
+    def cost(self) -> float:
+        """An entry of the index is read for each candidate; rescoring reads the row as well."""
+        entry = (GRAPH_BYTES + self.prefix_bits / 8) / (GRAPH_BYTES + 32)
+        asymmetric = ASYMMETRIC_COST if self.rescore == "asymmetric" else 0.0
+        return self.candidates * (entry + asymmetric) + self.exact * EXACT_COST
+
+
+def plan(
+    binarizer: Binarizer,
+    vectors: ArrayLike,
+    queries: ArrayLike | None = None,
+    k: int = 10,
+    target_recall: float = 0.95,
+    *,
+    rescoring: Sequence[Rescoring] = ("asymmetric", "exact"),
+    confidence: float = 0.95,
+    max_candidates: int = 1000,
+    seed: int = 0,
+) -> Plan:
+    """The cheapest way to search that reaches ``target_recall`` with ``confidence``.
+
+    A third of the queries orders the ways by recall and cost; on the others each way is tested in
+    that order, dearest first, and the last one before the first failure is taken. Testing in a
+    fixed order needs no correction for the number of tests (Angelopoulos, Bates, Candès, Jordan
+    and Lei, "Learn then test", 2021), and each test holds for any distribution of the queries'
+    recall (see `lower_bound`).
+
+    Args:
+        binarizer: encodes both; prefixes are its ``nested_bits`` up to ``hamming_bits``.
+        vectors: all rows ``(N, d)`` that will be searched, memory-mapped if they are many. On a
+            sample of them fewer candidates seem to be enough than are.
+        queries: ``(Q, d)`` like those that will be asked, Q >= 30; None holds 1,000 rows out, or
+            a fifth of them.
+        k: how many rows a search gives.
+        target_recall: of the exact first k rows, in the mean over queries.
+        rescoring: what the back end can do; ``("asymmetric",)`` where no vectors are stored,
+            "both" for three stages in `bitryoshka.postgres.search_column`.
+        confidence: of the bound, and so the share of plans that keep their promise.
+        max_candidates: most rows that the first stage hands on.
+        seed: of the split of the queries.
+
+    Raises:
+        PlanError: nothing reaches the target, or too few queries to show that it is reached.
+        VectorsError: unusable vectors, fewer than 30 queries, or k rows are not there.
+        BitsError: numbers that do not fit.
+    """
+    _check(k, target_recall, rescoring, confidence, max_candidates)
+    array, unit = _split(binarizer, vectors, queries, seed)
+    if k > len(array):
+        raise VectorsError(f"the best {k} rows of each query need more rows, found {len(array)}")
+    found = measure(binarizer, array, unit, k, rescoring, max_candidates)
+    chosen, recalls = choose(found, k, target_recall, confidence, seed)
+    return Plan(
+        k=k,
+        target_recall=target_recall,
+        **chosen._asdict(),
+        recall=float(recalls.mean()),
+        recall_at_least=lower_bound(recalls, confidence),
+        confidence=confidence,
+        cost=chosen.cost,
+        rows=len(array),
+        queries=len(recalls),
+        fingerprint=binarizer.fingerprint,
+    )
+
+
+def choose(
+    found: Mapping[Way, Floats], k: int, target_recall: float, confidence: float, seed: int
+) -> tuple[Way, Floats]:
+    """The way that `plan` takes, by each way's recalls (Q,), and those that it was tested on."""
+    queries = len(next(iter(found.values())))
+    order = np.random.default_rng(seed).permutation(queries)
+    explored = max(10, round(queries * EXPLORED))
+    first, rest = order[:explored], order[explored:]
+    passed = None
+    for way in _order({way: float(recalls[first].mean()) for way, recalls in found.items()}):
+        if not _exceeds(found[way][rest], target_recall, 1 - confidence):
+            break
+        passed = way
+    if passed is None:
+        raise PlanError(_failure(found, rest, target_recall, k, confidence))
+    return passed, found[passed][rest]
+
+
+def lower_bound(values: ArrayLike, confidence: float = 0.95) -> float:
+    """A bound that the mean exceeds with ``confidence``, of values in [0, 1] in random order.
+
+    Holds for any distribution and any number of values, and is narrow where they vary little:
+    the betting bound of Waudby-Smith and Ramdas, "Estimating means of bounded random variables by
+    betting" (JRSS B 2023), section 4, for one side.
+
+    >>> round(lower_bound(np.ones(100)), 3)
+    0.961
+    """
+    array = np.asarray(values, np.float64)
+    if array.ndim != 1 or not len(array) or not (0 <= array.min() <= array.max() <= 1):
+        raise VectorsError(f"expected values (Q,) between 0 and 1, found shape {array.shape}")
+    low, high = 0.0, 1.0
+    for _ in range(30):
+        middle = (low + high) / 2
+        low, high = (middle, high) if _exceeds(array, middle, 1 - confidence) else (low, middle)
+    return low
+
+
+def _exceeds(values: Floats, mean: float, risk: float) -> bool:
+    """Whether bets on values above ``mean`` win more than chance allows if it is the true mean."""
+    n = len(values)
+    before = np.arange(n)
+    sums = np.cumsum(values) - values
+    means = (sums + 0.5) / (before + 1)
+    squares = np.cumsum((values - means) ** 2)
+    variances = (0.25 + np.concatenate([[0.0], squares[:-1]])) / (before + 1)
+    bets = np.minimum(np.sqrt(2 * math.log(1 / risk) / (n * variances)), 0.75 / max(mean, 1e-9))
+    return bool(np.cumsum(np.log1p(bets * (values - mean))).max() >= math.log(1 / risk))
+
+
+def _check(
+    k: int,
+    target_recall: float,
+    rescoring: Sequence[Rescoring],
+    confidence: float,
+    max_candidates: int,
+) -> None:
+    unknown = [kind for kind in rescoring if kind not in get_args(Rescoring)]
+    if unknown:
+        raise BitsError(f"rescoring must be of {get_args(Rescoring)}, found {unknown}")
+    if not 1 <= k <= max_candidates:
+        raise BitsError(f"k must be between 1 and max_candidates = {max_candidates}, found {k}")
+    for name, value in (("target_recall", target_recall), ("confidence", confidence)):
+        if not 0 < value < 1:
+            raise BitsError(f"{name} must lie between 0 and 1, found {value}")
+
+
+def _split(
+    binarizer: Binarizer, vectors: ArrayLike, queries: ArrayLike | None, seed: int
+) -> tuple[NDArray[np.number], NDArray[np.float32]]:
+    """Rows to search and queries of unit length where the metric asks for it."""
+    array = check_vectors(vectors, binarizer.dimensions)
+    if queries is None:
+        held = min(HELD_OUT, len(array) // 5)
+        picked = np.random.default_rng(seed).choice(len(array), held, replace=False)
+        queries, array = array[picked], np.delete(array, picked, axis=0)
+    if len(np.asarray(queries)) < MIN_QUERIES:
+        raise VectorsError(
+            f"a plan needs at least {MIN_QUERIES} queries (or {5 * MIN_QUERIES} rows to hold some "
+            f"out), found {len(np.asarray(queries))} queries and {len(array)} rows"
+        )
+    return array, normalized(queries, binarizer.metric, binarizer.dimensions, "queries")
+
+
+def measure(
+    binarizer: Binarizer,
+    vectors: NDArray[np.number],
+    unit: NDArray[np.float32],
+    k: int,
+    rescoring: Sequence[Rescoring] = ("asymmetric", "exact"),
+    max_candidates: int = 1000,
+) -> dict[Way, Floats]:
+    """Recall of each query (Q,) for every way to search."""
+    return dict(_ways(binarizer, vectors, unit, k, rescoring, max_candidates))
+
+
+def _ways(
+    b: Binarizer,
+    vectors: NDArray[np.number],
+    unit: NDArray[np.float32],
+    k: int,
+    rescoring: Sequence[Rescoring],
+    max_candidates: int,
+) -> Iterator[tuple[Way, Floats]]:
+    exact = exact_topk(unit, vectors, k, b.metric).rows
+    codes, signs, weights = b.encode(vectors), b.encode_queries(unit), b.query_weights(unit)
+    most = min(max_candidates, len(codes))
+    steps = sorted({min(most, k * times) for times in OVERSAMPLING})
+    for bits in (n for n in b.nested_bits if n <= b.hamming_bits):
+        listed = hamming_topk(prefix(signs, bits), prefix(codes, bits), most).rows
+        near = _among(listed, exact)
+        yield Way(bits, k, None, 0), near[:, :k].sum(axis=1) / k
+        if "exact" in rescoring:
+            for n in steps:
+                yield Way(bits, n, "exact", n), near[:, :n].sum(axis=1) / k
+        if not {"asymmetric", "both"} & set(rescoring):
+            continue
+        ranked = rescore(weights, codes, listed, most).rows
+        near, place = _among(ranked, exact), _places(listed, ranked)
+        for n in steps:
+            inside = place < n
+            rank = np.cumsum(inside, axis=1)
+            for kept in (k, *(k * times for times in KEPT)):
+                if kept < n and ("asymmetric" if kept == k else "both") in rescoring:
+                    recall = (near & inside & (rank <= kept)).sum(axis=1) / k
+                    yield Way(bits, n, "asymmetric", 0 if kept == k else kept), recall
+
+
+def _among(rows: Rows, exact: Rows) -> NDArray[np.bool_]:
+    """Which of the rows (Q, C) are among each query's exact ones (Q, k)."""
+    return np.stack([np.isin(found, wanted) for found, wanted in zip(rows, exact, strict=True)])
+
+
+def _places(listed: Rows, ranked: Rows) -> Rows:
+    """Where each of the ranked rows (Q, C) stands in the list, which holds the same rows."""
+    places = np.empty_like(listed)
+    np.put_along_axis(places, ranked.argsort(axis=1), listed.argsort(axis=1), axis=1)
+    return places
+
+
+def _order(recalls: dict[Way, float]) -> list[Way]:
+    """Ways that no cheaper one surpasses, from the highest recall, and the dearest, downwards."""
+    front: list[Way] = []
+    best = -1.0
+    for way in sorted(recalls, key=lambda way: way.cost):
+        if recalls[way] >= best:
+            front.append(way)
+            best = recalls[way]
+    return front[::-1]
+
+
+def _failure(
+    found: Mapping[Way, Floats],
+    tested: NDArray[np.int64],
+    target: float,
+    k: int,
+    confidence: float,
+) -> str:
+    perfect = lower_bound(np.ones(len(tested)), confidence)
+    if perfect < target:
+        return (
+            f"{len(tested)} queries cannot show recall@{k} {target}: if all found everything, "
+            f"{perfect:.3f} were shown with {confidence:.0%} confidence; give more queries"
+        )
+    way = max(found, key=lambda way: float(found[way][tested].mean()))
+    recalls = found[way][tested]
+    return (
+        f"no plan reaches recall@{k} {target} with {confidence:.0%} confidence: the best of "
+        f"{len(found)} ways, {way.candidates} candidates on {way.prefix_bits} bits with "
+        f"{way.rescore or 'no'} rescoring, has {recalls.mean():.3f}, "
+        f"at least {lower_bound(recalls, confidence):.3f}"
+    )

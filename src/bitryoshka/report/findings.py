@@ -1,0 +1,295 @@
+"""What the report says, measured: every method on queries that no fit has seen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from bitryoshka.binarizer import Binarizer, Metric
+from bitryoshka.bits import prefix, unpack
+from bitryoshka.errors import PlanError, VectorsError
+from bitryoshka.evaluation import (
+    Interval,
+    bootstrap_interval,
+    exact_topk,
+    hamming_topk,
+    recall_at_k,
+    rescore,
+)
+from bitryoshka.plan import Plan, measure, plan
+from bitryoshka.quality import Evaluation, evaluate
+from bitryoshka.report.advice import Advice, Memory, advise, memory
+from bitryoshka.training import FitResult, fit
+from bitryoshka.vectors import check_vectors, normalized
+
+__all__ = ["Curve", "Findings", "Method", "Worst", "find"]
+
+Rows = NDArray[np.int64]
+
+HELD_OUT = 500
+WORST = 5
+SHOWN_NEIGHBOURS = 3
+
+
+class Curve(NamedTuple):
+    """A line of a chart: values of x, and an interval at each."""
+
+    name: str
+    x: tuple[int, ...]
+    y: tuple[Interval, ...]
+
+
+class Method(NamedTuple):
+    """One method: its recall by bits, by candidates, and its nDCG retention by bits."""
+
+    name: str
+    label: str
+    hamming: Curve
+    asymmetric: Curve
+    candidates: Curve
+    ndcg: Curve | None
+
+
+class Worst(NamedTuple):
+    """A query with low recall: its number or text, what it should find first, what it found."""
+
+    query: str
+    recall: float
+    expected: tuple[str, ...]
+    found: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Findings:
+    """All that the report shows. ``rows``: those to plan for, ``sampled``: those measured on."""
+
+    source: str
+    rows: int
+    sampled: int
+    dimensions: int
+    queries: int
+    queries_are_rows: bool
+    k: int
+    target_recall: float
+    chosen: str
+    bits: int
+    hamming_bits: int
+    float_ndcg: float | None
+    methods: tuple[Method, ...]
+    memory: tuple[Memory, ...]
+    balance: tuple[float, ...]
+    entropy: float
+    spectrum: tuple[float, ...]
+    worst: tuple[Worst, ...]
+    plan: Plan | None
+    advice: Advice
+    skipped: Mapping[str, str]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        return {name: _plain(value) for name, value in asdict(self).items()}
+
+
+def find(
+    vectors: ArrayLike,
+    queries: ArrayLike | None = None,
+    judgements: Sequence[Mapping[int, float]] | None = None,
+    *,
+    bits: int = 384,
+    k: int = 10,
+    target_recall: float = 0.98,
+    rows: int | None = None,
+    metric: Metric = "cosine",
+    method: str = "auto",
+    source: str = "vectors",
+    texts: Sequence[str] | None = None,
+    query_texts: Sequence[str] | None = None,
+    seed: int = 0,
+    progress: bool = False,
+) -> tuple[Findings, FitResult]:
+    """Fit all methods to vectors (N, d), and measure them on queries that no fit has seen.
+
+    ``queries`` (Q, d) judge and are never learned from; None holds up to 500 rows out, or a fifth.
+    ``judgements``: as for `bitryoshka.quality.evaluate`. ``rows``: how many there will be, N if
+    None. ``texts``, ``query_texts``: one for each row and query, to show the worst queries by.
+
+    Raises as `bitryoshka.fit` does, and VectorsError where texts and rows differ in number.
+    """
+    array = check_vectors(vectors)
+    _check_texts(texts, len(array), "texts")
+    names = [f"row {i}" for i in range(len(array))] if texts is None else list(texts)
+    if queries is None:
+        held = min(HELD_OUT, len(array) // 5)
+        order = np.random.default_rng(seed).permutation(len(array))
+        asked, array = array[order[:held]], array[order[held:]]
+        query_names = [names[i] for i in order[:held]]
+        names = [names[i] for i in order[held:]]
+    else:
+        asked = check_vectors(queries, array.shape[1], "queries")
+        _check_texts(query_texts, len(asked), "query_texts")
+        query_names = list(query_texts or [f"query {i}" for i in range(len(asked))])
+    result = fit(array, bits=bits, method=method, seed=seed, metric=metric, progress=progress)
+    b = result.binarizer
+    unit = normalized(asked, metric, b.dimensions, "queries")
+    exact = exact_topk(unit, array, k, metric).rows
+    evaluations = {
+        label: (name, binarizer, evaluate(binarizer, array, unit, judgements, k=k))
+        for label, name, binarizer in _representatives(result)
+    }
+    made, failure = _planned(b, array, unit, k, target_recall, seed)
+    signs = [x for label, (name, x, _) in evaluations.items() if name == "sign"]
+    sign_plan = _planned(signs[0], array, unit, k, target_recall, seed)[0] if signs else None
+    chosen = str(b.info["method"])
+    total = len(array) if rows is None else rows
+    balance = unpack(b.encode(array)).mean(axis=0)
+    float_ndcg = next(iter(evaluations.values()))[2].float_ndcg
+    findings = Findings(
+        source=source,
+        rows=total,
+        sampled=len(array),
+        dimensions=b.dimensions,
+        queries=len(unit),
+        queries_are_rows=queries is None,
+        k=k,
+        target_recall=target_recall,
+        chosen=chosen,
+        bits=b.bits,
+        hamming_bits=b.hamming_bits,
+        float_ndcg=float_ndcg,
+        methods=tuple(
+            _method(name, label, binarizer, found, array, unit)
+            for label, (name, binarizer, found) in evaluations.items()
+        ),
+        memory=tuple(memory(b.dimensions, b.nested_bits, total)),
+        balance=tuple(np.round(balance, 4).tolist()),
+        entropy=float(_entropy(balance).mean()),
+        spectrum=_spectrum(array, metric),
+        worst=_worst(b, array, unit, exact, made, names, query_names),
+        plan=made,
+        advice=advise(made, failure, sign_plan, chosen.split(" ")[0], b.dimensions, b.bits, total),
+        skipped=result.comparison.skipped,
+    )
+    return findings, result
+
+
+def _check_texts(texts: Sequence[str] | None, rows: int, name: str) -> None:
+    if texts is not None and len(texts) != rows:
+        raise VectorsError(f"{name} must be as many as the {rows} vectors, found {len(texts)}")
+
+
+def _representatives(result: FitResult) -> list[tuple[str, str, Binarizer]]:
+    """Label, method and binarizer: the chosen one, and the best of every other method."""
+    comparison = result.comparison
+    best: dict[str, tuple[float, int]] = {}
+    for i, outcome in enumerate(comparison.outcomes):
+        utility = float(outcome.utility(comparison.lengths).mean())
+        utility = 2.0 if i == comparison.chosen else utility
+        name = outcome.candidate.method
+        best[name] = max(best.get(name, (-1.0, i)), (utility, i))
+    candidates = [comparison.outcomes[i].candidate for _, i in best.values()]
+    return [(c.label, c.method, c.binarizer) for c in candidates]
+
+
+def _planned(
+    b: Binarizer,
+    vectors: NDArray[np.number],
+    unit: NDArray[np.float32],
+    k: int,
+    target: float,
+    seed: int,
+) -> tuple[Plan | None, str]:
+    """A plan, or why there is none; without stored vectors if codes alone are enough."""
+    failure = ""
+    for rescoring in ("asymmetric",), ("asymmetric", "exact"):
+        try:
+            found = plan(b, vectors, unit, k, target, rescoring=rescoring, seed=seed)
+        except (PlanError, VectorsError) as error:
+            failure = str(error)
+        else:
+            return found, ""
+    return None, failure
+
+
+def _method(
+    name: str,
+    label: str,
+    b: Binarizer,
+    found: Evaluation,
+    vectors: NDArray[np.number],
+    unit: NDArray[np.float32],
+) -> Method:
+    def curve(search: str) -> Curve:
+        picked = [row for row in found.rows if row.search == search]
+        return Curve(label, tuple(r.bits for r in picked), tuple(r.codes.recall for r in picked))
+
+    recalls = measure(b, vectors, unit, found.k, ("exact",))
+    ways = {w.candidates: r for w, r in recalls.items() if w.prefix_bits == b.hamming_bits}
+    judged = [
+        (row.bits, row.codes.ndcg_retention)
+        for row in found.rows
+        if row.search == "asymmetric" and row.codes.ndcg_retention is not None
+    ]
+    return Method(
+        name=name,
+        label=label,
+        hamming=curve("hamming"),
+        asymmetric=curve("asymmetric"),
+        candidates=Curve(label, tuple(ways), tuple(bootstrap_interval(r) for r in ways.values())),
+        ndcg=Curve(label, *map(tuple, zip(*judged, strict=True))) if judged else None,
+    )
+
+
+def _entropy(shares: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Bits of information in a bit that is 1 with each share."""
+    p = np.clip(shares, 1e-12, 1 - 1e-12)
+    result: NDArray[np.float64] = -(p * np.log2(p) + (1 - p) * np.log2(1 - p))
+    return result
+
+
+def _spectrum(vectors: NDArray[np.number], metric: str) -> tuple[float, ...]:
+    """Share of the variance in the first 1, 2, ... principal axes."""
+    x = normalized(vectors, metric).astype(np.float64)
+    values = np.linalg.eigvalsh(np.cov(x, rowvar=False))[::-1].clip(0)
+    return tuple(np.round(np.cumsum(values) / values.sum(), 4).tolist())
+
+
+def _worst(
+    b: Binarizer,
+    vectors: NDArray[np.number],
+    unit: NDArray[np.float32],
+    exact: Rows,
+    made: Plan | None,
+    names: list[str],
+    query_names: list[str],
+) -> tuple[Worst, ...]:
+    """Queries of the lowest recall, by the codes alone."""
+    k = exact.shape[1]
+    width = b.hamming_bits if made is None else made.prefix_bits
+    most = min(100 if made is None else max(made.candidates, k), len(vectors))
+    codes, signs = b.encode(vectors), b.encode_queries(unit, width)
+    listed = hamming_topk(signs, prefix(codes, width), most).rows
+    found = rescore(b.query_weights(unit), codes, listed, k).rows
+    recall = recall_at_k(found, exact, k)
+
+    def shown(rows: NDArray[np.int64]) -> tuple[str, ...]:
+        return tuple(names[i] for i in rows[:SHOWN_NEIGHBOURS])
+
+    return tuple(
+        Worst(query_names[i], float(recall[i]), shown(exact[i]), shown(found[i]))
+        for i in np.argsort(recall, kind="stable")[:WORST]
+    )
+
+
+def _plain(value: Any) -> Any:
+    """JSON's own types; intervals as objects, floats rounded."""
+    if hasattr(value, "_asdict"):
+        value = value._asdict()
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return round(value, 4) if isinstance(value, float) else value

@@ -1,0 +1,105 @@
+"""Samples of vectors that lie in a database."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitryoshka.errors import DatabaseError, MissingExtraError, ServerUnreachableError, TableError
+
+__all__ = ["Sampled", "from_postgres", "from_qdrant"]
+
+
+class Sampled(NamedTuple):
+    """Random vectors ``(N, d)`` float32, how many there are in all, and where."""
+
+    vectors: NDArray[np.float32]
+    rows: int
+    place: str
+
+
+def from_postgres(dsn: str, table: str, column: str, limit: int, seed: int = 0) -> Sampled:
+    """Vectors of a table, ``schema.table`` where it is not in ``public``."""
+    import psycopg
+
+    from bitryoshka.postgres import connect
+    from bitryoshka.postgres.sampling import sample_vectors
+
+    schema, _, name = table.rpartition(".")
+    with connect(dsn) as connection:
+        try:
+            found, rows = sample_vectors(
+                connection, name, column, limit, schema=schema or "public", seed=seed
+            )
+        except psycopg.Error as error:
+            raise DatabaseError(str(error)) from error
+    return Sampled(found, rows, f"{table}.{column}")
+
+
+def from_qdrant(location: str, collection: str, limit: int) -> Sampled:
+    """Vectors of a collection at a server's URL, or of a shard in a folder (Qdrant Edge).
+
+    ``collection``: its name, and after a slash that of a named vector; of a shard that vector's
+    name alone counts. Raises TableError where there is no such vector.
+    """
+    name, _, vector = collection.partition("/")
+    remote = "://" in location
+    read = _from_server if remote else _from_shard
+    points, rows = read(location, name, limit)
+    found = [_vector(point.vector, vector, collection) for point in points]
+    if not found:
+        raise TableError(f"{location} holds no points in {collection}")
+    return Sampled(np.array(found, np.float32), rows, collection)
+
+
+def _from_server(location: str, collection: str, limit: int) -> tuple[list[Any], int]:
+    try:
+        from qdrant_client import QdrantClient, models
+    except ImportError as error:
+        raise MissingExtraError("reading from a Qdrant server", "qdrant") from error
+    try:
+        client = QdrantClient(location)
+        rows = client.count(collection).count
+        sample = models.SampleQuery(sample=models.Sample.RANDOM)
+        found = client.query_points(collection, sample, limit=limit, with_vectors=True)
+    except Exception as error:  # the client raises its HTTP library's own errors
+        raise ServerUnreachableError(f"{collection} at {location}: {error}") from error
+    return list(found.points), rows
+
+
+def _from_shard(location: str, _: str, limit: int) -> tuple[list[Any], int]:
+    try:
+        import qdrant_edge as edge
+    except ImportError as error:
+        raise MissingExtraError("reading a Qdrant shard", "edge") from error
+    if not Path(location).is_dir():
+        raise FileNotFoundError(f"{location}: no such folder, and no URL of a server")
+    try:
+        shard = edge.EdgeShard.load(location)
+    except Exception as error:  # the engine raises plain exceptions
+        raise DatabaseError(f"{location} is no Qdrant shard: {error}") from error
+    try:
+        rows = shard.count(edge.CountRequest(exact=True))
+        request = edge.QueryRequest(limit=limit, query=edge.Sample.Random, with_vector=True)
+        return shard.query(request), rows
+    finally:
+        shard.close()
+
+
+def _vector(stored: Any, name: str, collection: str) -> Any:
+    """One dense vector of a point."""
+    if isinstance(stored, dict):
+        usable = [key for key, value in stored.items() if isinstance(value, list)]
+        if not name and len(usable) == 1:
+            [name] = usable
+        if name not in usable:
+            raise TableError(
+                f"{collection} needs the name of a dense vector after a slash: found {usable}"
+            )
+        return stored[name]
+    if name or not isinstance(stored, list):
+        raise TableError(f"{collection}: the points have no vector called {name!r}")
+    return stored

@@ -1,0 +1,105 @@
+"""Drift: silent on fresh samples, loud on planted shifts, and thresholds that follow."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from synthetic import clustered
+
+from bitryoshka import Binarizer, VectorsError, fit
+from bitryoshka.drift import Reference, check, recalibrate
+
+ROWS = clustered(0, 3000)
+FRESH = clustered(1, 3000)
+RNG = np.random.default_rng(0)
+AWAY = 0.6 * RNG.normal(size=48) / 48**0.5
+TURN = np.linalg.qr(RNG.normal(size=(48, 48)))[0]
+
+
+@pytest.fixture(scope="module")
+def binarizer() -> Binarizer:
+    return fit(ROWS, bits=96, method="progressive").binarizer
+
+
+def test_no_alarm_on_fresh_samples(binarizer: Binarizer) -> None:
+    rng = np.random.default_rng(0)
+    found = Counter(
+        check(binarizer, FRESH[rng.choice(3000, size, replace=False)]).advice
+        for size in (100, 150, 250, 400)
+        for _ in range(25)
+    )
+    assert found["keep"] >= 95
+
+
+@pytest.mark.parametrize("rows", [200, 3000])
+@pytest.mark.parametrize(
+    ("plant", "advice"),
+    [
+        (lambda x: x + AWAY, {"recalibrate", "refit"}),
+        (lambda x: x @ TURN, {"refit"}),
+        (lambda x: np.tanh(x @ RNG.normal(size=(48, 48))), {"refit"}),
+    ],
+    ids=["mean", "rotation", "other model"],
+)
+def test_planted_shifts_are_found(
+    binarizer: Binarizer, plant: object, advice: set[str], rows: int
+) -> None:
+    found = check(binarizer, plant(FRESH[:rows]))  # type: ignore[operator]
+    assert found.advice in advice
+    assert found.shift > found.shift_limit or found.spread > found.spread_limit
+
+
+def moved_rows(rows: np.ndarray, binarizer: Binarizer, by: float) -> np.ndarray:
+    """Rows of which every projected value has moved, and nothing else."""
+    shift = np.linalg.pinv(binarizer.projection) @ np.full(binarizer.hamming_bits, by)
+    return (rows + shift).astype(np.float32)
+
+
+def test_thresholds_follow() -> None:
+    before = fit(ROWS, bits=48, method="centred", metric="inner_product").binarizer
+    moved = moved_rows(FRESH, before, 0.1)
+    assert check(before, moved).advice == "recalibrate"
+    after = recalibrate(before, moved)
+    assert after.fingerprint != before.fingerprint
+    assert after.info["recalibrated_from"] == before.fingerprint
+    assert check(after, moved_rows(clustered(2, 2000), before, 0.1)).advice == "keep"
+    balance = Reference.of(after, moved).balance
+    assert np.abs(balance - Reference.of(before, FRESH).balance).max() < 0.05
+
+
+def test_queries_follow_as_far_as_they_did() -> None:
+    b = fit(ROWS, bits=48, method="centred", metric="inner_product").binarizer
+    half = replace(b, hamming_offset=b.offset / 2)
+    after = recalibrate(half, moved_rows(FRESH, b, 0.1))
+    assert after.hamming_offset is not None
+    np.testing.assert_allclose(
+        after.hamming_offset - half.hamming_offset, (after.offset - half.offset) / 2, atol=1e-5
+    )
+
+
+def test_the_fit_keeps_what_is_compared_with(binarizer: Binarizer, tmp_path: Path) -> None:
+    binarizer.save(tmp_path / "b.safetensors")
+    kept = Reference.kept_by(Binarizer.load(tmp_path / "b.safetensors"))
+    measured = Reference.of(binarizer, ROWS)
+    np.testing.assert_allclose(kept.mean, measured.mean, atol=1e-4)
+    np.testing.assert_allclose(kept.balance, measured.balance, atol=1e-4)
+    assert set(kept.recall) == {500, 200, 100}
+
+
+def test_a_truncated_binarizer_is_checked_without_recall(binarizer: Binarizer) -> None:
+    found = check(binarizer.truncate(binarizer.hamming_bits), FRESH)
+    assert (found.advice, found.recall) == ("keep", None)
+
+
+def test_without_statistics_a_sample_is_asked_for(binarizer: Binarizer) -> None:
+    bare = replace(binarizer, info={})
+    with pytest.raises(VectorsError, match="give a sample of them as reference="):
+        check(bare, FRESH)
+    assert check(bare, FRESH, reference=ROWS).advice == "keep"
+    assert check(bare, FRESH @ TURN, reference=ROWS).advice == "refit"
+    with pytest.raises(VectorsError, match="at least 100 vectors, found 99"):
+        check(binarizer, FRESH[:99])

@@ -1,0 +1,325 @@
+"""The report: what it finds, what it advises, and a page that every reader can use."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from browser import CONTRAST, DESKTOP, PHONE, Browser, browser
+from synthetic import clustered
+
+from bitryoshka import Binarizer, VectorsError, cli
+from bitryoshka.plan import Plan
+from bitryoshka.postgres.server import Connection
+from bitryoshka.report import Findings, find, to_html, to_markdown
+from bitryoshka.report.advice import advise, memory, size
+
+ROWS, QUERIES = clustered(0, 1200), clustered(1, 200)
+MANY = 50_000_000
+PLAN = Plan(
+    k=10,
+    target_recall=0.9,
+    prefix_bits=64,
+    candidates=100,
+    rescore="exact",
+    exact=100,
+    recall=0.93,
+    recall_at_least=0.91,
+    confidence=0.95,
+    cost=130.0,
+    rows=1000,
+    queries=200,
+    fingerprint="0",
+)
+
+
+@pytest.fixture(scope="module")
+def found() -> Findings:
+    judgements = [{i: 1.0, i + 1: 2.0} for i in range(len(QUERIES))]
+    return find(
+        ROWS,
+        QUERIES,
+        judgements,
+        bits=48,
+        target_recall=0.9,
+        rows=MANY,
+        method="closed",
+        source="<b>notes & papers</b>",
+        texts=[f"text <script>alert({i})</script> | number {i}" for i in range(len(ROWS))],
+        query_texts=["a question " * 40 + str(i) for i in range(len(QUERIES))],
+    )[0]
+
+
+@pytest.fixture(scope="module")
+def page(found: Findings, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("report") / "report.html"
+    file.write_text(to_html(found), "utf-8")
+    return file
+
+
+@pytest.fixture(scope="module")
+def tab() -> Iterator[Browser]:
+    with browser() as opened:
+        yield opened
+
+
+class TestAdvice:
+    def test_few_rows_are_left_alone(self) -> None:
+        found = advise(PLAN, "", None, "itq", 384, 384, 100_000)
+        assert not found.switch
+        assert "cheap enough" in found.headline
+        assert "100,000 rows need 175 MiB" in found.reasons[0]
+
+    def test_a_target_out_of_reach(self) -> None:
+        found = advise(None, "no plan reaches it", None, "itq", 384, 384, MANY)
+        assert (found.switch, found.reasons) == (False, ("No plan reaches it.",))
+
+    def test_codes_that_pay(self) -> None:
+        found = advise(PLAN, "", replace(PLAN, cost=260.0), "itq", 384, 384, MANY)
+        assert (found.switch, found.headline) == (True, "Switch to itq codes of 384 bits")
+        assert "at 2.0 times the cost" in found.reasons[-1]
+        assert "do not reach" in advise(PLAN, "", None, "itq", 384, 384, MANY).reasons[-1]
+        assert any("plan again on the whole table" in reason for reason in found.reasons)
+
+    def test_sign_bits_that_are_enough(self) -> None:
+        found = advise(PLAN, "", replace(PLAN, cost=65.0, exact=50), "itq", 384, 384, MANY)
+        assert "plain sign bits" in found.headline
+        assert "reads 50 of them" in " ".join(found.reasons)
+        assert "2.0 times as much" in found.reasons[-1]
+        plain = advise(PLAN, "", PLAN, "sign", 384, 384, MANY)
+        assert "plain sign bits" in plain.headline
+
+    def test_memory(self) -> None:
+        first, _, last = memory(384, (64,), 1000)
+        assert (first.bytes_per_vector, first.graph) == (1536, 1_836_000)
+        assert (last.name, last.vectors) == ("64 bits", 8000)
+        assert [size(n) for n in (5, 2048, 2**31, 2**50)] == [
+            "5 B",
+            "2.0 KiB",
+            "2.0 GiB",
+            "1024.0 TiB",
+        ]
+
+
+class TestFindings:
+    def test_every_method_is_there(self, found: Findings) -> None:
+        names = [m.name for m in found.methods]
+        assert names == ["sign", "centred", "rotation", "itq", "progressive"]
+        assert found.chosen.split(" ")[0] in names
+        for method in found.methods:
+            for curve in (method.hamming, method.asymmetric, method.candidates, method.ndcg):
+                assert curve is not None
+                assert all(y.low <= y.mean <= y.high for y in curve.y)
+            assert method.candidates.y[-1].mean >= method.candidates.y[0].mean
+        assert len(found.balance) == 48
+        assert 0.9 < found.entropy <= 1
+        assert found.spectrum[-1] == 1
+        recalls = [w.recall for w in found.worst]
+        assert recalls == sorted(recalls)
+
+    def test_as_json(self, found: Findings) -> None:
+        content = json.loads(json.dumps(found.as_dict(), allow_nan=False))
+        assert content["advice"]["switch"] is found.advice.switch
+        assert content["methods"][0]["hamming"]["y"][0].keys() == {"mean", "low", "high"}
+
+    def test_markdown(self, found: Findings) -> None:
+        text = to_markdown(found)
+        assert text.startswith(f"# {found.advice.headline}\n")
+        assert "<script>" not in text
+        tables = [line for line in text.splitlines() if line.startswith("|")]
+        assert len(tables) > 20
+
+    def test_rows_are_held_out_without_queries(self) -> None:
+        found, _ = find(ROWS, bits=48, target_recall=0.5, method="itq")
+        assert (found.queries, found.sampled, found.queries_are_rows) == (240, 960, True)
+        assert not found.advice.switch
+        assert found.float_ndcg is None
+        assert "nDCG" not in to_html(found)
+
+    def test_texts_must_fit(self) -> None:
+        with pytest.raises(VectorsError, match="texts must be as many as the 1200 vectors"):
+            find(ROWS, texts=["one"])
+
+
+class TestPage:
+    @pytest.mark.parametrize("scheme", ["light", "dark"])
+    @pytest.mark.parametrize("size", [PHONE, DESKTOP], ids=["phone", "desktop"])
+    def test_in_a_browser(
+        self, tab: Browser, page: Path, size: tuple[int, int], scheme: str
+    ) -> None:
+        tab.open(page, size, scheme)
+        tab.run("document.querySelectorAll('details').forEach(d => d.open = true)")
+        root = "document.documentElement"
+        assert tab.run(f"return {root}.scrollWidth <= {root}.clientWidth")
+        assert tab.run(f"return matchMedia('(prefers-color-scheme: {scheme})').matches")
+        contrast = tab.run(CONTRAST)
+        assert len(contrast) > 100
+        assert min(contrast)[0] >= 4.5, min(contrast)
+        sizes = tab.run(
+            "return [...document.querySelectorAll('svg text')]"
+            ".map(e => e.getBoundingClientRect().height)"
+        )
+        assert min(sizes) >= 10
+        assert tab.console() == []
+        assert {url for url in tab.requests() if not url.startswith("data:")} == {page.as_uri()}
+
+    def test_light_and_dark_differ(self, tab: Browser, page: Path) -> None:
+        colours = set()
+        for scheme in ("light", "dark"):
+            tab.open(page, DESKTOP, scheme)
+            colours.add(tab.run("return getComputedStyle(document.body).backgroundColor"))
+        assert len(colours) == 2
+
+    def test_lines_differ_by_more_than_colour(self, tab: Browser, page: Path) -> None:
+        tab.open(page, DESKTOP, "light")
+        marks = tab.run(
+            "return [...document.querySelectorAll('.legend svg')].map(svg => {"
+            "const m = svg.querySelector('.mark');"
+            "return m.tagName + (m.getAttribute('d') || '').replace(/^M[0-9. ]+/, '')"
+            " + getComputedStyle(svg.querySelector('.line')).strokeDasharray})"
+        )
+        assert len(marks) == len(set(marks)) == 5
+
+    def test_what_users_wrote_stays_text(self, page: Path) -> None:
+        text = page.read_text("utf-8")
+        assert "<script" not in text
+        assert "&lt;b&gt;notes &amp; papers&lt;/b&gt;" in text
+
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Run:
+    def call(*arguments: str | Path | int) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as end:
+            cli.main([str(a) for a in arguments])
+        captured = capsys.readouterr()
+        return int(end.value.code or 0), captured.out, captured.err
+
+    return call
+
+
+@pytest.fixture
+def database_of_rows(connection: Connection, database: str) -> str:
+    connection.execute("CREATE TABLE docs (id bigint PRIMARY KEY, embedding halfvec(48))")
+    with connection.cursor() as cursor:
+        cursor.executemany(
+            "INSERT INTO docs VALUES (%s, %s::halfvec)",
+            [(i, str(row.tolist())) for i, row in enumerate(ROWS)],
+        )
+    connection.execute("INSERT INTO docs VALUES (-1, NULL)")
+    return database
+
+
+@pytest.fixture
+def shard(tmp_path: Path) -> Path:
+    import qdrant_edge as edge
+
+    folder = tmp_path / "shard"
+    folder.mkdir()
+    params = edge.EdgeVectorParams(size=48, distance=edge.Distance.Dot)
+    opened = edge.EdgeShard.create(str(folder), edge.EdgeConfig(vectors={"text": params}))
+    points = [edge.Point(i, {"text": row.tolist()}) for i, row in enumerate(ROWS)]
+    opened.update(edge.UpdateOperation.upsert_points(points))
+    opened.flush()
+    opened.close()
+    return folder
+
+
+COMMON = ("--bits", 48, "--method", "sign", "--target-recall", 0.5, "--quiet")
+
+
+class TestCommands:
+    def test_a_report_on_files(self, run: Run, tmp_path: Path) -> None:
+        np.save(tmp_path / "v.npy", ROWS)
+        np.save(tmp_path / "q.npy", QUERIES)
+        qrels = "query-id\tcorpus-id\tscore\n" + "".join(f"{i}\t{i}\t1\n" for i in range(200))
+        (tmp_path / "qrels.tsv").write_text(qrels)
+        (tmp_path / "t.jsonl").write_text("".join(f'{{"text": "t{i}"}}\n' for i in range(1200)))
+        (tmp_path / "q.txt").write_text("".join(f"q{i}\n" for i in range(200)))
+        code, out, err = run(
+            *("report", tmp_path / "v.npy", "--queries", tmp_path / "q.npy"),
+            *("--qrels", tmp_path / "qrels.tsv", "--texts", tmp_path / "t.jsonl"),
+            *("--query-texts", tmp_path / "q.txt", "-o", tmp_path / "r.html", "--json", *COMMON),
+            *("--save", tmp_path / "b.safetensors"),
+        )
+        assert (code, err) == (0, "")
+        content = json.loads(out)
+        assert content == json.loads((tmp_path / "r.json").read_text())
+        assert content["rows"] == 1200
+        assert content["worst"][0]["query"].startswith("q")
+        assert (tmp_path / "r.md").read_text().startswith("# Do not switch")
+        assert "<!doctype html>" in (tmp_path / "r.html").read_text()
+        assert Binarizer.load(tmp_path / "b.safetensors").bits == 48
+
+    def test_a_report_on_a_table(self, run: Run, database_of_rows: str, tmp_path: Path) -> None:
+        source = ("--from-postgres", database_of_rows, "docs", "embedding")
+        code, _, err = run("report", *source, "-o", tmp_path / "r.html", "--sample", 600, *COMMON)
+        assert (code, err) == (0, "")
+        found = json.loads((tmp_path / "r.json").read_text())
+        assert (found["rows"], found["source"]) == (1200, "docs.embedding")
+        assert 400 <= found["sampled"] <= 480
+
+    def test_a_report_on_a_shard(self, run: Run, shard: Path, tmp_path: Path) -> None:
+        source = ("--from-qdrant", shard, "shard/text")
+        code, _, err = run("report", *source, "-o", tmp_path / "r.html", "--sample", 600, *COMMON)
+        assert (code, err) == (0, "")
+        found = json.loads((tmp_path / "r.json").read_text())
+        assert (found["rows"], found["sampled"]) == (1200, 480)
+
+    def test_check_a_file_a_table_and_a_shard(
+        self, run: Run, database_of_rows: str, shard: Path, tmp_path: Path
+    ) -> None:
+        np.save(tmp_path / "v.npy", ROWS)
+        np.save(tmp_path / "moved.npy", ROWS + 0.2)
+        codec = tmp_path / "b.safetensors"
+        assert run("fit", tmp_path / "v.npy", "-o", codec, *COMMON[:4], "--quiet")[0] == 0
+        for source in (
+            (tmp_path / "v.npy",),
+            ("--from-postgres", database_of_rows, "public.docs", "embedding"),
+            ("--from-qdrant", shard, "shard"),
+        ):
+            code, out, err = run("check", codec, *source)
+            assert (code, out[:5], err) == (0, "keep:", "")
+        again = tmp_path / "again.safetensors"
+        code, out, _ = run(
+            "check", codec, tmp_path / "moved.npy", "--json", "--recalibrated", again
+        )
+        assert code == 1
+        assert json.loads(out)["advice"] in ("recalibrate", "refit")
+        assert Binarizer.load(again).info["recalibrated_from"] == Binarizer.load(codec).fingerprint
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            ((), "expected one of VECTORS, --from-postgres and --from-qdrant"),
+            (("--from-postgres", "port=1 host=/nowhere", "t", "c"), "no Postgres server"),
+            (("--from-qdrant", "nowhere", "c"), "no such folder"),
+            (("--qrels", "x"), "need --queries"),
+            (("-o", "r.txt"), "must be called .html"),
+        ],
+    )
+    def test_an_error_is_one_line(self, run: Run, arguments: tuple[str, ...], message: str) -> None:
+        code, out, err = run("report", *arguments)
+        assert (code, out, err.count("\n")) == (2, "", 1)
+        assert message in err
+
+    @pytest.mark.parametrize(
+        ("table", "column", "message"),
+        [
+            ("docs", "id", "type vector or halfvec, found int8"),
+            ("docs", "other", "found one of ['embedding', 'id']"),
+            ("nothing", "embedding", "there is no table public.nothing"),
+        ],
+    )
+    def test_tables_that_do_not_fit(
+        self, run: Run, database_of_rows: str, table: str, column: str, message: str
+    ) -> None:
+        code, _, err = run("report", "--from-postgres", database_of_rows, table, column)
+        assert code == 2
+        assert message in err
