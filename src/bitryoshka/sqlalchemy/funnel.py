@@ -1,0 +1,106 @@
+"""The funnel as a plain Select, around a statement of the caller's own."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sqlalchemy import ColumnElement, Index, Select, Table, desc
+from sqlalchemy.orm import InstrumentedAttribute
+from sqlalchemy.sql.expression import ColumnClause
+
+from bitryoshka.binarizer import Binarizer
+from bitryoshka.bits import query_planes
+from bitryoshka.errors import BitsError, TableError
+from bitryoshka.sqlalchemy.code import Code
+
+__all__ = ["funnel", "prefix_index"]
+
+CodeColumn = InstrumentedAttribute[Any] | ColumnElement[Any]
+
+
+def funnel(
+    statement: Select[Any],
+    code: CodeColumn,
+    query: ArrayLike,
+    binarizer: Binarizer,
+    *,
+    k: int = 10,
+    candidates: int = 200,
+    prefix_bits: int | None = None,
+    asymmetric: bool = True,
+    exact: ColumnElement[Any] | None = None,
+) -> Select[Any]:
+    """``statement`` with its rows limited to the best for ``query`` (d,), best first.
+
+    The ``candidates`` nearest by Hamming distance on the first ``prefix_bits`` (None: all sign
+    bits), of those rows that the caller's conditions and joins let through, are ranked by the
+    float query against their whole codes, or by ``exact``, an expression such as
+    ``Doc.embedding.cosine_distance(query)``, smallest first; with neither, by that Hamming
+    distance. Conditions, joins, loader options, limit and offset stay the caller's; without a
+    limit, ``k`` rows. A join that multiplies rows multiplies candidates: use ``exists``.
+
+    Nothing is executed. The text is the same for every query. Raise ``hnsw.ef_search`` to
+    ``candidates`` where there is an index (`prefix_index`), and set ``hnsw.iterative_scan`` where
+    there are conditions. The asymmetric score needs schema ``bitryoshka`` in the database.
+
+    Raises BitsError for prefixes that the binarizer does not offer and for a column of another
+    length, TableError for a table without a primary key, VectorsError for a query of another
+    dimension or not finite.
+    """
+    kind = code.type
+    if not isinstance(kind, Code) or kind.bits != binarizer.bits:
+        raise BitsError(f"expected a column Code({binarizer.bits}), found {kind!r}")
+    if not 1 <= k <= candidates:
+        raise BitsError(f"expected 1 <= k <= candidates, found k = {k}, candidates = {candidates}")
+    column = cast("ColumnClause[Any]", getattr(code, "expression", code))
+    key = list(cast("Table", column.table).primary_key)
+    if not key:
+        raise TableError(f"{column.table} has no primary key to find its rows by")
+    one: NDArray[np.float32] = np.atleast_2d(np.asarray(query, np.float32))
+    bits = prefix_bits or binarizer.hamming_bits
+    signs = binarizer.encode_queries(one, bits)
+    if len(signs) != 1:
+        raise BitsError(f"expected one query, found {len(signs)}")
+    distance = _of(_of(column).prefix(bits)).hamming_distance(signs[0])
+    near = (
+        statement.with_only_columns(*key, distance.label("distance"), maintain_column_froms=True)
+        .order_by(None)
+        .order_by(distance)
+        .offset(None)
+        .limit(candidates)
+        .cte("near")
+    )
+    if exact is not None:
+        rank: ColumnElement[Any] = exact
+    elif asymmetric:
+        planes = query_planes(binarizer.query_weights(one)).planes[0]
+        rank = desc(_of(column).asymmetric_score(planes))
+    else:
+        rank = near.c.distance
+    onto = [part == near.c[part.key] for part in key]
+    found = statement.where(*onto).order_by(None).order_by(rank, *key)
+    return found if statement._limit_clause is not None else found.limit(k)
+
+
+def prefix_index(name: str, code: CodeColumn, bits: int, **options: int) -> Index:
+    """An HNSW index on the first ``bits`` of a code, for the expression that `funnel` uses.
+
+    ``options`` are pgvector's ``m`` and ``ef_construction``. The index belongs to the column's
+    table, and is made with it; or ``.create(connection)`` makes it on its own.
+    """
+    column = getattr(code, "expression", code)
+    part = _of(column).prefix(bits)
+    expression = part if part is column else part.label("code_prefix")
+    return Index(
+        name,
+        expression,
+        postgresql_using="hnsw",
+        postgresql_ops={expression.key: "bit_hamming_ops"},
+        postgresql_with=options,
+    )
+
+
+def _of(expression: Any) -> Code.Comparator:
+    return cast("Code.Comparator", expression.comparator)

@@ -1,0 +1,330 @@
+"""Codes in SQLAlchemy on a real Postgres, with every driver, sync and async."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from pgvector import Bit
+from pgvector.sqlalchemy import Vector
+from psycopg.conninfo import conninfo_to_dict
+from sqlalchemy import (
+    Engine,
+    ForeignKey,
+    MetaData,
+    Table,
+    create_engine,
+    insert,
+    select,
+    text,
+    update,
+)
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import StatementError
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.orm import (
+    DeclarativeBase,
+    Mapped,
+    Session,
+    mapped_column,
+    relationship,
+    selectinload,
+)
+from sqlalchemy.pool import NullPool
+from tests.synthetic import clustered
+
+import bitryoshka
+from bitryoshka.bits import hamming, query_planes, unpack
+from bitryoshka.postgres import connect, install
+from bitryoshka.sqlalchemy import Code, funnel, prefix_index, reflect_codes
+
+SYNC = ("psycopg", "psycopg2")
+ASYNC = ("psycopg_async", "asyncpg")
+ROWS, DIMENSIONS, BITS = 300, 24, 32
+
+
+class Base(DeclarativeBase):
+    pass
+
+
+class Doc(Base):
+    __tablename__ = "docs"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    tenant: Mapped[int]
+    vector: Mapped[Any] = mapped_column(Vector(DIMENSIONS))
+    code: Mapped[Any] = mapped_column(Code(BITS), nullable=True)
+    tags: Mapped[list[Tag]] = relationship(order_by="Tag.name")
+
+
+class Tag(Base):
+    __tablename__ = "tags"
+    name: Mapped[str] = mapped_column(primary_key=True)
+    doc_id: Mapped[int] = mapped_column(ForeignKey("docs.id"), primary_key=True)
+
+
+prefix_index("docs_code_16", Doc.code, 16, m=8, ef_construction=32)
+
+Run = Callable[[Callable[[Session], Any]], Any]
+
+
+def url(dsn: str, driver: str) -> URL:
+    parts = conninfo_to_dict(dsn)
+    host = str(parts.get("host", ""))
+    return URL.create(
+        f"postgresql+{driver}",
+        username=parts.get("user"),  # type: ignore[arg-type]
+        password=parts.get("password"),  # type: ignore[arg-type]
+        database=parts.get("dbname"),  # type: ignore[arg-type]
+        query={"host": host, "port": str(parts.get("port") or 5432)},
+    )
+
+
+def runner(dsn: str, driver: str) -> Run:
+    """Runs a function of a Session in a transaction of its own, with this driver."""
+    if driver in SYNC:
+
+        def run(work: Callable[[Session], Any]) -> Any:
+            engine = create_engine(url(dsn, driver), poolclass=NullPool)
+            with Session(engine, expire_on_commit=False) as session, session.begin():
+                return work(session)
+
+        return run
+
+    from sqlalchemy.ext.asyncio import AsyncSession
+
+    async def wait(work: Callable[[Session], Any]) -> Any:
+        engine = create_async_engine(url(dsn, driver), poolclass=NullPool)
+        async with AsyncSession(engine, expire_on_commit=False) as session, session.begin():
+            return await session.run_sync(work)
+
+    return lambda work: asyncio.run(wait(work))
+
+
+@pytest.fixture(scope="module")
+def vectors() -> NDArray[np.float32]:
+    return clustered(0, ROWS, DIMENSIONS)
+
+
+@pytest.fixture(scope="module")
+def binarizer(vectors: NDArray[np.float32]) -> bitryoshka.Binarizer:
+    return bitryoshka.fit(vectors, bits=BITS, hamming_bits=16, method="progressive").binarizer
+
+
+@pytest.fixture
+def filled(database: str, vectors: NDArray[np.float32], binarizer: bitryoshka.Binarizer) -> str:
+    with connect(database) as connection:
+        install(connection)
+    engine = create_engine(url(database, "psycopg"), poolclass=NullPool)
+    Base.metadata.create_all(engine)
+    codes = binarizer.encode(vectors)
+    with Session(engine) as session, session.begin():
+        session.add_all(
+            Doc(id=i, tenant=i % 3, vector=v, code=c, tags=[Tag(name="a"), Tag(name="b")])
+            for i, (v, c) in enumerate(zip(vectors, codes, strict=True))
+        )
+    return database
+
+
+@pytest.fixture(params=[*SYNC, *ASYNC])
+def run(request: pytest.FixtureRequest, filled: str) -> Run:
+    return runner(filled, request.param)
+
+
+def test_every_form_of_a_code_comes_back_as_a_packed_row(run: Run) -> None:
+    packed = np.array([0b10110001, 0, 1, 255], np.uint8)
+    bits = unpack(packed[None])[0]
+    string = "".join("01"[int(bit)] for bit in bits)
+    forms = [packed, packed.tobytes(), bits, string, Bit(string)]
+    vector = np.zeros(DIMENSIONS, np.float32)
+
+    def work(session: Session) -> list[Any]:
+        rows = [
+            {"id": 1000 + i, "tenant": 9, "vector": vector, "code": form}
+            for i, form in enumerate(forms)
+        ]
+        session.execute(insert(Doc).values(rows[:2]))
+        session.execute(insert(Doc), rows[2:])
+        session.execute(insert(Doc), [{**rows[0], "id": 2000, "code": None}])
+        whole = select(Doc.code).where(Doc.tenant == 9).order_by(Doc.id)
+        texts = session.scalars(text("SELECT code::text FROM docs WHERE tenant = 9 AND id < 2000"))
+        assert set(texts) == {string}
+        return list(session.scalars(whole))
+
+    *found, missing = run(work)
+    assert missing is None
+    for code in found:
+        np.testing.assert_array_equal(code, packed)
+        assert code.dtype == np.uint8
+        assert not code.flags.writeable
+
+
+@settings(
+    max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(data=st.data())
+def test_any_code_makes_the_round_trip(run: Run, data: st.DataObject) -> None:
+    length = data.draw(st.integers(1, 40))
+    value = np.array(data.draw(st.lists(st.integers(0, 255), min_size=length, max_size=length)))
+    packed = value.astype(np.uint8)
+    expected = "".join(f"{byte:08b}" for byte in packed)
+
+    def work(session: Session) -> None:
+        from sqlalchemy import String, cast, literal
+
+        kind = Code(8 * length)
+        bound = cast(literal(packed, kind), kind)
+        [(back, seen)] = session.execute(select(bound, cast(bound, String)))
+        np.testing.assert_array_equal(back, packed)
+        assert seen == expected
+
+    run(work)
+
+
+def test_changes_are_seen_and_equal_values_are_not_written(run: Run) -> None:
+    def work(session: Session) -> None:
+        doc = session.get_one(Doc, 1)
+        doc.code = doc.code.copy()
+        session.flush()
+        assert not session.is_modified(doc)
+        doc.code = np.zeros(BITS // 8, np.uint8)
+        session.flush()
+        session.execute(update(Doc).where(Doc.id == 2).values(code="1" * BITS))
+        session.expire_all()
+        assert session.get_one(Doc, 1).code.tobytes() == bytes(BITS // 8)
+        assert session.get_one(Doc, 2).code.tobytes() == b"\xff" * (BITS // 8)
+
+    run(work)
+
+
+def test_comparators_give_what_numpy_gives(
+    run: Run, vectors: NDArray[np.float32], binarizer: bitryoshka.Binarizer
+) -> None:
+    codes = binarizer.encode(vectors)
+    planes = query_planes(binarizer.query_weights(vectors[:1])).planes[0]
+
+    def work(session: Session) -> list[Any]:
+        code = Doc.code
+        return list(
+            session.execute(
+                select(
+                    code.hamming_distance(codes[0]),
+                    code.prefix(16).hamming_distance(codes[0, :2]),
+                    code.jaccard_distance(codes[0]),
+                    code.asymmetric_score(planes),
+                ).order_by(Doc.id)
+            )
+        )
+
+    whole, short, jaccard, scores = map(np.array, zip(*run(work), strict=True))
+    np.testing.assert_array_equal(whole, hamming(codes[:1], codes)[0])
+    np.testing.assert_array_equal(short, hamming(codes[:1, :2], codes[:, :2])[0])
+    a, b = unpack(codes[:1]), unpack(codes)
+    np.testing.assert_allclose(jaccard, 1 - (a & b).sum(1) / (a | b).sum(1), atol=1e-6)
+    weights = sum(
+        2.0 ** (7 - p) * (unpack(planes[None, p])[0] * 2.0 - 1) for p in range(len(planes))
+    )
+    np.testing.assert_array_equal(scores, (unpack(codes) * 2.0 - 1) @ weights)
+
+
+@pytest.mark.parametrize("rank", ["exact", "asymmetric", "hamming"])
+def test_funnel_keeps_the_callers_statement(
+    run: Run, vectors: NDArray[np.float32], binarizer: bitryoshka.Binarizer, rank: str
+) -> None:
+    query = vectors[7]
+
+    def work(session: Session) -> list[Doc]:
+        mine = select(Doc).where(Doc.tenant == 1).options(selectinload(Doc.tags))
+        found = funnel(
+            mine.limit(3).offset(1),
+            Doc.code,
+            query,
+            binarizer,
+            candidates=ROWS,
+            asymmetric=rank == "asymmetric",
+            exact=Doc.vector.cosine_distance(query) if rank == "exact" else None,
+        )
+        return list(session.scalars(found))
+
+    found = run(work)
+    own = np.arange(1, ROWS, 3)
+    codes = binarizer.encode(vectors)
+    if rank == "exact":
+        order = -(vectors[own] @ query) / np.linalg.norm(vectors[own], axis=1)
+    elif rank == "asymmetric":
+        planes = query_planes(binarizer.query_weights(query[None])).planes[0]
+        order = sum(2 ** (7 - p) * hamming(planes[p : p + 1], codes[own])[0] for p in range(8))
+    else:
+        order = hamming(binarizer.encode_queries(query[None], 16), codes[own, :2])[0]
+    expected = own[np.argsort(order, kind="stable")][1:4]
+    assert [doc.id for doc in found] == expected.tolist()
+    assert [tag.name for tag in found[0].tags] == ["a", "b"]
+
+
+def test_funnel_reads_the_index_and_has_one_text_for_all_queries(
+    filled: str, vectors: NDArray[np.float32], binarizer: bitryoshka.Binarizer
+) -> None:
+    engine: Engine = create_engine(url(filled, "psycopg"), poolclass=NullPool)
+    texts = set()
+    for query in vectors[:2]:
+        made = funnel(select(Doc.id), Doc.code, query, binarizer, prefix_bits=16, candidates=20)
+        texts.add(str(made.compile(engine)))
+    assert len(texts) == 1
+    with Session(engine) as session:
+        session.execute(text("SET LOCAL enable_seqscan = off"))
+        printed = made.compile(engine)
+        values = printed.construct_params()
+        for name, process in printed._bind_processors.items():
+            values[name] = process(values[name])
+        plan = session.connection().exec_driver_sql("EXPLAIN " + printed.string, values)
+        assert "docs_code_16" in "\n".join(row[0] for row in plan)
+
+
+def test_reflection_gives_the_type_back(filled: str) -> None:
+    engine = create_engine(url(filled, "psycopg"), poolclass=NullPool)
+    metadata = MetaData()
+    reflect_codes(metadata)
+    kind = Table("docs", metadata, autoload_with=engine).c.code.type
+    assert isinstance(kind, Code)
+    assert kind.bits == BITS
+
+
+@pytest.mark.parametrize(
+    ("value", "found"),
+    [
+        ("01", "found 2"),
+        (b"\x00", r"uint8 of shape \(1,\)"),
+        (np.zeros(BITS // 8, np.int64), "int64"),
+        (7, "found int"),
+        (np.zeros((1, BITS // 8), np.uint8), r"shape \(1, 4\)"),
+    ],
+)
+def test_what_is_no_code_is_refused_before_it_is_sent(filled: str, value: Any, found: str) -> None:
+    engine = create_engine(url(filled, "psycopg"), poolclass=NullPool)
+    with Session(engine) as session, pytest.raises(StatementError, match=found):
+        session.execute(update(Doc).where(Doc.id == 1).values(code=value))
+
+
+def test_other_databases_are_refused() -> None:
+    engine = create_engine("sqlite://")
+    statement = select(Doc.id).where(Doc.code.hamming_distance(bytes(4)) < 3)
+    with engine.connect() as connection, pytest.raises(StatementError, match="'sqlite'"):
+        connection.execute(statement)
+
+
+def test_funnel_refuses_what_does_not_fit(
+    vectors: NDArray[np.float32], binarizer: bitryoshka.Binarizer
+) -> None:
+    with pytest.raises(ValueError, match=r"Code\(32\)"):
+        funnel(select(Doc), Doc.vector, vectors[0], binarizer)
+    with pytest.raises(ValueError, match="candidates"):
+        funnel(select(Doc), Doc.code, vectors[0], binarizer, k=20, candidates=10)
+    with pytest.raises(ValueError, match="prefix"):
+        Doc.code.prefix(BITS + 8)
+    with pytest.raises(ValueError, match="one query"):
+        funnel(select(Doc), Doc.code, vectors[:2], binarizer)
