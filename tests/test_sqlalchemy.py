@@ -41,6 +41,7 @@ from tests.synthetic import clustered
 
 import bitryoshka
 from bitryoshka.bits import hamming, query_planes, unpack
+from bitryoshka.errors import SearchError
 from bitryoshka.postgres import connect, install
 from bitryoshka.sqlalchemy import Code, funnel, prefix_index, reflect_codes
 
@@ -246,8 +247,11 @@ def test_funnel_keeps_the_callers_statement(
             query,
             binarizer,
             candidates=ROWS,
-            asymmetric=rank == "asymmetric",
-            exact=Doc.vector.cosine_distance(query) if rank == "exact" else None,
+            rescore={
+                "exact": Doc.vector.cosine_distance(query),
+                "asymmetric": "asymmetric",
+                "hamming": None,
+            }[rank],
         )
         return list(session.scalars(found))
 
@@ -283,6 +287,18 @@ def test_funnel_reads_the_index_and_has_one_text_for_all_queries(
             values[name] = process(values[name])
         plan = session.connection().exec_driver_sql("EXPLAIN " + printed.string, values)
         assert "docs_code_16" in "\n".join(row[0] for row in plan)
+
+
+def test_a_statement_printed_with_its_values_runs(
+    filled: str, vectors: NDArray[np.float32], binarizer: bitryoshka.Binarizer
+) -> None:
+    engine = create_engine(url(filled, "psycopg"), poolclass=NullPool)
+    made = funnel(select(Doc.id), Doc.code, vectors[7], binarizer)
+    printed = str(made.compile(engine, compile_kwargs={"literal_binds": True}))
+    with engine.connect() as connection:
+        found = list(connection.exec_driver_sql(printed))
+        assert found == list(connection.execute(made))
+    assert len(found) == 10
 
 
 def test_reflection_gives_the_type_back(filled: str) -> None:
@@ -322,8 +338,12 @@ def test_funnel_refuses_what_does_not_fit(
 ) -> None:
     with pytest.raises(ValueError, match=r"Code\(32\)"):
         funnel(select(Doc), Doc.vector, vectors[0], binarizer)
-    with pytest.raises(ValueError, match="candidates"):
-        funnel(select(Doc), Doc.code, vectors[0], binarizer, k=20, candidates=10)
+    many = select(Doc).limit(50)
+    for statement, k in ((select(Doc), 20), (many, 1), (many.limit(5).offset(6), 1)):
+        with pytest.raises(SearchError, match="10 candidates for"):
+            funnel(statement, Doc.code, vectors[0], binarizer, k=k, candidates=10)
+    with pytest.raises(SearchError, match="DISTINCT"):
+        funnel(select(Doc).distinct(), Doc.code, vectors[0], binarizer)
     with pytest.raises(ValueError, match="prefix"):
         Doc.code.prefix(BITS + 8)
     with pytest.raises(ValueError, match="one query"):

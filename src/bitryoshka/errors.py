@@ -8,6 +8,7 @@ Each is also a built-in kind, so that ``except ValueError`` works as expected::
     ├── FileFormatError         (ValueError)       a file that is no binarizer or no vectors
     ├── FingerprintError        (ValueError)       codes of two different binarizers
     ├── PlanError               (ValueError)       no plan reaches the target
+    ├── SearchError             (ValueError)       a search whose parts do not fit together
     ├── MissingExtraError       (ImportError)      an optional dependency is not installed
     └── DatabaseError           (RuntimeError)
         ├── ServerUnreachableError (ConnectionError)
@@ -42,6 +43,10 @@ class FingerprintError(BitryoshkaError, ValueError):
 
 class PlanError(BitryoshkaError, ValueError):
     """No way to search reaches the recall that was asked for."""
+
+
+class SearchError(BitryoshkaError, ValueError):
+    """A search whose parts do not fit together, such as more results than candidates."""
 
 
 class MissingExtraError(BitryoshkaError, ImportError):

@@ -14,7 +14,7 @@ from sqlalchemy.schema import MetaData
 from sqlalchemy.types import UserDefinedType
 
 from bitryoshka.bits import check_bits, pack
-from bitryoshka.errors import BitsError
+from bitryoshka.errors import BitsError, DatabaseError
 
 __all__ = ["Code", "reflect_codes"]
 
@@ -135,16 +135,23 @@ class Planes(UserDefinedType[NDArray[np.uint8]]):
         form = wire_form(dialect)
 
         def process(value: Any) -> Any:
-            found = np.asarray(value)
-            if found.dtype != np.uint8 or found.shape != (8, self.bits // 8):
-                raise BitsError(
-                    f"expected planes (8, {self.bits // 8}) uint8, found {found.shape} "
-                    f"{found.dtype}: query_planes(weights).planes has one such array a query"
-                )
-            planes = [form(row) for row in found]
+            planes = [form(row) for row in self._checked(value)]
             return planes if dialect.driver == "asyncpg" else "{" + ",".join(planes) + "}"
 
         return process
+
+    def literal_processor(self, dialect: Dialect) -> Callable[[Any], str]:
+        """For statements printed with their values."""
+        return lambda value: "'{" + ",".join(map(bit_text, self._checked(value))) + "}'"
+
+    def _checked(self, value: Any) -> NDArray[np.uint8]:
+        found = np.asarray(value)
+        if found.dtype != np.uint8 or found.shape != (8, self.bits // 8):
+            raise BitsError(
+                f"expected planes (8, {self.bits // 8}) uint8, found {found.shape} "
+                f"{found.dtype}: query_planes(weights).planes has one such array a query"
+            )
+        return found
 
 
 def reflect_codes(metadata: MetaData) -> None:
@@ -194,7 +201,7 @@ def bit_text(row: NDArray[np.uint8]) -> str:
 def wire_form(dialect: Dialect) -> Callable[[NDArray[np.uint8]], Any]:
     """How the driver takes one code."""
     if dialect.name != "postgresql":
-        raise BitsError(f"codes are columns of Postgres, found the dialect {dialect.name!r}")
+        raise DatabaseError(f"codes are columns of Postgres, found the dialect {dialect.name!r}")
     if dialect.driver == "asyncpg":
         from asyncpg import BitString
 
@@ -202,7 +209,7 @@ def wire_form(dialect: Dialect) -> Callable[[NDArray[np.uint8]], Any]:
     if dialect.driver in _TEXT_DRIVERS:
         return bit_text
     known = sorted({*_TEXT_DRIVERS, "asyncpg"})
-    raise BitsError(f"expected one of the drivers {', '.join(known)}, found {dialect.driver!r}")
+    raise DatabaseError(f"expected one of the drivers {', '.join(known)}, found {dialect.driver!r}")
 
 
 _TEXT_DRIVERS = frozenset({"psycopg", "psycopg_async", "psycopg2"})

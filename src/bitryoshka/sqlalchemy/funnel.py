@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -12,7 +12,7 @@ from sqlalchemy.sql.expression import ColumnClause
 
 from bitryoshka.binarizer import Binarizer
 from bitryoshka.bits import query_planes
-from bitryoshka.errors import BitsError, TableError
+from bitryoshka.errors import BitsError, SearchError, TableError, VectorsError
 from bitryoshka.sqlalchemy.code import Code
 
 __all__ = ["funnel", "prefix_index"]
@@ -29,15 +29,14 @@ def funnel(
     k: int = 10,
     candidates: int = 200,
     prefix_bits: int | None = None,
-    asymmetric: bool = True,
-    exact: ColumnElement[Any] | None = None,
+    rescore: Literal["asymmetric"] | ColumnElement[Any] | None = "asymmetric",
 ) -> Select[Any]:
     """``statement`` with its rows limited to the best for ``query`` (d,), best first.
 
     The ``candidates`` nearest by Hamming distance on the first ``prefix_bits`` (None: all sign
     bits), of those rows that the caller's conditions and joins let through, are ranked by the
-    float query against their whole codes, or by ``exact``, an expression such as
-    ``Doc.embedding.cosine_distance(query)``, smallest first; with neither, by that Hamming
+    float query against their whole codes, or by an expression such as
+    ``rescore=Doc.embedding.cosine_distance(query)``, smallest first, or, with None, by that Hamming
     distance. Conditions, joins, loader options, limit and offset stay the caller's; without a
     limit, ``k`` rows. A join that multiplies rows multiplies candidates: use ``exists``.
 
@@ -46,14 +45,14 @@ def funnel(
     there are conditions. The asymmetric score needs schema ``bitryoshka`` in the database.
 
     Raises BitsError for prefixes that the binarizer does not offer and for a column of another
-    length, TableError for a table without a primary key, VectorsError for a query of another
-    dimension or not finite.
+    length, SearchError for more results than candidates and for SELECT DISTINCT, which cannot be
+    ordered by a score, TableError for a table without a primary key, VectorsError for a query of
+    another dimension or not finite.
     """
     kind = code.type
     if not isinstance(kind, Code) or kind.bits != binarizer.bits:
         raise BitsError(f"expected a column Code({binarizer.bits}), found {kind!r}")
-    if not 1 <= k <= candidates:
-        raise BitsError(f"expected 1 <= k <= candidates, found k = {k}, candidates = {candidates}")
+    _check(statement, k, candidates)
     column = cast("ColumnClause[Any]", getattr(code, "expression", code))
     key = list(cast("Table", column.table).primary_key)
     if not key:
@@ -62,7 +61,7 @@ def funnel(
     bits = prefix_bits or binarizer.hamming_bits
     signs = binarizer.encode_queries(one, bits)
     if len(signs) != 1:
-        raise BitsError(f"expected one query, found {len(signs)}")
+        raise VectorsError(f"expected one query, found {len(signs)}")
     distance = _of(_of(column).prefix(bits)).hamming_distance(signs[0])
     near = (
         statement.with_only_columns(*key, distance.label("distance"), maintain_column_froms=True)
@@ -72,16 +71,33 @@ def funnel(
         .limit(candidates)
         .cte("near")
     )
-    if exact is not None:
-        rank: ColumnElement[Any] = exact
-    elif asymmetric:
+    if rescore is None:
+        rank: ColumnElement[Any] = near.c.distance
+    elif isinstance(rescore, ColumnElement):
+        rank = rescore
+    else:
         planes = query_planes(binarizer.query_weights(one)).planes[0]
         rank = desc(_of(column).asymmetric_score(planes))
-    else:
-        rank = near.c.distance
     onto = [part == near.c[part.key] for part in key]
     found = statement.where(*onto).order_by(None).order_by(rank, *key)
     return found if statement._limit_clause is not None else found.limit(k)
+
+
+def _check(statement: Select[Any], k: int, candidates: int) -> None:
+    if statement._distinct:
+        raise SearchError(
+            "expected a statement without DISTINCT, whose rows cannot be ordered by a score: "
+            "where a join repeats rows, use exists"
+        )
+    # a number, or None where there is none or where an expression gives it
+    limit = getattr(statement._limit_clause, "value", None)
+    offset = getattr(statement._offset_clause, "value", None) or 0
+    last = offset + (k if statement._limit_clause is None else limit or 0)
+    if k < 1 or last > candidates:
+        raise SearchError(
+            f"expected candidates for all results, found {candidates} candidates for "
+            f"{last} results, those that are skipped by an offset included"
+        )
 
 
 def prefix_index(name: str, code: CodeColumn, bits: int, **options: int) -> Index:
