@@ -17,7 +17,8 @@ import numpy as np
 from benchmarks.datasets import Dataset, Floats, hold_out, read_dataset
 from benchmarks.results import Target, at_least, write
 from bitryoshka import Binarizer, PlanError, fit
-from bitryoshka.plan import choose, measure
+from bitryoshka.plan import choose
+from bitryoshka.search_ways import measure
 
 K = 10
 TARGETS = (0.9, 0.95, 0.98)

@@ -23,6 +23,7 @@ LAYERS = (
     ("atomic_file", "bits", "progress", "sql_files", "vectors"),
     ("binarizer_file", "evaluation", "judgements", "vector_files"),
     ("binarizer",),
+    ("search_ways",),
     ("drift", "plan", "quality"),
     ("training",),
     ("postgres", "qdrant", "sqlalchemy"),

@@ -11,9 +11,10 @@ from synthetic import clustered
 
 from bitryoshka import Binarizer, BitsError, FileFormatError, Plan, PlanError, VectorsError, fit
 from bitryoshka.evaluation import exact_topk, hamming_topk, recall_at_k, rescore
-from bitryoshka.plan import Way, choose, lower_bound, measure, plan
+from bitryoshka.plan import choose, lower_bound, plan
 from bitryoshka.postgres import attach, create_table, load, register, search, search_column
 from bitryoshka.postgres.server import Connection
+from bitryoshka.search_ways import Way, measure
 
 ROWS, QUERIES = clustered(0, 1500), clustered(1, 300)
 

@@ -5,38 +5,27 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bitryoshka.atomic_file import replacing
 from bitryoshka.binarizer import Binarizer
-from bitryoshka.bits import prefix
 from bitryoshka.errors import BitsError, FileFormatError, PlanError, VectorsError
-from bitryoshka.evaluation import exact_topk, hamming_topk, rescore
+from bitryoshka.search_ways import Rescoring, Way, measure
 from bitryoshka.vectors import check_vectors, normalized
 
-__all__ = ["Plan", "Rescoring", "lower_bound", "plan"]
+__all__ = ["Plan", "choose", "lower_bound", "plan"]
 
-Rescoring = Literal["asymmetric", "exact", "both"]
-Rows = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
 HELD_OUT = 1000
 MIN_QUERIES = 30
 EXPLORED = 1 / 3
-OVERSAMPLING = (1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 25, 30, 40, 50, 60, 80, 100)
-KEPT = (2, 3, 5, 10, 20)
-
-# Cost of a candidate, in units of one candidate of an HNSW index on a 256-bit prefix (23
-# microseconds there): benchmarks/results/postgres.json, 200,000 rows, 384 dimensions.
-ASYMMETRIC_COST = 0.07
-EXACT_COST = 0.37
-GRAPH_BYTES = 300
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,22 +117,6 @@ class Plan:
                 f"{os.fspath(path)} is no plan that can be searched by: {asdict(found)}"
             )
         return found
-
-
-class Way(NamedTuple):
-    """A plan before it is chosen: ``exact`` as in `Plan`."""
-
-    prefix_bits: int
-    candidates: int
-    rescore: Literal["asymmetric", "exact"] | None
-    exact: int
-
-    @property
-    def cost(self) -> float:
-        """An entry of the index is read for each candidate; rescoring reads the row as well."""
-        entry = (GRAPH_BYTES + self.prefix_bits / 8) / (GRAPH_BYTES + 32)
-        asymmetric = ASYMMETRIC_COST if self.rescore == "asymmetric" else 0.0
-        return self.candidates * (entry + asymmetric) + self.exact * EXACT_COST
 
 
 def plan(
@@ -287,62 +260,6 @@ def _split(
             f"out), found {len(np.asarray(queries))} queries and {len(array)} rows"
         )
     return array, normalized(queries, binarizer.metric, binarizer.dimensions, "queries")
-
-
-def measure(
-    binarizer: Binarizer,
-    vectors: NDArray[np.number],
-    unit: NDArray[np.float32],
-    k: int,
-    rescoring: Sequence[Rescoring] = ("asymmetric", "exact"),
-    max_candidates: int = 1000,
-) -> dict[Way, Floats]:
-    """Recall of each query (Q,) for every way to search."""
-    return dict(_ways(binarizer, vectors, unit, k, rescoring, max_candidates))
-
-
-def _ways(
-    b: Binarizer,
-    vectors: NDArray[np.number],
-    unit: NDArray[np.float32],
-    k: int,
-    rescoring: Sequence[Rescoring],
-    max_candidates: int,
-) -> Iterator[tuple[Way, Floats]]:
-    exact = exact_topk(unit, vectors, k, b.metric).rows
-    codes, signs, weights = b.encode(vectors), b.encode_queries(unit), b.query_weights(unit)
-    most = min(max_candidates, len(codes))
-    steps = sorted({min(most, k * times) for times in OVERSAMPLING})
-    for bits in (n for n in b.nested_bits if n <= b.hamming_bits):
-        listed = hamming_topk(prefix(signs, bits), prefix(codes, bits), most).rows
-        near = _among(listed, exact)
-        yield Way(bits, k, None, 0), near[:, :k].sum(axis=1) / k
-        if "exact" in rescoring:
-            for n in steps:
-                yield Way(bits, n, "exact", n), near[:, :n].sum(axis=1) / k
-        if not {"asymmetric", "both"} & set(rescoring):
-            continue
-        ranked = rescore(weights, codes, listed, most).rows
-        near, place = _among(ranked, exact), _places(listed, ranked)
-        for n in steps:
-            inside = place < n
-            rank = np.cumsum(inside, axis=1)
-            for kept in (k, *(k * times for times in KEPT)):
-                if kept < n and ("asymmetric" if kept == k else "both") in rescoring:
-                    recall = (near & inside & (rank <= kept)).sum(axis=1) / k
-                    yield Way(bits, n, "asymmetric", 0 if kept == k else kept), recall
-
-
-def _among(rows: Rows, exact: Rows) -> NDArray[np.bool_]:
-    """Which of the rows (Q, C) are among each query's exact ones (Q, k)."""
-    return np.stack([np.isin(found, wanted) for found, wanted in zip(rows, exact, strict=True)])
-
-
-def _places(listed: Rows, ranked: Rows) -> Rows:
-    """Where each of the ranked rows (Q, C) stands in the list, which holds the same rows."""
-    places = np.empty_like(listed)
-    np.put_along_axis(places, ranked.argsort(axis=1), listed.argsort(axis=1), axis=1)
-    return places
 
 
 def _order(recalls: dict[Way, float]) -> list[Way]:

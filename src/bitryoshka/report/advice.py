@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from bitryoshka.plan import GRAPH_BYTES, Plan
+from bitryoshka.plan import Plan
+from bitryoshka.search_ways import GRAPH_BYTES
 
 __all__ = ["Advice", "Memory", "advise", "memory"]
 

@@ -20,9 +20,10 @@ from bitryoshka.evaluation import (
     recall_at_k,
     rescore,
 )
-from bitryoshka.plan import Plan, measure, plan
+from bitryoshka.plan import Plan, plan
 from bitryoshka.quality import Evaluation, evaluate
 from bitryoshka.report.advice import Advice, Memory, advise, memory
+from bitryoshka.search_ways import measure
 from bitryoshka.training import FitResult, fit
 from bitryoshka.vectors import check_vectors, normalized
 
