@@ -300,6 +300,7 @@ class TestCommands:
             ((), "expected one of VECTORS, --from-postgres and --from-qdrant"),
             (("--from-postgres", "port=1 host=/nowhere", "t", "c"), "no Postgres server"),
             (("--from-qdrant", "nowhere", "c"), "no such folder"),
+            (("--from-qdrant", "http://127.0.0.1:9", "c"), "no answer from the server"),
             (("--qrels", "x"), "need --queries"),
             (("-o", "r.txt"), "must be called .html"),
         ],

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bitryoshka.errors import DatabaseError, MissingExtraError, ServerUnreachableError, TableError
+from bitryoshka.errors import DatabaseError, TableError
 
 __all__ = ["Sampled", "from_postgres", "from_qdrant"]
 
@@ -56,37 +57,32 @@ def from_qdrant(location: str, collection: str, limit: int) -> Sampled:
 
 
 def _from_server(location: str, collection: str, limit: int) -> tuple[list[Any], int]:
-    try:
-        from qdrant_client import QdrantClient, models
-    except ImportError as error:
-        raise MissingExtraError("reading from a Qdrant server", "qdrant") from error
-    try:
-        client = QdrantClient(location)
+    from qdrant_client import QdrantClient, models
+
+    from bitryoshka.qdrant.server import server_errors
+
+    sample = models.SampleQuery(sample=models.Sample.RANDOM)
+    with (
+        server_errors(f"{collection} at {location}"),
+        closing(QdrantClient(location, check_compatibility=False)) as client,
+    ):
         rows = client.count(collection).count
-        sample = models.SampleQuery(sample=models.Sample.RANDOM)
         found = client.query_points(collection, sample, limit=limit, with_vectors=True)
-    except Exception as error:  # the client raises its HTTP library's own errors
-        raise ServerUnreachableError(f"{collection} at {location}: {error}") from error
     return list(found.points), rows
 
 
 def _from_shard(location: str, _: str, limit: int) -> tuple[list[Any], int]:
-    try:
-        import qdrant_edge as edge
-    except ImportError as error:
-        raise MissingExtraError("reading a Qdrant shard", "edge") from error
+    import qdrant_edge
+
+    from bitryoshka.qdrant.edge import read_shard
+
     if not Path(location).is_dir():
         raise FileNotFoundError(f"{location}: no such folder, and no URL of a server")
-    try:
-        shard = edge.EdgeShard.load(location)
-    except Exception as error:  # the engine raises plain exceptions
-        raise DatabaseError(f"{location} is no Qdrant shard: {error}") from error
-    try:
-        rows = shard.count(edge.CountRequest(exact=True))
-        request = edge.QueryRequest(limit=limit, query=edge.Sample.Random, with_vector=True)
-        return shard.query(request), rows
-    finally:
-        shard.close()
+    random = qdrant_edge.QueryRequest(
+        limit=limit, query=qdrant_edge.Sample.Random, with_vector=True
+    )
+    with read_shard(location) as engine:
+        return engine.shard.query(random), engine.count()
 
 
 def _vector(stored: Any, name: str, collection: str) -> Any:
