@@ -1,1 +1,3 @@
-ALTER TABLE {table} ADD COLUMN {code} bit({bits})
+SELECT bitryoshka.add_code_column(
+    {table}::regclass, {vector}, {codec}, {code}, {bad_vectors}, {prefix_bits}
+)

@@ -1,1 +1,1 @@
-ALTER TABLE {table} DROP COLUMN IF EXISTS {code}
+SELECT bitryoshka.drop_code_column({table}::regclass, {code})

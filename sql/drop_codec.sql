@@ -1,1 +1,1 @@
-DELETE FROM bitryoshka.codecs WHERE id = {codec_id}
+SELECT bitryoshka.drop_codec({label})

@@ -1,1 +1,1 @@
-ALTER TABLE {table} RENAME COLUMN {code} TO {name}
+SELECT bitryoshka.rename_code_column({table}::regclass, {code}, {name})

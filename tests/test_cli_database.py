@@ -53,7 +53,7 @@ def test_a_dry_run_prints_statements_alone(run: Run, installed: Connection) -> N
     make_table(installed)
     code, out, err = run("attach", "items", "embedding", "--codec", LABEL, "--dry-run")
     assert (code, err) == (0, "")
-    assert 'ALTER TABLE "public"."items" ADD COLUMN "code"' in out
+    assert "bitryoshka.add_code_column(" in out
     assert "CREATE INDEX CONCURRENTLY" in out
     assert installed.execute("SELECT FROM bitryoshka.columns").rowcount == 0
 

@@ -22,6 +22,7 @@ FILES = (
     "install/query_planes",
     "install/asymmetric_score",
     "install/create_encoder",
+    "install/begin_codec",
     "install/grants",
 )
 

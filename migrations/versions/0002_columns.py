@@ -16,6 +16,9 @@ FILES = (
     "install/columns",
     "install/search_statement",
     "install/search",
+    "install/column_functions",
+    "install/code_columns",
+    "install/drop_codec",
 )
 
 

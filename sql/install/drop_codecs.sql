@@ -12,6 +12,8 @@ BEGIN
 END
 $$;
 DROP FUNCTION bitryoshka.create_encoder(text);
+DROP FUNCTION bitryoshka.begin_codec(
+    text, integer, text, text, integer, integer, integer, integer[], json);
 DROP FUNCTION bitryoshka.asymmetric_score(bit, bit[]);
 DROP FUNCTION bitryoshka.query_planes(text, vector, integer);
 DROP FUNCTION bitryoshka.encode_query(text, vector, integer);

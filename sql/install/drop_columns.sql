@@ -12,6 +12,12 @@ BEGIN
     END LOOP;
 END
 $$;
+DROP FUNCTION bitryoshka.drop_codec(text);
+DROP FUNCTION bitryoshka.rename_code_column(regclass, name, name);
+DROP FUNCTION bitryoshka.drop_code_column(regclass, name);
+DROP FUNCTION bitryoshka.fill_code_column(regclass, name);
+DROP FUNCTION bitryoshka.add_code_column(regclass, name, text, name, text, integer);
+DROP FUNCTION bitryoshka.create_column_functions(integer);
 DROP FUNCTION bitryoshka.search(
     anyelement, vector, integer, integer, text, integer, boolean, integer, text, jsonb);
 DROP FUNCTION bitryoshka.search_statement(

@@ -14,7 +14,6 @@ from bitryoshka.postgres.columns import Entry, alone, changed, find_entry, requi
 from bitryoshka.postgres.server import Connection
 from bitryoshka.postgres.statements import fetch, statement
 from bitryoshka.postgres.target import BadVectors, Target, find_target
-from bitryoshka.postgres.triggers import preparation
 from bitryoshka.postgres.verification import Verification, count_rows, record, verify_target
 from bitryoshka.progress import progress_bar
 
@@ -118,8 +117,7 @@ def attach_statements(
     )
     prefix = _check_prefix(target, prefix_bits) if index else None
     [(next_id,)] = fetch(connection, statement("next_column_id"))
-    insert, *changes = preparation(target, next_id, prefix, bad_vectors)
-    shown = [insert, *changes, *backfill_statements(target)]
+    shown = [_addition(target, prefix, bad_vectors), *backfill_statements(target)]
     if prefix is not None:
         shown += index_statements(target, next_id, prefix)
     return [part.as_string(connection) for part in shown]
@@ -149,20 +147,27 @@ def _check_prefix(target: Target, prefix_bits: int | None) -> int:
 def _prepare(
     connection: Connection, target: Target, prefix: int | None, bad_vectors: BadVectors
 ) -> int:
-    """Entry, column and trigger in one transaction: no row can be written between them."""
+    """Entry, column and trigger in one statement: no row can be written between them."""
     column_id = 0
 
     def change() -> None:
         nonlocal column_id
-        [(path,)] = fetch(connection, statement("search_path"))
-        insert = preparation(target, 0, prefix, bad_vectors)[0]
-        [(column_id,)] = fetch(connection, insert)
-        for part in preparation(target, column_id, prefix, bad_vectors)[1:]:
-            connection.execute(part)
-        fetch(connection, statement("set_search_path", path=sql.Literal(path)))
+        [(column_id,)] = fetch(connection, _addition(target, prefix, bad_vectors))
 
     changed(connection, change)
     return column_id
+
+
+def _addition(target: Target, prefix: int | None, bad_vectors: BadVectors) -> sql.Composed:
+    return statement(
+        "add_code_column",
+        table=target.literal,
+        vector=sql.Literal(target.vector_column),
+        codec=sql.Literal(target.codec.label),
+        code=sql.Literal(target.code_column),
+        bad_vectors=sql.Literal(bad_vectors),
+        prefix_bits=sql.NULL if prefix is None else prefix,
+    )
 
 
 def _bad_rows(connection: Connection, target: Target, count: int) -> str:

@@ -25,7 +25,6 @@ from bitryoshka.postgres.binary import (
 from bitryoshka.postgres.server import Connection
 from bitryoshka.postgres.statements import fetch, statement
 from bitryoshka.postgres.target import Leaf, Target
-from bitryoshka.postgres.triggers import trigger_names
 
 Advance = Callable[..., None]
 # gives the number of rows of a range of keys that it has filled
@@ -81,7 +80,7 @@ def _filler(
     connection: Connection, target: Target, column_id: int, binarizer: Binarizer | None
 ) -> Iterator[Fill]:
     if binarizer is None:
-        encoder = trigger_names(column_id)["encoder"]
+        encoder = sql.Identifier(f"encode_column_{column_id}")
         yield lambda leaf, within: _fill_in_database(connection, target, encoder, leaf, within)
         return
     connection.execute(statement("drop_batch"))

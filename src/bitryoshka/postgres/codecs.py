@@ -142,15 +142,9 @@ def find_codec(connection: Connection, label: str) -> Codec:
 def drop_codec(connection: Connection, label: str) -> None:
     """Forget a codec; CodecError where a column uses it."""
     codec = find_codec(connection, label)
-    encoder = sql.Identifier(f"encode_{codec.name}_{codec.version}")
-    [(pgvector,)] = fetch(connection, statement("pgvector_schema"))
     try:
         with connection.transaction():
-            connection.execute(statement("forget_dropped_tables"))
-            connection.execute(statement("drop_codec", codec_id=codec.id))
-            connection.execute(
-                statement("drop_encoder", encoder=encoder, pgvector=sql.Identifier(pgvector))
-            )
+            connection.execute(statement("drop_codec", label=sql.Literal(codec.label)))
     except (psycopg.errors.ForeignKeyViolation, psycopg.errors.RestrictViolation) as error:
         raise CodecError(
             f"codec {label} is in use, see bitryoshka.code_columns: detach those columns first"

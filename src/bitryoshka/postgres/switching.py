@@ -5,12 +5,10 @@ from __future__ import annotations
 from psycopg import sql
 
 from bitryoshka.errors import DatabaseError, TableError
-from bitryoshka.postgres.codecs import find_codec
 from bitryoshka.postgres.columns import alone, changed, require_entry, require_idle
 from bitryoshka.postgres.server import Connection
 from bitryoshka.postgres.statements import statement
-from bitryoshka.postgres.target import find_table, find_target
-from bitryoshka.postgres.triggers import rename, trigger_names
+from bitryoshka.postgres.target import find_table
 
 
 def detach(
@@ -23,21 +21,11 @@ def detach(
     require_idle(connection)
     oid, _, _ = find_table(connection, table, schema)
     with alone(connection, oid, f"{schema}.{table}"):
-        entry = require_entry(connection, oid, f"{schema}.{table}", code_column)
-        identifier = sql.Identifier(schema, table)
-
-        def change() -> None:
-            connection.execute(statement("delete_column", column_id=entry.id))
-            if entry.vector_column is None:
-                return
-            connection.execute(
-                statement("drop_trigger_function", table=identifier, **trigger_names(entry.id))
-            )
-            connection.execute(
-                statement("drop_code_column", table=identifier, code=sql.Identifier(code_column))
-            )
-
-        changed(connection, change)
+        require_entry(connection, oid, f"{schema}.{table}", code_column)
+        dropping = statement(
+            "drop_code_column", table=_literal(schema, table), code=sql.Literal(code_column)
+        )
+        changed(connection, lambda: connection.execute(dropping))
 
 
 def switch(
@@ -68,12 +56,19 @@ def switch(
 
         def change() -> None:
             for before, after in steps:
-                entry = require_entry(connection, oid, title, before)
-                if entry.vector_column is None:
+                if require_entry(connection, oid, title, before).vector_column is None:
                     raise TableError(f"{before!r} of {title} was adopted: rename it yourself")
-                codec = find_codec(connection, entry.codec)
-                target = find_target(connection, table, entry.vector_column, codec, before, schema)
-                for part in rename(target, entry, after):
-                    connection.execute(part)
+                connection.execute(
+                    statement(
+                        "rename_code_column",
+                        table=_literal(schema, table),
+                        code=sql.Literal(before),
+                        name=sql.Literal(after),
+                    )
+                )
 
         changed(connection, change)
+
+
+def _literal(schema: str, table: str) -> sql.Literal:
+    return sql.Literal(sql.Identifier(schema, table).as_string(None))

@@ -55,6 +55,11 @@ class Target:
         return sql.Identifier(self.schema, self.name)
 
     @property
+    def literal(self) -> sql.Literal:
+        """Schema and name as text that regclass reads."""
+        return sql.Literal(self.identifier.as_string(None))
+
+    @property
     def title(self) -> str:
         """The table for messages."""
         return f"{self.schema}.{self.name}"

@@ -1,1 +1,0 @@
-COMMENT ON FUNCTION bitryoshka.{function}() IS {text}

@@ -1,2 +1,0 @@
-CREATE TRIGGER {trigger} BEFORE INSERT OR UPDATE ON {table}
-FOR EACH ROW EXECUTE FUNCTION bitryoshka.{function}()

@@ -1,1 +1,0 @@
-DELETE FROM bitryoshka.columns WHERE id = {column_id}

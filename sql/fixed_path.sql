@@ -1,1 +1,0 @@
-SELECT set_config('search_path', 'pg_catalog, ' || quote_ident({pgvector}) || ', pg_temp', true)

@@ -1,1 +1,0 @@
-UPDATE bitryoshka.columns SET code_column = {code} WHERE id = {column_id}

@@ -1,1 +1,0 @@
--1 / nullif(vector_norm(input), 0)
