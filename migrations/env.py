@@ -18,12 +18,9 @@ CREATE_SCHEMA = read_sql("install/schema")
 
 
 def offline() -> None:
-    """Write a script; within a transaction of its own unless the caller has one."""
+    """Write a script."""
     context.configure(dialect_name="postgresql", **VERSIONS)
     context.get_context().impl.static_output(f"{CREATE_SCHEMA}\n")
-    if context.config.attributes.get("in_transaction"):
-        context.run_migrations()
-        return
     with context.begin_transaction():
         context.run_migrations()
 

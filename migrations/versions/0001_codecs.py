@@ -25,6 +25,7 @@ FILES = (
     "install/begin_codec",
     "install/grants",
 )
+DROP_FILES = ("install/path", "install/drop_codecs")
 
 
 def upgrade() -> None:
@@ -35,5 +36,5 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Drop them; refused while an index or a column depends on one."""
-    op.execute(read_sql("install/path").rstrip(";"))
-    op.execute(read_sql("install/drop_codecs").rstrip(";"))
+    for name in DROP_FILES:
+        op.execute(read_sql(name).rstrip(";"))

@@ -20,6 +20,7 @@ FILES = (
     "install/code_columns",
     "install/drop_codec",
 )
+DROP_FILES = ("install/path", "install/refuse_attached", "install/drop_columns")
 
 
 def upgrade() -> None:
@@ -30,5 +31,5 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Drop both; refused while a codec is attached to a column."""
-    for name in ("install/path", "install/refuse_attached", "install/drop_columns"):
+    for name in DROP_FILES:
         op.execute(read_sql(name).rstrip(";"))

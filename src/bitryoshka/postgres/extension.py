@@ -10,7 +10,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from bitryoshka.postgres.installation import migrations
+from bitryoshka.schema_scripts import migrations
 from bitryoshka.sql_files import project_folder, read_sql
 
 # the server does what these do
@@ -25,12 +25,12 @@ def write_extension(folder: str | Path) -> list[Path]:
     """Write the control file and the scripts; give their paths."""
     target, written, before = Path(folder), [], None
     found = migrations()
-    for revision, files in found:
+    for revision, files, _ in found:
         step = revision if before is None else f"{before}--{revision}"
         written.append(_write(target / f"bitryoshka--{step}.sql", _script(files)))
         before = revision
     control = (project_folder("sql") / "bitryoshka.control").read_text("utf-8").rstrip("\n")
-    control = control.replace("{version}", found[-1][0])
+    control = control.replace("{version}", found[-1].revision)
     written.append(_write(target / "bitryoshka.control", control))
     return written
 
