@@ -51,10 +51,10 @@ def _install(
 ) -> None:
     """Create schema bitryoshka in a database, or upgrade it."""
     from bitryoshka.postgres import install
-    from bitryoshka.postgres.installation import upgrade_script
+    from bitryoshka.schema_scripts import upgrade_statements
 
     if sql:
-        typer.echo(upgrade_script(None))
+        typer.echo("".join(f"{part};\n" for part in upgrade_statements()))
         return
     with _connected(dsn) as connection:
         typer.echo(f"schema bitryoshka is at revision {install(connection)}")
