@@ -61,7 +61,7 @@ def downgrade_statements() -> list[str]:
     ]
 
 
-def filled(name: str, **parts: str) -> str:
+def filled(name: str, /, **parts: str) -> str:
     """The file ``sql/NAME.sql`` with its braces replaced by SQL."""
     return re.sub(r"\{(\w+)\}", lambda found: parts[found[1]], read_sql(name))
 

@@ -92,7 +92,7 @@ def attach(
             prefix = entry.prefix_bits
         if prefix is not None:
             build_index(connection, target, column_id, prefix)
-        found = verify_target(connection, target, binarizer, column_id, prefix, queries)
+        found = verify_target(connection, target, binarizer, prefix, queries)
         record(connection, column_id, prefix, found)
     if not found.good:
         raise DatabaseError(f"table {target.title} does not verify: {found.text()}")

@@ -20,7 +20,7 @@ def build_index(
 ) -> None:
     """Build the index where it is missing, on each partition CONCURRENTLY.
 
-    An INVALID index, which a cancelled build leaves behind, is dropped and built anew. The
+    Any valid index on the prefix will do, whatever its name. An INVALID index, which a cancelled build leaves behind, is dropped and built anew. The
     connection must be in autocommit mode, outside a transaction.
     """
     suffix = _suffix(column_id, prefix_bits)
@@ -30,10 +30,10 @@ def build_index(
         if valid is False:
             dropped = sql.Identifier(leaf.schema, name)
             connection.execute(statement("drop_index_concurrently", index=dropped))
-        if not valid:
+        if not valid and not _is_covered(connection, target, leaf.oid, prefix_bits):
             connection.execute(_leaf_index(target, leaf, name, prefix_bits, m, ef_construction))
-    parent = name_within(target.name, suffix)
-    if target.partitioned and not _is_valid(connection, target.schema, parent):
+    if target.partitioned and not _is_covered(connection, target, target.oid, prefix_bits):
+        parent = name_within(target.name, suffix)
         whole = _index(
             "index_parent", target, target.identifier, parent, prefix_bits, m, ef_construction
         )
@@ -53,14 +53,9 @@ def index_statements(target: Target, column_id: int, prefix_bits: int) -> list[s
     return found
 
 
-def index_is_valid(
-    connection: Connection, target: Target, column_id: int, prefix_bits: int
-) -> bool:
+def index_is_valid(connection: Connection, target: Target, prefix_bits: int) -> bool:
     """Whether every partition's index is there and complete."""
-    suffix = _suffix(column_id, prefix_bits)
-    return all(
-        _is_valid(connection, leaf.schema, name_within(leaf.name, suffix)) for leaf in target.leaves
-    )
+    return all(_is_covered(connection, target, leaf.oid, prefix_bits) for leaf in target.leaves)
 
 
 def _suffix(column_id: int, prefix_bits: int) -> str:
@@ -93,6 +88,17 @@ def _index(
         m=m,
         ef_construction=ef_construction,
     )
+
+
+def _is_covered(connection: Connection, target: Target, oid: int, prefix_bits: int) -> bool:
+    query = statement(
+        "index_covers",
+        oid=oid,
+        code=sql.Literal(target.code_column),
+        prefix_bits=prefix_bits,
+        bits=target.codec.bits,
+    )
+    return bool(fetch(connection, query)[0][0])
 
 
 def _is_valid(connection: Connection, schema: str, index: str) -> bool | None:

@@ -98,7 +98,7 @@ def verify(
     """
     target, entry = _attached(connection, table, schema, code_column)
     binarizer = export(connection, target.codec.label)
-    found = verify_target(connection, target, binarizer, entry.id, entry.prefix_bits, queries)
+    found = verify_target(connection, target, binarizer, entry.prefix_bits, queries)
     record(connection, entry.id, entry.prefix_bits, found)
     return found
 
@@ -116,7 +116,7 @@ def status(
         prefix_bits=entry.prefix_bits,
         state=entry.state,
         counts=count_rows(connection, target, True),
-        index_valid=_index_valid(connection, target, entry.id, entry.prefix_bits),
+        index_valid=_index_valid(connection, target, entry.prefix_bits),
     )
 
 
@@ -124,7 +124,6 @@ def verify_target(
     connection: Connection,
     target: Target,
     binarizer: Binarizer,
-    column_id: int,
     prefix_bits: int | None,
     queries: int,
 ) -> Verification:
@@ -141,7 +140,7 @@ def verify_target(
         sampled=len(vectors),
         wrong_bits=wrong,
         near_bits=near,
-        index_valid=_index_valid(connection, target, column_id, prefix_bits),
+        index_valid=_index_valid(connection, target, prefix_bits),
         queries=len(asked),
         recall=recall,
     )
@@ -185,12 +184,8 @@ def _attached(
     return target, entry
 
 
-def _index_valid(
-    connection: Connection, target: Target, column_id: int, prefix_bits: int | None
-) -> bool | None:
-    if prefix_bits is None:
-        return None
-    return index_is_valid(connection, target, column_id, prefix_bits)
+def _index_valid(connection: Connection, target: Target, prefix_bits: int | None) -> bool | None:
+    return None if prefix_bits is None else index_is_valid(connection, target, prefix_bits)
 
 
 def _sample(

@@ -1,0 +1,1 @@
+(SELECT id FROM bitryoshka.codecs WHERE label = {label})

@@ -1,0 +1,1 @@
+SELECT bitryoshka.fill_code_column({table}::regclass, {code})

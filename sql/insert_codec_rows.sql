@@ -1,0 +1,3 @@
+INSERT INTO bitryoshka.{table} (codec_id, {columns}) VALUES
+{rows}
+ON CONFLICT DO NOTHING

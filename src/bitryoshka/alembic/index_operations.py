@@ -1,0 +1,160 @@
+"""Operations that build and drop the HNSW index of a code column."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+from alembic.operations import MigrateOperation, Operations
+
+from bitryoshka.alembic.sending import identifier, send
+from bitryoshka.bits import check_bits
+from bitryoshka.schema_scripts import filled
+
+Opclass = Literal["bit_hamming_ops", "bit_jaccard_ops"]
+
+
+@Operations.register_operation("create_code_index")
+class CreateCodeIndexOp(MigrateOperation):
+    """A code column has an HNSW index on a prefix, or on the whole code."""
+
+    def __init__(
+        self,
+        index_name: str,
+        table_name: str,
+        column: str = "code",
+        prefix_bits: int | None = None,
+        *,
+        m: int = 16,
+        ef_construction: int = 64,
+        opclass: Opclass = "bit_hamming_ops",
+        schema: str | None = None,
+        concurrently: bool = True,
+    ) -> None:
+        self.index_name, self.table_name, self.schema = index_name, table_name, schema
+        self.column = column
+        self.prefix_bits = None if prefix_bits is None else check_bits(prefix_bits, "prefix_bits")
+        self.m, self.ef_construction, self.opclass = int(m), int(ef_construction), opclass
+        self.concurrently = concurrently
+
+    @classmethod
+    def create_code_index(
+        cls,
+        operations: Operations,
+        index_name: str,
+        table_name: str,
+        column: str = "code",
+        prefix_bits: int | None = None,
+        *,
+        m: int = 16,
+        ef_construction: int = 64,
+        opclass: Opclass = "bit_hamming_ops",
+        schema: str | None = None,
+        concurrently: bool = True,
+    ) -> None:
+        """Build an HNSW index on the first ``prefix_bits`` of a code (None: on the whole code).
+
+        ``concurrently`` lets the table be written meanwhile, and ends the migration's transaction
+        before it begins: set ``transaction_per_migration`` in env.py. A build that was broken off
+        leaves an INVALID index behind: drop it, then migrate again. Partitioned tables need
+        ``concurrently=False``.
+        """
+        operations.invoke(
+            cls(
+                index_name,
+                table_name,
+                column,
+                prefix_bits,
+                m=m,
+                ef_construction=ef_construction,
+                opclass=opclass,
+                schema=schema,
+                concurrently=concurrently,
+            )
+        )
+
+    def reverse(self) -> DropCodeIndexOp:
+        """Drop the index."""
+        return DropCodeIndexOp(
+            self.index_name,
+            self.table_name,
+            schema=self.schema,
+            concurrently=self.concurrently,
+            _reverse=self,
+        )
+
+
+@Operations.register_operation("drop_code_index")
+class DropCodeIndexOp(MigrateOperation):
+    """An index of a code column is gone."""
+
+    def __init__(
+        self,
+        index_name: str,
+        table_name: str,
+        *,
+        schema: str | None = None,
+        concurrently: bool = True,
+        _reverse: CreateCodeIndexOp | None = None,
+    ) -> None:
+        self.index_name, self.table_name, self.schema = index_name, table_name, schema
+        self.concurrently, self._reverse = concurrently, _reverse
+
+    @classmethod
+    def drop_code_index(
+        cls,
+        operations: Operations,
+        index_name: str,
+        table_name: str,
+        *,
+        schema: str | None = None,
+        concurrently: bool = True,
+    ) -> None:
+        """Drop an index of a code column, ``concurrently`` as `create_code_index` builds it."""
+        operations.invoke(cls(index_name, table_name, schema=schema, concurrently=concurrently))
+
+    def reverse(self) -> CreateCodeIndexOp:
+        """Build it again, where it is known what it was."""
+        if self._reverse is None:
+            raise ValueError(f"dropping index {self.index_name!r} has no reverse: it is not known")
+        return self._reverse
+
+
+@Operations.implementation_for(CreateCodeIndexOp)
+def _create(operations: Operations, operation: CreateCodeIndexOp) -> None:
+    code = identifier(operation.column)
+    bits = operation.prefix_bits
+
+    def create(concurrently: str) -> None:
+        send(
+            operations,
+            "create_code_index",
+            concurrently=concurrently,
+            index=identifier(operation.index_name),
+            table=identifier(operation.schema, operation.table_name),
+            expression=code if bits is None else filled("prefix", code=code, prefix_bits=str(bits)),
+            opclass=identifier(operation.opclass),
+            m=str(operation.m),
+            ef_construction=str(operation.ef_construction),
+        )
+
+    _apart(operations, operation.concurrently, create)
+
+
+@Operations.implementation_for(DropCodeIndexOp)
+def _drop(operations: Operations, operation: DropCodeIndexOp) -> None:
+    index = identifier(operation.schema, operation.index_name)
+
+    def drop(concurrently: str) -> None:
+        send(operations, "drop_code_index", concurrently=concurrently, index=index)
+
+    _apart(operations, operation.concurrently, drop)
+
+
+def _apart(operations: Operations, concurrently: bool, work: Callable[[str], None]) -> None:
+    """Run outside a transaction where the statement must."""
+    if not concurrently:
+        work("")
+        return
+    with operations.get_context().autocommit_block():
+        work("CONCURRENTLY ")

@@ -1,0 +1,58 @@
+"""Operations that install and remove schema bitryoshka."""
+
+from __future__ import annotations
+
+from alembic.operations import MigrateOperation, Operations
+
+from bitryoshka.alembic.sending import send_text
+from bitryoshka.schema_scripts import downgrade_statements, upgrade_statements
+
+
+@Operations.register_operation("install_bitryoshka")
+class InstallBitryoshkaOp(MigrateOperation):
+    """Schema bitryoshka is there, in a revision of its own history."""
+
+    def __init__(self, revision: str = "head") -> None:
+        self.revision = revision
+
+    @classmethod
+    def install_bitryoshka(cls, operations: Operations, revision: str = "head") -> None:
+        """Create schema bitryoshka and pgvector, or upgrade the schema to ``revision``.
+
+        What is there already stays. A later migration upgrades by the same call. DatabaseError for
+        a revision that this version of the package does not know.
+        """
+        operations.invoke(cls(revision))
+
+    def reverse(self) -> UninstallBitryoshkaOp:
+        """Remove the schema."""
+        return UninstallBitryoshkaOp()
+
+
+@Operations.register_operation("uninstall_bitryoshka")
+class UninstallBitryoshkaOp(MigrateOperation):
+    """Schema bitryoshka is gone."""
+
+    @classmethod
+    def uninstall_bitryoshka(cls, operations: Operations) -> None:
+        """Drop schema bitryoshka with its codecs; an error while a column uses one.
+
+        pgvector stays.
+        """
+        operations.invoke(cls())
+
+    def reverse(self) -> InstallBitryoshkaOp:
+        """Install the schema."""
+        return InstallBitryoshkaOp()
+
+
+@Operations.implementation_for(InstallBitryoshkaOp)
+def _install(operations: Operations, operation: InstallBitryoshkaOp) -> None:
+    for statement in upgrade_statements(operation.revision):
+        send_text(operations, statement)
+
+
+@Operations.implementation_for(UninstallBitryoshkaOp)
+def _uninstall(operations: Operations, operation: UninstallBitryoshkaOp) -> None:
+    for statement in downgrade_statements():
+        send_text(operations, statement)

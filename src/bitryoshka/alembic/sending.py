@@ -1,0 +1,28 @@
+"""Statements with their values in the text: the same online, with every driver, and offline."""
+
+from __future__ import annotations
+
+from alembic.operations import Operations
+from sqlalchemy import text
+
+from bitryoshka.schema_scripts import filled
+
+
+def send(operations: Operations, name: str, /, **parts: str) -> None:
+    """Run the file ``sql/NAME.sql``, or write it to the script that is being made."""
+    send_text(operations, filled(name, **parts))
+
+
+def send_text(operations: Operations, statement: str) -> None:
+    """Run a statement as it is, or write it to the script that is being made."""
+    context = operations.get_context()
+    if context.as_sql:
+        context.impl.static_output(f"{statement};\n")
+    else:
+        # a colon would begin a parameter
+        operations.get_bind().execute(text(statement.replace(":", "\\:")))
+
+
+def identifier(*names: str | None) -> str:
+    """A quoted name, with its schema unless that is None."""
+    return ".".join('"' + name.replace('"', '""') + '"' for name in names if name is not None)

@@ -1,0 +1,313 @@
+"""A user's Alembic history with codes in it: every driver, online and offline, up and down."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import psycopg
+import pytest
+from alembic_history import DRIVERS, History, catalogs, run_script
+from attached_rows import BINARIZER, LABEL, check_codes
+from pgvector import Vector
+from sqlalchemy.exc import DBAPIError
+from synthetic import exact_binarizer, integer_rows
+
+from bitryoshka import Binarizer
+from bitryoshka.errors import CodecError, DatabaseError
+from bitryoshka.postgres import attach, connect, export, search_column, status, verify
+from bitryoshka.postgres.server import Connection
+
+TABLE = """
+op.execute("CREATE TABLE docs (id bigint PRIMARY KEY, title text, embedding vector(16))")
+op.execute("INSERT INTO docs SELECT i, 'x', array_agg(mod(i * 7 + j * j * 5, 13) - 6) "
+    "FROM generate_series(1, 40) AS i, generate_series(1, 16) AS j GROUP BY i")
+"""
+CODES = """
+op.install_bitryoshka()
+op.register_codec("docs", "codec.safetensors", 1)
+op.add_code_column("docs", "embedding", "docs@1", prefix_bits=8)
+"""
+WITHOUT_CODES = """
+op.drop_code_column("docs")
+op.drop_codec("docs@1")
+op.uninstall_bitryoshka()
+"""
+
+
+@pytest.fixture(params=DRIVERS)
+def driver(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+def whole_history(folder: Path, dsn: str, driver: str = "psycopg") -> History:
+    """A table, codes on it, and an index."""
+    history = History(folder, dsn, driver)
+    BINARIZER.save(folder / "codec.safetensors")
+    history.write(TABLE, 'op.execute("DROP TABLE docs")')
+    history.write(CODES, WITHOUT_CODES)
+    history.write(
+        'op.create_code_index("docs_code", "docs", "code", 8, m=8, ef_construction=32)',
+        'op.drop_code_index("docs_code", "docs")',
+    )
+    return history
+
+
+def test_a_history_goes_up_and_down_and_up_again(
+    database: str, connection: Connection, tmp_path: Path, driver: str
+) -> None:
+    history = whole_history(tmp_path, database, driver)
+    before = catalogs(connection)
+    history.upgrade()
+    after = catalogs(connection)
+    assert export(connection, LABEL).fingerprint == BINARIZER.fingerprint
+    assert check_codes(connection, name="docs") == 40
+    vector = Vector(integer_rows(1, 1)[0]).to_text()
+    connection.execute("INSERT INTO docs VALUES (100, 'y', %s::vector)", [vector])
+    assert check_codes(connection, name="docs") == 41
+    assert verify(connection, "docs").good
+    assert status(connection, "docs").state == "ready"
+    history.downgrade()
+    assert catalogs(connection) == before
+    history.upgrade()
+    assert catalogs(connection) == after
+
+
+def test_the_script_gives_the_same_database(
+    database: str, connection: Connection, tmp_path: Path, driver: str
+) -> None:
+    history = whole_history(tmp_path, database, driver)
+    before = catalogs(connection)
+    history.upgrade()
+    online = catalogs(connection)
+    contents = "SELECT code_column, codec, prefix_bits, state FROM bitryoshka.code_columns"
+    kept = connection.execute(contents).fetchall()
+    codes = connection.execute("SELECT id, code FROM docs").fetchall()
+    history.downgrade()
+    connection.execute("DROP TABLE alembic_version")
+    up, down = history.sql("upgrade", "base:head"), history.sql("downgrade", "head:base")
+    run_script(connection, up)
+    assert catalogs(connection) == online
+    assert connection.execute(contents).fetchall() == kept
+    assert connection.execute("SELECT id, code FROM docs").fetchall() == codes
+    assert export(connection, LABEL).fingerprint == BINARIZER.fingerprint
+    run_script(connection, down)
+    assert catalogs(connection) == before
+
+
+def test_installing_is_done_once(database: str, connection: Connection, tmp_path: Path) -> None:
+    history = History(tmp_path, database)
+    history.write('op.install_bitryoshka("0001")', "pass")
+    history.write("op.install_bitryoshka()\nop.install_bitryoshka('0001')", "pass")
+    install_and_back = history.sql("upgrade", "base:head")
+    history.upgrade()
+    first = catalogs(connection)
+    history.downgrade()
+    history.upgrade()
+    assert catalogs(connection) == first
+    connection.execute("DROP TABLE alembic_version")
+    run_script(connection, install_and_back)
+    assert catalogs(connection) == first
+
+
+def test_the_callers_search_path_stays(bare_database: str, tmp_path: Path, driver: str) -> None:
+    history = History(tmp_path, bare_database, driver)
+    history.write(
+        'op.execute("SET LOCAL search_path = information_schema, public")\nop.install_bitryoshka()\n'
+        "op.execute(\"CREATE TABLE public.seen AS SELECT current_setting('search_path') AS path\")",
+        "op.uninstall_bitryoshka()",
+    )
+    history.upgrade()
+    with connect(bare_database) as connection:
+        assert connection.execute("SELECT path FROM seen").fetchall() == [
+            ("information_schema, public",)
+        ]
+        history.downgrade()
+        assert connection.execute("SELECT to_regnamespace('bitryoshka')").fetchall() == [(None,)]
+        assert connection.execute("SELECT FROM pg_extension WHERE extname = 'vector'").rowcount == 1
+
+
+def every_part() -> Binarizer:
+    """Arrays for queries too, numbers of every size, and metadata that needs quoting."""
+    random = np.random.default_rng(0)
+    b = exact_binarizer(5)
+    m, d = b.projection.shape
+    sizes = 10.0 ** random.integers(-30, 30, (m, d))
+    projection = (random.normal(size=(m, d)) * sizes).astype(np.float32)
+    projection[0, :3] = [-0.0, np.finfo(np.float32).tiny, np.finfo(np.float32).max]
+    return Binarizer(
+        projection=projection,
+        offset=np.nextafter(b.offset, np.float32(1)),
+        step=np.full(m, np.float32(1) / 3),
+        bit_dimension=b.bit_dimension,
+        bit_plane=b.bit_plane,
+        levels=random.normal(size=b.levels.shape).astype(np.float32),
+        nested_bits=b.nested_bits,
+        weight_projection=random.normal(size=(sum(b.nested_bits), d)).astype(np.float32),
+        hamming_projection=random.normal(size=(m, d)).astype(np.float32),
+        hamming_offset=random.normal(size=m).astype(np.float32),
+        info={"it's": 'a "quote", back\\slash, :colon, \\:both, 100% %s {braces} größe 🪆\n$$'},
+    )
+
+
+@pytest.mark.parametrize("offline", [False, True])
+def test_a_codec_arrives_with_every_bit(
+    installed_database: str, installed: Connection, tmp_path: Path, driver: str, offline: bool
+) -> None:
+    whole = every_part()
+    threshold_alone = exact_binarizer(6)
+    threshold_alone = Binarizer(
+        **{
+            name: getattr(threshold_alone, name)
+            for name in ("projection", "offset", "step", "bit_dimension", "bit_plane", "levels")
+        },
+        nested_bits=threshold_alone.nested_bits,
+        metric="inner_product",
+        hamming_offset=threshold_alone.offset + 1,
+    )
+    history = History(tmp_path, installed_database, driver)
+    for name, binarizer in {"whole": whole, "threshold": threshold_alone}.items():
+        binarizer.save(tmp_path / f"{name}.safetensors")
+        history.write(
+            f'op.register_codec("{name}", "{name}.safetensors", 3)\n' * 2,
+            f'op.drop_codec("{name}@3")',
+        )
+    if offline:
+        run_script(installed, history.sql("upgrade", "base:head"))
+    else:
+        history.upgrade()
+    found = export(installed, "whole@3")
+    assert found.fingerprint == whole.fingerprint
+    assert dict(found.info) == dict(whole.info)
+    assert export(installed, "threshold@3").fingerprint == threshold_alone.fingerprint
+    history.downgrade()
+    for table in ("codecs", "weights", "code_bits", "cuts"):
+        assert installed.execute(f"SELECT FROM bitryoshka.{table}").rowcount == 0  # type: ignore[arg-type]
+
+
+def test_another_binarizer_under_a_taken_name_is_refused(
+    installed_database: str, installed: Connection, tmp_path: Path, driver: str
+) -> None:
+    history = History(tmp_path, installed_database, driver)
+    BINARIZER.save(tmp_path / "codec.safetensors")
+    history.write('op.register_codec("docs", "codec.safetensors")')
+    history.upgrade()
+    exact_binarizer(9).save(tmp_path / "other.safetensors")
+    history.write('op.register_codec("docs", "other.safetensors")')
+    with pytest.raises(DBAPIError, match="codec docs@1 is another binarizer: expected fingerprint"):
+        history.upgrade()
+    with pytest.raises(psycopg.errors.UniqueViolation, match="is another binarizer"):
+        run_script(installed, history.sql("upgrade", "m1:head"))
+    installed.execute("ROLLBACK")
+    assert export(installed, LABEL).fingerprint == BINARIZER.fingerprint
+
+
+ERRORS = {
+    'op.register_codec("docs", "nothing.safetensors")': "expected a binarizer's file .*nothing",
+    'op.install_bitryoshka("abc")': "there is no revision 'abc': expected head or one of",
+    'op.drop_codec("other@1")': "there is no codec 'other@1'",
+    'op.drop_codec("docs@1")': 'foreign key|update or delete on table "codecs"',
+    "op.uninstall_bitryoshka()": "codecs are attached to columns",
+    'op.add_code_column("docs", "embedding", "other@1", "c")': "there is no codec 'other@1'",
+    'op.add_code_column("docs", "title", "docs@1", "c")': "vector or halfvec, found title of docs",
+    'op.add_code_column("docs", "none", "docs@1", "c")': "no such column",
+    'op.add_code_column("nothing", "embedding", "docs@1")': '"nothing" does not exist',
+    'op.add_code_column("docs", "embedding", "docs@1")': "columns_once",
+    'op.add_code_column("docs", "embedding", "docs@1", "title")': "already exists",
+    'op.add_code_column("docs", "embedding", "docs@1", "c", prefix_bits=12)': "one of .* found 12",
+    'op.add_code_column("docs", "embedding", "docs@1", "c", bad_vectors="x")': "bad_vectors",
+    'op.add_code_column("docs", "short", "docs@1", "c")': "expects 16 dimensions, found 4",
+    'op.drop_code_column("docs", "title")': "no codec is attached to column title of docs",
+    'op.create_code_index("docs_code", "docs", "code", 8)': "already exists",
+    'op.create_code_index("i", "docs", "code", 12)': "multiple of 8, found 12",
+    'op.drop_code_index("nothing", "docs")': "does not exist",
+}
+
+
+@pytest.mark.parametrize("call", ERRORS)
+def test_what_does_not_fit_is_refused(database: str, tmp_path: Path, call: str) -> None:
+    history = whole_history(tmp_path, database)
+    history.write('op.execute("ALTER TABLE docs ADD COLUMN short vector(4)")')
+    history.upgrade()
+    history.write(call)
+    with connect(database) as connection:
+        before = catalogs(connection)
+        with pytest.raises((CodecError, DatabaseError, DBAPIError, ValueError), match=ERRORS[call]):
+            history.upgrade()
+        assert catalogs(connection) == before
+
+
+def test_attach_goes_on_from_a_column_that_a_migration_added(
+    database: str, connection: Connection, tmp_path: Path
+) -> None:
+    history = History(tmp_path, database)
+    BINARIZER.save(tmp_path / "codec.safetensors")
+    history.write(TABLE)
+    history.write(CODES.replace("prefix_bits=8", "backfill=False"))
+    history.upgrade()
+    assert connection.execute("SELECT FROM docs WHERE code IS NOT NULL").rowcount == 0
+    assert attach(connection, "docs", "embedding", LABEL, prefix_bits=8).filled == 40
+    assert check_codes(connection, name="docs") == 40
+    again = attach(connection, "docs", "embedding", LABEL, prefix_bits=8)
+    assert (again.filled, again.verification.index_valid) == (0, True)
+
+
+def test_attach_takes_the_index_that_a_migration_built(
+    database: str, connection: Connection, tmp_path: Path
+) -> None:
+    history = whole_history(tmp_path, database)
+    history.upgrade()
+    before = catalogs(connection)
+    assert attach(connection, "docs", "embedding", LABEL, prefix_bits=8).filled == 0
+    assert catalogs(connection) == before
+    assert search_column(connection, "docs", np.ones((1, 16), np.float32), k=3)
+
+
+def test_the_column_of_a_migration_is_the_one_that_attach_makes(
+    database: str, connection: Connection, tmp_path: Path
+) -> None:
+    history = whole_history(tmp_path, database)
+    history.upgrade("m2")
+    by_migration = catalogs(connection)
+    connection.execute("SELECT bitryoshka.drop_code_column('docs')")
+    connection.execute("ALTER SEQUENCE bitryoshka.columns_id_seq RESTART")
+    attach(connection, "docs", "embedding", LABEL, prefix_bits=8, index=False)
+    assert catalogs(connection) == by_migration
+
+
+def test_odd_names_on_every_driver(
+    database: str, connection: Connection, tmp_path: Path, driver: str
+) -> None:
+    name = "100% {x} %s \"q\" 'a' :y \\:z $1 größe"
+    quoted = '"' + name.replace('"', '""') + '"'
+    connection.execute(f"CREATE SCHEMA {quoted}".encode())
+    connection.execute(
+        f"CREATE TABLE {quoted}.{quoted} (id int PRIMARY KEY, {quoted} vector(16))".encode()
+    )
+    BINARIZER.save(tmp_path / "codec.safetensors")
+    history = History(tmp_path, database, driver)
+    places = f"code_column={name[:-5]!r}, schema={name!r}"
+    history.write(
+        f"""
+op.install_bitryoshka()
+op.register_codec("docs", "codec.safetensors", 1)
+op.add_code_column({name!r}, {name!r}, "docs@1", {places})
+op.create_code_index({name!r} + "i", {name!r}, {name[:-5]!r}, schema={name!r})
+""",
+        f"""
+op.drop_code_index({name!r} + "i", {name!r}, schema={name!r})
+op.drop_code_column({name!r}, {places})
+op.drop_codec("docs@1")
+op.uninstall_bitryoshka()
+""",
+    )
+    before = catalogs(connection)
+    history.upgrade()
+    assert status(connection, name, schema=name, code_column=name[:-5]).state == "ready"
+    history.downgrade()
+    assert catalogs(connection) == before
+    connection.execute("DROP TABLE alembic_version")
+    run_script(connection, history.sql("upgrade", "base:head"))
+    assert status(connection, name, schema=name, code_column=name[:-5]).state == "ready"
+    run_script(connection, history.sql("downgrade", "head:base"))
+    assert catalogs(connection) == before
