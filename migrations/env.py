@@ -6,7 +6,6 @@ The version table lies in the schema itself. The DSN, in any form that psycopg r
 
 from __future__ import annotations
 
-import psycopg
 from alembic import context
 from sqlalchemy import create_engine
 from sqlalchemy.pool import NullPool
@@ -30,6 +29,8 @@ def online() -> None:
     dsn = context.get_x_argument(as_dictionary=True).get("dsn")
     if dsn is None:
         raise SystemExit("name the database: alembic -x dsn=postgresql://user@host/database ...")
+    import psycopg
+
     engine = create_engine(
         "postgresql+psycopg://", creator=lambda: psycopg.connect(dsn), poolclass=NullPool
     )

@@ -184,7 +184,8 @@ SELECT 'class', relname::text, relkind::text FROM pg_class
 WHERE relnamespace <> 'pg_toast'::regnamespace
 UNION ALL SELECT 'function', oid::regprocedure::text, md5(pg_get_functiondef(oid)) FROM pg_proc
 WHERE prokind = 'f'
-UNION ALL SELECT 'trigger', tgname::text, tgrelid::regclass::text FROM pg_trigger WHERE NOT tgisinternal
+UNION ALL SELECT 'trigger', tgname::text, tgrelid::regclass::text FROM pg_trigger
+WHERE NOT tgisinternal
 UNION ALL SELECT 'namespace', nspname::text, '' FROM pg_namespace
 WHERE nspname NOT LIKE 'pg_t%'
 UNION ALL SELECT 'type', typname::text, typnamespace::regnamespace::text FROM pg_type

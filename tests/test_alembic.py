@@ -113,7 +113,8 @@ def test_installing_is_done_once(database: str, connection: Connection, tmp_path
 def test_the_callers_search_path_stays(bare_database: str, tmp_path: Path, driver: str) -> None:
     history = History(tmp_path, bare_database, driver)
     history.write(
-        'op.execute("SET LOCAL search_path = information_schema, public")\nop.install_bitryoshka()\n'
+        'op.execute("SET LOCAL search_path = information_schema, public")\n'
+        "op.install_bitryoshka()\n"
         "op.execute(\"CREATE TABLE public.seen AS SELECT current_setting('search_path') AS path\")",
         "op.uninstall_bitryoshka()",
     )

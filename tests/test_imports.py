@@ -57,7 +57,7 @@ AT_ONCE = {
     "qdrant.measuring": {"numpy", "qdrant_client", "qdrant_edge"},
     "qdrant.edge_types": {"pydantic", "qdrant_client", "qdrant_edge"},
     "sqlalchemy": {"numpy", "sqlalchemy"},
-    "alembic": {"alembic", "sqlalchemy"},
+    "alembic": {"alembic", "numpy", "sqlalchemy"},
     "tables": {"rich"},
     "training.distilling": {"numpy", "torch"},
     "training.signs": {"numpy", "torch"},
@@ -225,6 +225,12 @@ def test_the_qdrant_module_loads_its_client_alone() -> None:
     assert "qdrant_client" in found
     # the client itself loads rich, where it is installed
     assert not found & (HEAVY - {"qdrant_client", "rich"})
+
+
+def test_the_alembic_module_loads_no_driver() -> None:
+    found = loaded_by("import bitryoshka.alembic")
+    assert "alembic" in found
+    assert not found & {"asyncpg", "pgvector", "psycopg", "psycopg2", "torch"}
 
 
 def test_the_database_module_loads_no_training_framework() -> None:

@@ -8,7 +8,7 @@ from bitryoshka.errors import MissingExtraError
 try:
     import alembic  # noqa: F401
 except ImportError as error:
-    raise MissingExtraError("bitryoshka.alembic", "postgres") from error
+    raise MissingExtraError("bitryoshka.alembic", "alembic") from error
 
 from bitryoshka.alembic.codec_operations import DropCodecOp, RegisterCodecOp
 from bitryoshka.alembic.column_operations import AddCodeColumnOp, DropCodeColumnOp

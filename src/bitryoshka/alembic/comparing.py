@@ -50,13 +50,12 @@ class _Settling:
     @classmethod
     def begin(cls, context: AutogenContext) -> _Settling:
         """Read the database's columns and indexes of codes."""
+        connection: Any = context.connection
+        default = connection.dialect.default_schema_name
 
         def rows(name: str) -> list[Any]:
-            assert context.connection is not None  # noqa: S101
-            return list(context.connection.execute(text(read_sql(name).replace(":", "\\:"))))
+            return list(connection.execute(text(read_sql(name).replace(":", "\\:"))))
 
-        assert context.dialect is not None  # noqa: S101
-        default = context.dialect.default_schema_name
         attached: dict[Place, AddCodeColumnOp] = {}
         if rows("columns_view")[0][0] is not None:
             for schema, table, code, vector, codec, bad_vectors, prefix_bits in rows(
@@ -123,6 +122,7 @@ class _Settling:
     def table(self, table: ops.ModifyTableOps, concurrently: bool) -> list[Any]:
         """The operations on one table, which is in use where its indexes go ``concurrently``."""
         settled: list[Any] = []
+        replaced: set[str] = set()
         for op in table.ops:
             if isinstance(op, ops.AddColumnOp):
                 made = declared(op.column, op.table_name, op.schema)
@@ -131,22 +131,37 @@ class _Settling:
                 held = self.attached.get(self.place(op.schema, op.table_name, op.column_name))
                 settled.append(op if held is None else held.reverse())
             elif isinstance(op, ops.AlterColumnOp):
-                settled += self.alteration(op)
+                changes = self.alteration(op)
+                if len(changes) > 1:
+                    replaced.add(op.column_name)
+                settled += changes
             elif isinstance(op, (ops.CreateIndexOp, ops.DropIndexOp)):
-                settled += self.index(op, concurrently)
+                settled += self.index(op, concurrently, replaced)
             else:
                 settled.append(op)
         return settled
 
     def alteration(self, op: ops.AlterColumnOp) -> list[Any]:
-        """An attached column has a comment and NULLs, whatever the model says."""
-        held = self.attached.get(self.place(op.schema, op.table_name, op.column_name))
+        """An attached column has a comment and NULLs, whatever the model says.
+
+        Where the model has another codec, the column is replaced, with its indexes.
+        """
+        place = self.place(op.schema, op.table_name, op.column_name)
+        held = self.attached.get(place)
         if held is None:
             return [op]
         column = self.model_column(op)
         wanted = None if column is None else declared(column, op.table_name, op.schema)
         if wanted is not None and wanted.codec != held.codec:
-            return [held.reverse(), wanted]
+            return [
+                *(i.of(op.schema).removal(True) for i in on_column(self.indexes, place)),
+                held.reverse(),
+                wanted,
+                *(
+                    i.of(op.schema).creation(True)
+                    for i in on_column(dict(self.model_indexes()), place)
+                ),
+            ]
         op.modify_nullable = None
         if op.modify_comment is None and (op.existing_comment or "").startswith(_COMMENT):
             op.modify_comment = False
@@ -159,7 +174,9 @@ class _Settling:
                 return table.columns.get(op.column_name)
         return None
 
-    def index(self, op: ops.CreateIndexOp | ops.DropIndexOp, concurrently: bool) -> list[Any]:
+    def index(
+        self, op: ops.CreateIndexOp | ops.DropIndexOp, concurrently: bool, replaced: set[str]
+    ) -> list[Any]:
         """An index that is no code's as it is; one that only seems to differ not at all."""
         place = self.place(op.schema, op.table_name or "", str(op.index_name))
         held = self.indexes.get(place)
@@ -168,11 +185,15 @@ class _Settling:
                 return [op]
             if OF_ATTACH.search(held.name) or self.model_index(place) == held:
                 return []
+            if held.column in replaced:
+                return []
             return [held.of(op.schema).removal(concurrently)]
         wanted = of_model(op.index_name, op.table_name, op.schema, op.columns, op.kw)
         if wanted is None:
             return [op]
-        return [] if wanted.of(place[0]) == held else [wanted.creation(concurrently)]
+        if wanted.of(place[0]) == held or wanted.column in replaced:
+            return []
+        return [wanted.creation(concurrently)]
 
     def model_index(self, place: Place) -> CodeIndex | None:
         """The model's code index of this name, its schema always named."""
@@ -207,6 +228,15 @@ class _Settling:
             schema = None if wanted.schema == self.default else wanted.schema
             changes = [held.of(schema).removal(True), wanted.of(schema).creation(True)]
             yield ops.ModifyTableOps(wanted.table, changes, schema=schema)
+
+
+def on_column(indexes: dict[Place, CodeIndex], place: Place) -> list[CodeIndex]:
+    """Those on one column, but for the ones that attach made."""
+    return [
+        index
+        for (schema, table, name), index in indexes.items()
+        if (schema, table, index.column) == place and not OF_ATTACH.search(name)
+    ]
 
 
 def declared(column: Column[Any], table: str, schema: str | None) -> AddCodeColumnOp | None:

@@ -20,8 +20,9 @@ def build_index(
 ) -> None:
     """Build the index where it is missing, on each partition CONCURRENTLY.
 
-    Any valid index on the prefix will do, whatever its name. An INVALID index, which a cancelled build leaves behind, is dropped and built anew. The
-    connection must be in autocommit mode, outside a transaction.
+    Any valid index on the prefix will do, whatever its name. An INVALID one of the name that is
+    given here, which a cancelled build leaves behind, is dropped and built anew. The connection
+    must be in autocommit mode, outside a transaction.
     """
     suffix = _suffix(column_id, prefix_bits)
     for leaf in target.leaves:
