@@ -318,3 +318,41 @@ def test_the_entry_point_is_this_plugin() -> None:
     [[name, value]] = re.findall(r'alembic.plugins"\]\n"(.*)" = "(.*)"', text)
     assert name == NAME
     assert EntryPoint(name, value, "alembic.plugins").load().setup is setup
+
+
+def test_a_column_without_its_trigger_is_replaced(
+    installed_database: str, installed: Connection, tmp_path: Path
+) -> None:
+    registered(installed)
+    history = begun(tmp_path, installed_database, installed)
+    plain, table = models(Column("code", Code(BITS)))
+    prefix_index("items_code", table.c.code, 8)
+    history.generate(plain)
+    history.upgrade()
+    before = catalogs(installed)
+    metadata, table = models(Column("code", Code(BITS), info={"bitryoshka": CODEC}))
+    prefix_index("items_code", table.c.code, 8, m=4)
+    script = history.generate(metadata)
+    assert body(script, "upgrade").splitlines() == [
+        "op.drop_code_index('items_code', 'items')",
+        "op.drop_column('items', 'code')",
+        "op.add_code_column('items', 'embedding', 'docs@1', 'code')",
+        "op.create_code_index('items_code', 'items', 'code', 8, m=4)",
+    ]
+    settled(history, metadata)
+    assert check_codes(installed) == 180
+    history.downgrade("m1")
+    assert catalogs(installed) == before
+
+
+def test_what_include_object_leaves_out_is_not_replaced(
+    installed_database: str, installed: Connection, tmp_path: Path
+) -> None:
+    def include_object(_: object, name: str, kind: str, *__: object) -> bool:
+        return not (kind == "column" and name == "code")
+
+    registered(installed)
+    history = begun(tmp_path, installed_database, installed, include_object=include_object)
+    installed.execute("ALTER TABLE items ADD COLUMN code bit(8)")
+    metadata, _ = models(Column("code", Code(BITS), info={"bitryoshka": CODEC}))
+    assert body(history.generate(metadata), "upgrade") == "pass"
