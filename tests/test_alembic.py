@@ -7,16 +7,27 @@ from pathlib import Path
 import numpy as np
 import psycopg
 import pytest
-from alembic_history import DRIVERS, History, catalogs, run_script
+from alembic.migration import MigrationContext
+from alembic.operations import Operations
+from alembic_history import DRIVERS, History, catalogs, run_script, url
 from attached_rows import BINARIZER, LABEL, check_codes
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays as hypothesis_arrays
+from numpy.typing import NDArray
 from pgvector import Vector
+from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import NullPool
 from synthetic import exact_binarizer, integer_rows
 
 from bitryoshka import Binarizer
+from bitryoshka.alembic.codec_operations import _vectors
+from bitryoshka.alembic.sending import send_text
 from bitryoshka.errors import CodecError, DatabaseError
 from bitryoshka.postgres import attach, connect, export, search_column, status, verify
 from bitryoshka.postgres.server import Connection
+from bitryoshka.schema_scripts import quoted
 
 TABLE = """
 op.execute("CREATE TABLE docs (id bigint PRIMARY KEY, title text, embedding vector(16))")
@@ -312,3 +323,49 @@ op.uninstall_bitryoshka()
     assert status(connection, name, schema=name, code_column=name[:-5]).state == "ready"
     run_script(connection, history.sql("downgrade", "head:base"))
     assert catalogs(connection) == before
+
+
+def test_an_old_pgvector_is_refused(
+    database: str, connection: Connection, tmp_path: Path, driver: str
+) -> None:
+    connection.execute("UPDATE pg_extension SET extversion = '0.8.3' WHERE extname = 'vector'")
+    history = History(tmp_path, database, driver)
+    history.write("op.install_bitryoshka()")
+    with pytest.raises(
+        DBAPIError, match="pgvector 0.8.4 or newer is needed, found 0.8.3".replace(".", "[.]")
+    ):
+        history.upgrade()
+    assert connection.execute("SELECT to_regnamespace('bitryoshka')").fetchall() == [(None,)]
+
+
+@pytest.fixture(scope="module", params=["psycopg", "psycopg2"])
+def engine(request: pytest.FixtureRequest, dsn: str) -> Engine:
+    return create_engine(url(dsn, request.param), poolclass=NullPool)
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    value=st.text(
+        st.characters(exclude_characters="\0", exclude_categories=["Cs"])
+        | st.sampled_from("\\:'%{}$\"")
+    )
+)
+@pytest.mark.parametrize("strings", ["on", "off"])
+def test_any_text_arrives_as_it_is(engine: Engine, strings: str, value: str) -> None:
+    with engine.connect() as opened:
+        opened.exec_driver_sql(f"SET standard_conforming_strings = {strings}")
+        opened.exec_driver_sql("SET escape_string_warning = off")
+        operations = Operations(MigrationContext.configure(opened))
+        send_text(operations, f"SELECT set_config('test.value', {quoted(value)}, false)")
+        assert opened.scalar(text("SELECT current_setting('test.value')")) == value
+
+
+@given(
+    rows=hypothesis_arrays(
+        np.float32, (3, 4), elements=st.floats(width=32, allow_nan=False, allow_infinity=False)
+    )
+)
+def test_numbers_read_back_as_they_are(rows: NDArray[np.float32]) -> None:
+    for written, row in zip(_vectors(rows), rows, strict=True):
+        read = np.array([np.float32(x) for x in written.strip("'[]").split(",")])
+        assert read.tobytes() == row.tobytes()

@@ -88,6 +88,13 @@ def test_the_metadata(built: Built) -> None:
     assert sorted(r.split(">=")[0] for r in needed) == ["numpy", "safetensors"]
 
 
+def test_the_wheel_names_its_plugin(built: Built) -> None:
+    with zipfile.ZipFile(built.wheel) as wheel:
+        (name,) = (n for n in wheel.namelist() if n.endswith(".dist-info/entry_points.txt"))
+        found = wheel.read(name).decode()
+    assert "[alembic.plugins]\nalembic.autogenerate.bitryoshka = bitryoshka.alembic.plugin" in found
+
+
 def test_the_sdist_holds_what_the_project_is_made_of(built: Built) -> None:
     with tarfile.open(built.sdist) as sdist:
         names = {name.partition("/")[2] for name in sdist.getnames()}
