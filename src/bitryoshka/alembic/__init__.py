@@ -1,6 +1,13 @@
 """Alembic: operations for codecs, code columns and their indexes, and what autogenerate sees.
 
-Importing it registers the operations; with Alembic 1.18 or later that happens by itself.
+Importing it registers the operations; with Alembic 1.18 or later that happens by itself. Example of
+a migration::
+
+    def upgrade():
+        op.install_bitryoshka()
+        op.register_codec("docs", "docs.safetensors", version=1)
+        op.add_code_column("docs", "embedding", "docs@1")
+        op.create_code_index("docs_code", "docs", "code", prefix_bits=64)
 """
 
 from bitryoshka.errors import MissingExtraError

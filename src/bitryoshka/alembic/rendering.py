@@ -29,8 +29,9 @@ _CALLS: dict[type[Any], tuple[str, tuple[str, ...], dict[str, Any]]] = {
     DropCodeColumnOp: ("drop_code_column", ("table_name", "code_column"), {"schema": None}),
     CreateCodeIndexOp: (
         "create_code_index",
-        ("index_name", "table_name", "column", "prefix_bits"),
+        ("index_name", "table_name", "column"),
         {
+            "prefix_bits": None,
             "m": 16,
             "ef_construction": 64,
             "opclass": "bit_hamming_ops",
