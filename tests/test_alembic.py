@@ -9,7 +9,7 @@ import pytest
 from alembic.migration import MigrationContext
 from alembic.operations import Operations
 from alembic_history import DRIVERS, History, catalogs, run_script, url
-from attached_rows import BINARIZER, LABEL, check_codes
+from attached_rows import BINARIZER, LABEL, check_codes, make_table, registered
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays as hypothesis_arrays
@@ -286,6 +286,48 @@ def test_attach_takes_the_index_that_a_migration_built(
     assert attach(connection, "docs", "embedding", LABEL, prefix_bits=8).filled == 0
     assert catalogs(connection) == before
     assert search_column(connection, "docs", np.ones((1, 16), np.float32), k=3)
+
+
+def test_attach_takes_the_index_of_a_partitioned_table(
+    installed_database: str, installed: Connection, tmp_path: Path
+) -> None:
+    registered(installed)
+    make_table(installed, suffix="PARTITION BY RANGE (id)", rows=0)
+    for start in (0, 50):
+        installed.execute(
+            f"CREATE TABLE part_{start} PARTITION OF items "  # type: ignore[arg-type]
+            f"FOR VALUES FROM ({start}) TO ({start + 50})"
+        )
+    history = History(tmp_path, installed_database)
+    history.write(
+        'op.add_code_column("items", "embedding", "docs@1", prefix_bits=8)\n'
+        'op.create_code_index("items_code", "items", "code", 8, concurrently=False)'
+    )
+    history.upgrade()
+    vectors = integer_rows(1, 100)
+    for i, vector in enumerate(vectors):
+        installed.execute(
+            "INSERT INTO items (id, embedding) VALUES (%s, %s::vector)",
+            [i, Vector(vector).to_text()],
+        )
+    before = catalogs(installed)
+    found = attach(installed, "items", "embedding", LABEL, prefix_bits=8)
+    assert found.verification.index_valid
+    assert catalogs(installed) == before
+    installed.execute("DROP INDEX items_code")
+    assert attach(installed, "items", "embedding", LABEL, prefix_bits=8).verification.index_valid
+    assert catalogs(installed) != before
+
+
+def test_a_transaction_of_the_environments_own_is_in_the_way(
+    installed_database: str, installed: Connection, tmp_path: Path
+) -> None:
+    history = History(tmp_path, installed_database)
+    environment = (tmp_path / "env.py").read_text()
+    (tmp_path / "env.py").write_text(environment.replace(".connect() as c", ".begin() as c"))
+    history.write('op.create_code_index("i", "docs", "code")')
+    with pytest.raises(DatabaseError, match="outside a transaction, and env"):
+        history.upgrade()
 
 
 def test_the_column_of_a_migration_is_the_one_that_attach_makes(

@@ -9,6 +9,7 @@ from alembic.operations import MigrateOperation, Operations
 
 from bitryoshka.alembic.sending import identifier, send
 from bitryoshka.bits import check_bits
+from bitryoshka.errors import DatabaseError
 from bitryoshka.schema_scripts import filled
 
 Opclass = Literal["bit_hamming_ops", "bit_jaccard_ops"]
@@ -156,5 +157,11 @@ def _apart(operations: Operations, concurrently: bool, work: Callable[[str], Non
     if not concurrently:
         work("")
         return
-    with operations.get_context().autocommit_block():
+    context = operations.get_context()
+    if not context.as_sql and context._in_external_transaction:
+        raise DatabaseError(
+            "an index is built concurrently outside a transaction, and env.py has begun one: "
+            "expected context.begin_transaction() to begin it, or concurrently=False"
+        )
+    with context.autocommit_block():
         work("CONCURRENTLY ")
