@@ -20,7 +20,7 @@ SOURCE = Path(bitryoshka.__file__).parent
 # lowest first: a module imports from lower layers, or from its own package
 LAYERS = (
     ("errors",),
-    ("atomic_file", "bits", "progress", "sql_files", "vectors"),
+    ("atomic_file", "bits", "postgres_rules", "progress", "sql_files", "vectors"),
     ("binarizer_file", "evaluation", "judgements", "vector_files"),
     ("binarizer",),
     ("search_ways",),
