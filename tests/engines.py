@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy import Engine, create_engine
 from sqlalchemy.engine import URL
@@ -9,8 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
 
-def engine(dsn: str, driver: str = "psycopg") -> Engine:
-    return create_engine(url(dsn, driver), poolclass=NullPool)
+def engine(dsn: str, driver: str = "psycopg", **options: Any) -> Engine:
+    return create_engine(url(dsn, driver), poolclass=NullPool, **options)
 
 
 def async_engine(dsn: str, driver: str = "asyncpg") -> AsyncEngine:

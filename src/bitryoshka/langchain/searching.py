@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple, cast
@@ -22,7 +21,7 @@ from bitryoshka.vectors import normalized
 
 Floats = NDArray[np.floating[Any]]
 Condition = ColumnElement[bool]
-Near = Callable[..., Select[Any]]
+Near = partial[Select[Any]]
 
 
 class Hit(NamedTuple):
@@ -90,9 +89,9 @@ class Searcher:
         connection.execute(
             select(*(func.set_config(f"hnsw.{n}", str(v), True) for n, v in settings.items()))
         )
-        reach = 1 if self.keeps_vectors else _reach(self.binarizer.query_weights(one))
+        factor, constant = self._line(one)
         return [
-            Hit(row_document(row), self._score(row.value, reach), row)
+            Hit(row_document(row), factor * row.value + constant, row)
             for row in connection.execute(statement)
         ]
 
@@ -106,10 +105,13 @@ class Searcher:
         rows = rows.add_columns(distance.label("value"))
         if self.exact is None:
             return near(rows.where(*where), k=k, rescore=distance)
-        if not 1 <= k <= self.exact:
-            raise SearchError(f"k must be between 1 and exact = {self.exact}, found {k}")
+        kept = min(self.exact, near.keywords["candidates"])
+        if not 1 <= k <= kept:
+            raise SearchError(
+                f"k must be between 1 and the {kept} rows that are ranked by vectors, found {k}"
+            )
         key = self.table.c.id
-        short = near(select(key).where(*where), k=self.exact).subquery("short")
+        short = near(select(key).where(*where), k=kept).subquery("short")
         return rows.join(short, short.c.id == key).order_by(distance, key).limit(k)
 
     def _by_codes(
@@ -120,10 +122,17 @@ class Searcher:
         value = comparator.asymmetric_score(planes).label("value")
         return near(rows.add_columns(value).where(*where), k=k)
 
-    def _score(self, value: float, reach: int) -> float:
-        if not self.keeps_vectors:
-            return value / reach if reach else 0.0
-        return 1 - value if self.binarizer.metric == "cosine" else -value
+    def _line(self, query: NDArray[np.float32]) -> tuple[float, float]:
+        """Factor and constant that make a score of a distance, or of an asymmetric score."""
+        if self.keeps_vectors:
+            return -1, 1 if self.binarizer.metric == "cosine" else 0
+        [planes], [scale] = query_planes(self.binarizer.query_weights(query))
+        if self.binarizer.bits > self.binarizer.hamming_bits:
+            # the weights score the row less its mean: what the mean scores is missing
+            mean = query[0] @ self.binarizer.projection.T @ self.binarizer.offset
+            return float(scale), float(mean)
+        reach = _reach(planes)
+        return 1 / reach if reach else 0, 0
 
     def diverse(
         self, query: ArrayLike, hits: list[Hit], k: int, lambda_mult: float
@@ -162,11 +171,10 @@ def marginal_relevance(query: Floats, rows: Floats, k: int, lambda_mult: float) 
     return chosen
 
 
-def _reach(weights: NDArray[np.float32]) -> int:
-    """The largest asymmetric score that a code can have for a query's weights (1, bits)."""
-    planes = unpack(query_planes(weights).planes[0]).astype(np.int64)
-    levels = np.exp2(np.arange(len(planes))[::-1]).astype(np.int64) @ (2 * planes - 1)
-    return int(np.abs(levels).sum())
+def _reach(planes: NDArray[np.uint8]) -> int:
+    """The largest asymmetric score that a code can have for one query's planes."""
+    signs = 2 * unpack(planes).astype(np.int64) - 1
+    return int(np.abs((1 << np.arange(len(signs))[::-1]) @ signs).sum())
 
 
 def _floats(value: Any) -> Any:

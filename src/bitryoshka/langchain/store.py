@@ -51,8 +51,9 @@ class CodeVectorStore(VectorStore):
     (``@>`` of jsonb), or an expression of SQLAlchemy over ``store.table``.
 
     Scores: larger is better. With vectors, cosine similarity, or the inner product where that is
-    the binarizer's metric. Without, the part of the query's weight on which query and code agree,
-    minus the part on which they do not: between -1 and 1, but no cosine.
+    the binarizer's metric. With codes alone an estimate of it, a little nearer to 0; with sign
+    codes alone, the share of the query's weight on which query and code agree, less the share on
+    which they do not: between -1 and 1, but no cosine.
 
     Raises BitsError, SearchError and TableError for settings that do not fit together. Uses raise
     TableError where the table is missing or has another shape, FingerprintError where its codes are
@@ -322,7 +323,7 @@ class CodeVectorStore(VectorStore):
 
     def _select_relevance_score_fn(self) -> Callable[[float], float]:
         """The score itself, those below 0 as 0; SearchError for an inner product."""
-        if self._searcher.keeps_vectors and self.binarizer.metric != "cosine":
+        if self.binarizer.metric != "cosine":
             raise SearchError(
                 "relevance between 0 and 1 needs the metric 'cosine', found "
                 f"{self.binarizer.metric!r}: use similarity_search_with_score"
