@@ -171,6 +171,7 @@ assert not {"torch", "tqdm", "psycopg"} & set(sys.modules)
         ("bitryoshka.fit(vectors, bits=16, method='sign', progress=True)", "cli"),
         ("import bitryoshka.postgres", "postgres"),
         ("import bitryoshka.qdrant", "qdrant"),
+        ("import bitryoshka.langchain", "langchain"),
         ("import bitryoshka.demo; bitryoshka.demo.run()", "demo"),
         ("from bitryoshka.vector_files import read_vectors; read_vectors('v.parquet')", "cli"),
     ],
