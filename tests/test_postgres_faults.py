@@ -30,7 +30,8 @@ from bitryoshka.postgres import (
     prepare_database,
     search,
 )
-from bitryoshka.postgres.server import Connection, check_pgvector_version
+from bitryoshka.postgres.server import Connection
+from bitryoshka.postgres_rules import check_pgvector_version
 
 BINARIZER = exact_binarizer(3)
 

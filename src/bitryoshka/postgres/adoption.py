@@ -9,8 +9,8 @@ from bitryoshka.postgres.codecs import find_codec
 from bitryoshka.postgres.columns import find_entry
 from bitryoshka.postgres.server import Connection
 from bitryoshka.postgres.statements import fetch, statement
-from bitryoshka.postgres.table import CODEC_COMMENT
 from bitryoshka.postgres.target import find_table
+from bitryoshka.postgres_rules import CODEC_COMMENT
 
 
 def adopt(

@@ -6,8 +6,9 @@ from psycopg import sql
 
 from bitryoshka.postgres.columns import changed
 from bitryoshka.postgres.server import Connection
-from bitryoshka.postgres.statements import fetch, name_within, prefix_expression, statement
+from bitryoshka.postgres.statements import fetch, prefix_expression, statement
 from bitryoshka.postgres.target import Leaf, Target
+from bitryoshka.postgres_rules import name_within
 
 
 def build_index(

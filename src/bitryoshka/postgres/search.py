@@ -22,13 +22,11 @@ from bitryoshka.postgres.statements import (
     statement,
 )
 from bitryoshka.postgres.table import CodeTable, check_prefix
+from bitryoshka.postgres_rules import scan_settings
 from bitryoshka.vectors import normalized
 
 Rescore = Literal["asymmetric", "exact"]
 
-# pgvector's bound of hnsw.ef_search, and its default and bound of hnsw.max_scan_tuples
-_MAX_EF_SEARCH = 1000
-_MAX_SCAN_TUPLES = (20_000, 2**31 - 1)
 _PLANES = 8
 _OPERATORS = {"cosine": "<=>", "inner_product": "<#>"}
 
@@ -106,13 +104,8 @@ def search(
 
 
 def _settings(candidates: int) -> sql.Composed:
-    """Let an index scan go on until it has found all candidates."""
-    least, most = _MAX_SCAN_TUPLES
-    return statement(
-        "search_settings",
-        ef_search=sql.Literal(str(min(candidates, _MAX_EF_SEARCH))),
-        max_scan_tuples=sql.Literal(str(min(max(candidates, least), most))),
-    )
+    values = {name: sql.Literal(str(value)) for name, value in scan_settings(candidates).items()}
+    return statement("search_settings", **values)
 
 
 def _rescoring_parts(

@@ -13,8 +13,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from bitryoshka.errors import MissingExtraError, PgvectorError, ServerUnreachableError
 from bitryoshka.postgres.statements import fetch, statement
-
-MIN_PGVECTOR = (0, 8, 4)
+from bitryoshka.postgres_rules import MAY_NOT_CREATE, check_available, check_pgvector_version
 
 Connection = psycopg.Connection[Any]
 
@@ -60,29 +59,11 @@ def prepare_database(connection: Connection) -> str:
     """
     [(installed, available)] = fetch(connection, statement("pgvector_version"))
     if installed is None:
-        if available is None:
-            raise PgvectorError(
-                "the server has no pgvector: install it, 0.8.4 or newer "
-                "(https://github.com/pgvector/pgvector#installation)"
-            )
-        check_pgvector_version(available)
+        check_available(available)
         try:
             connection.execute(statement("create_pgvector"))
         except psycopg.errors.InsufficientPrivilege as error:
-            raise PgvectorError(
-                "pgvector is not yet in this database and this user may not create it: have "
-                "an owner run CREATE EXTENSION vector"
-            ) from error
+            raise PgvectorError(MAY_NOT_CREATE) from error
         installed = available
     check_pgvector_version(installed)
     return str(installed)
-
-
-def check_pgvector_version(found: str) -> None:
-    """Raise PgvectorError for a version older than 0.8.4."""
-    numbers = tuple(int(part) for part in found.split(".") if part.isdecimal())
-    if numbers < MIN_PGVECTOR:
-        raise PgvectorError(
-            f"pgvector 0.8.4 or newer is needed, found {found}: install a newer one on the "
-            "server, then run ALTER EXTENSION vector UPDATE"
-        )

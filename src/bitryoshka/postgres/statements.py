@@ -12,8 +12,6 @@ from psycopg.rows import tuple_row
 
 from bitryoshka.sql_files import read_sql
 
-MAX_NAME_BYTES = 63
-
 
 def statement(name: str, /, **parts: sql.Composable | int) -> sql.Composed:
     """The file ``sql/NAME.sql`` with its braces filled in; plain integers become literals."""
@@ -43,11 +41,6 @@ def prefix_expression(prefix_bits: int, bits: int, column: str = "code") -> sql.
     if prefix_bits == bits:
         return code
     return statement("prefix", code=code, prefix_bits=prefix_bits)
-
-
-def name_within(name: str, suffix: str) -> str:
-    """The name with its suffix, the name cut to what an identifier of Postgres can hold."""
-    return name.encode()[: MAX_NAME_BYTES - len(suffix)].decode(errors="ignore") + suffix
 
 
 def bit_strings(codes: NDArray[np.uint8]) -> list[str]:

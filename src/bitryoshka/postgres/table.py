@@ -10,18 +10,12 @@ from psycopg import sql
 
 from bitryoshka.binarizer import Binarizer
 from bitryoshka.bits import check_bits
-from bitryoshka.errors import BitsError, FingerprintError, TableError
+from bitryoshka.errors import BitsError, TableError
 from bitryoshka.postgres.server import Connection, prepare_database
-from bitryoshka.postgres.statements import (
-    MAX_NAME_BYTES,
-    fetch,
-    name_within,
-    prefix_expression,
-    statement,
-)
+from bitryoshka.postgres.statements import fetch, prefix_expression, statement
+from bitryoshka.postgres_rules import CODEC_COMMENT, check_codec, check_name, name_within
 
 VectorType = Literal["vector", "halfvec"]
-CODEC_COMMENT = "bitryoshka codec sha256:"
 
 
 @dataclass(frozen=True)
@@ -117,12 +111,8 @@ def open_table(
             f"table {schema}.{name} has another shape: expected columns {_text(table.columns())}, "
             f"found {_text(shape)}; choose another name, or drop the table"
         )
-    codec = next(comment for column, _, comment in found if column == "code") or ""
-    if codec.removeprefix(CODEC_COMMENT) != binarizer.fingerprint:
-        raise FingerprintError(
-            f"table {schema}.{name} holds codes of another binarizer: expected fingerprint "
-            f"{binarizer.fingerprint}, found {codec.removeprefix(CODEC_COMMENT) or 'none'}"
-        )
+    codec = next(comment for column, _, comment in found if column == "code")
+    check_codec(f"{schema}.{name}", codec, binarizer.fingerprint)
     return table
 
 
@@ -134,12 +124,7 @@ def _described(
             f"vector_type must be None or one of {get_args(VectorType)}, found {vector_type!r}"
         )
     for text in (schema, name):
-        # Postgres cuts longer names without an error: two tables could become one
-        if not 1 <= len(text.encode()) <= MAX_NAME_BYTES:
-            raise TableError(
-                f"a name must have 1 to {MAX_NAME_BYTES} bytes in UTF-8, "
-                f"found {len(text.encode())}: {text!r}"
-            )
+        check_name(text)
     return CodeTable(
         schema, name, binarizer.bits, binarizer.dimensions, vector_type, binarizer.fingerprint
     )

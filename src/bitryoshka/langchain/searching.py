@@ -1,0 +1,181 @@
+"""A store's search: one statement for the whole funnel, and what its rows are worth."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple, cast
+
+import numpy as np
+from langchain_core.documents import Document
+from numpy.typing import ArrayLike, NDArray
+from sqlalchemy import ColumnElement, Connection, Row, Select, Table, func, select
+
+from bitryoshka.binarizer import Binarizer
+from bitryoshka.bits import prefix, query_planes, unpack
+from bitryoshka.errors import SearchError
+from bitryoshka.langchain.rows import Filter, conditions, row_document
+from bitryoshka.postgres_rules import scan_settings
+from bitryoshka.sqlalchemy import Code, funnel
+from bitryoshka.vectors import normalized
+
+Floats = NDArray[np.floating[Any]]
+Condition = ColumnElement[bool]
+Near = partial[Select[Any]]
+
+
+class Hit(NamedTuple):
+    """A document, its score (larger is better), and the row that it came from."""
+
+    document: Document
+    score: float
+    row: Row[Any]
+
+
+@dataclass(frozen=True)
+class Searcher:
+    """How a store searches: its table, and how many rows each stage hands on."""
+
+    table: Table
+    binarizer: Binarizer
+    candidates: int
+    prefix_bits: int | None
+    exact: int | None
+
+    def __post_init__(self) -> None:
+        if self.exact is not None and "vector" not in self.table.c:
+            raise SearchError(f"expected exact=None without stored vectors, found {self.exact}")
+
+    @property
+    def keeps_vectors(self) -> bool:
+        """Whether rows have the vectors that they were made of."""
+        return "vector" in self.table.c
+
+    @property
+    def uses_functions(self) -> bool:
+        """Whether searches need schema ``bitryoshka``."""
+        return self.exact is not None or not self.keeps_vectors
+
+    def search(
+        self,
+        connection: Connection,
+        query: ArrayLike,
+        k: int,
+        *,
+        likeness: bool = False,
+        filter: Filter | None = None,  # noqa: A002 - LangChain's name for it
+        candidates: int | None = None,
+    ) -> list[Hit]:
+        """The best ``k`` rows for one query (d,), best first; ``likeness`` for `diverse`."""
+        one = normalized(
+            np.asarray(query)[None], self.binarizer.metric, self.binarizer.dimensions, "queries"
+        )
+        limit = self.candidates if candidates is None else candidates
+        columns = self.table.c
+        near = partial(
+            funnel,
+            code=columns.code,
+            query=one,
+            binarizer=self.binarizer,
+            candidates=limit,
+            prefix_bits=self.prefix_bits,
+        )
+        rows = select(columns.id, columns.content, columns.metadata)
+        if likeness:
+            rows = rows.add_columns(columns.vector if self.keeps_vectors else columns.code)
+        ranked = self._by_vectors if self.keeps_vectors else self._by_codes
+        statement = ranked(rows, near, one, k, conditions(self.table, filter))
+        settings = {**scan_settings(limit), "iterative_scan": "relaxed_order"}
+        connection.execute(
+            select(*(func.set_config(f"hnsw.{n}", str(v), True) for n, v in settings.items()))
+        )
+        factor, constant = self._line(one)
+        return [
+            Hit(row_document(row), factor * row.value + constant, row)
+            for row in connection.execute(statement)
+        ]
+
+    def _by_vectors(
+        self, rows: Select[Any], near: Near, query: Floats, k: int, where: list[Condition]
+    ) -> Select[Any]:
+        comparator = cast("Any", self.table.c.vector.comparator)
+        cosine = self.binarizer.metric == "cosine"
+        operator = comparator.cosine_distance if cosine else comparator.max_inner_product
+        distance = operator(query[0])
+        rows = rows.add_columns(distance.label("value"))
+        if self.exact is None:
+            return near(rows.where(*where), k=k, rescore=distance)
+        kept = min(self.exact, near.keywords["candidates"])
+        if not 1 <= k <= kept:
+            raise SearchError(
+                f"k must be between 1 and the {kept} rows that are ranked by vectors, found {k}"
+            )
+        key = self.table.c.id
+        short = near(select(key).where(*where), k=kept).subquery("short")
+        return rows.join(short, short.c.id == key).order_by(distance, key).limit(k)
+
+    def _by_codes(
+        self, rows: Select[Any], near: Near, query: Floats, k: int, where: list[Condition]
+    ) -> Select[Any]:
+        planes = query_planes(self.binarizer.query_weights(query)).planes[0]
+        comparator = cast("Code.Comparator", self.table.c.code.comparator)
+        value = comparator.asymmetric_score(planes).label("value")
+        return near(rows.add_columns(value).where(*where), k=k)
+
+    def _line(self, query: NDArray[np.float32]) -> tuple[float, float]:
+        """Factor and constant that make a score of a distance, or of an asymmetric score."""
+        if self.keeps_vectors:
+            return -1, 1 if self.binarizer.metric == "cosine" else 0
+        [planes], [scale] = query_planes(self.binarizer.query_weights(query))
+        if self.binarizer.bits > self.binarizer.hamming_bits:
+            # the weights score the row less its mean: what the mean scores is missing
+            mean = query[0] @ self.binarizer.projection.T @ self.binarizer.offset
+            return float(scale), float(mean)
+        reach = _reach(planes)
+        return 1 / reach if reach else 0, 0
+
+    def diverse(
+        self, query: ArrayLike, hits: list[Hit], k: int, lambda_mult: float
+    ) -> list[Document]:
+        """The ``k`` hits of maximal marginal relevance, by vectors or else by sign bits."""
+        if not hits:
+            return []
+        one: Floats = np.asarray(query, np.float64)
+        if self.keeps_vectors:
+            rows: Floats = np.array([_floats(hit.row.vector) for hit in hits], np.float64)
+        else:
+            codes = np.array([hit.row.code for hit in hits])
+            rows = 2.0 * unpack(prefix(codes, self.binarizer.hamming_bits)) - 1
+            one = 2.0 * unpack(self.binarizer.encode_queries(one[None]))[0] - 1
+        return [hits[i].document for i in marginal_relevance(one, rows, k, lambda_mult)]
+
+
+def marginal_relevance(query: Floats, rows: Floats, k: int, lambda_mult: float) -> list[int]:
+    """Which of ``rows`` (n, d) are near to ``query`` (d,) and not to each other, by cosine.
+
+    Each next one has the largest ``lambda_mult`` * similarity to the query - (1 - ``lambda_mult``)
+    * its largest similarity to those before (Carbonell and Goldstein, SIGIR 1998).
+    """
+    norms = np.linalg.norm(rows, axis=1, keepdims=True)
+    unit = rows / np.where(norms > 0, norms, 1)
+    relevance = unit @ query / (np.linalg.norm(query) or 1)
+    open_ = np.ones(len(unit), np.bool_)
+    redundancy = np.full(len(unit), -np.inf)
+    chosen: list[int] = []
+    while len(chosen) < min(k, len(unit)):
+        value = lambda_mult * relevance - (1 - lambda_mult) * redundancy if chosen else relevance
+        best = int(np.argmax(np.where(open_, value, -np.inf)))
+        chosen.append(best)
+        open_[best] = False
+        redundancy = np.maximum(redundancy, unit @ unit[best])
+    return chosen
+
+
+def _reach(planes: NDArray[np.uint8]) -> int:
+    """The largest asymmetric score that a code can have for one query's planes."""
+    signs = 2 * unpack(planes).astype(np.int64) - 1
+    return int(np.abs((1 << np.arange(len(signs))[::-1]) @ signs).sum())
+
+
+def _floats(value: Any) -> Any:
+    return value.to_list() if hasattr(value, "to_list") else value
