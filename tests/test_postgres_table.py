@@ -270,7 +270,7 @@ def test_an_index_covers_the_prefix_or_the_whole_code(
     found = index_definitions(connection)
     assert len(found) == 2
     assert (
-        "USING hnsw (code bit_hamming_ops) WITH (m='16', ef_construction='64')"
+        "USING hnsw (code bit_hamming_ops) WITH (m='8', ef_construction='128')"
         in (found[f"items_code_{bits}_hnsw"])
     )
     assert (

@@ -12,6 +12,10 @@ MAY_NOT_CREATE = (
 )
 MIN_PGVECTOR = (0, 8, 4)
 
+# of HNSW graphs over codes, whose lists are long: pgvector's defaults, 16 and 64, make a larger
+# graph more slowly, and one that takes longer to search for the same recall
+M, EF_CONSTRUCTION = 8, 128
+
 # pgvector's bound of hnsw.ef_search, and its default and bound of hnsw.max_scan_tuples
 _MAX_EF_SEARCH = 1000
 _MAX_SCAN_TUPLES = (20_000, 2**31 - 1)

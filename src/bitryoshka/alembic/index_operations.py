@@ -10,6 +10,7 @@ from alembic.operations import MigrateOperation, Operations
 from bitryoshka.alembic.sending import identifier, send
 from bitryoshka.bits import check_bits
 from bitryoshka.errors import DatabaseError
+from bitryoshka.postgres_rules import EF_CONSTRUCTION, M
 from bitryoshka.schema_scripts import filled
 
 Opclass = Literal["bit_hamming_ops", "bit_jaccard_ops"]
@@ -26,8 +27,8 @@ class CreateCodeIndexOp(MigrateOperation):
         column: str = "code",
         prefix_bits: int | None = None,
         *,
-        m: int = 16,
-        ef_construction: int = 64,
+        m: int = M,
+        ef_construction: int = EF_CONSTRUCTION,
         opclass: Opclass = "bit_hamming_ops",
         schema: str | None = None,
         concurrently: bool = True,
@@ -47,8 +48,8 @@ class CreateCodeIndexOp(MigrateOperation):
         column: str = "code",
         prefix_bits: int | None = None,
         *,
-        m: int = 16,
-        ef_construction: int = 64,
+        m: int = M,
+        ef_construction: int = EF_CONSTRUCTION,
         opclass: Opclass = "bit_hamming_ops",
         schema: str | None = None,
         concurrently: bool = True,

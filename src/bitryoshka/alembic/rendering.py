@@ -10,6 +10,7 @@ from bitryoshka.alembic.codec_operations import DropCodecOp, RegisterCodecOp
 from bitryoshka.alembic.column_operations import AddCodeColumnOp, DropCodeColumnOp
 from bitryoshka.alembic.index_operations import CreateCodeIndexOp, DropCodeIndexOp
 from bitryoshka.alembic.schema_operations import InstallBitryoshkaOp, UninstallBitryoshkaOp
+from bitryoshka.postgres_rules import EF_CONSTRUCTION, M
 from bitryoshka.sqlalchemy import Code
 
 if TYPE_CHECKING:
@@ -32,8 +33,8 @@ _CALLS: dict[type[Any], tuple[str, tuple[str, ...], dict[str, Any]]] = {
         ("index_name", "table_name", "column"),
         {
             "prefix_bits": None,
-            "m": 16,
-            "ef_construction": 64,
+            "m": M,
+            "ef_construction": EF_CONSTRUCTION,
             "opclass": "bit_hamming_ops",
             "schema": None,
             "concurrently": True,

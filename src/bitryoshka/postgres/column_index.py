@@ -8,7 +8,7 @@ from bitryoshka.postgres.columns import changed
 from bitryoshka.postgres.server import Connection
 from bitryoshka.postgres.statements import fetch, prefix_expression, statement
 from bitryoshka.postgres.target import Leaf, Target
-from bitryoshka.postgres_rules import name_within
+from bitryoshka.postgres_rules import EF_CONSTRUCTION, M, name_within
 
 
 def build_index(
@@ -16,8 +16,6 @@ def build_index(
     target: Target,
     column_id: int,
     prefix_bits: int,
-    m: int = 16,
-    ef_construction: int = 64,
 ) -> None:
     """Build the index where it is missing, on each partition CONCURRENTLY.
 
@@ -33,12 +31,10 @@ def build_index(
             dropped = sql.Identifier(leaf.schema, name)
             connection.execute(statement("drop_index_concurrently", index=dropped))
         if not valid and not _is_covered(connection, target, leaf.oid, prefix_bits):
-            connection.execute(_leaf_index(target, leaf, name, prefix_bits, m, ef_construction))
+            connection.execute(_leaf_index(target, leaf, name, prefix_bits))
     if target.partitioned and not _is_covered(connection, target, target.oid, prefix_bits):
         parent = name_within(target.name, suffix)
-        whole = _index(
-            "index_parent", target, target.identifier, parent, prefix_bits, m, ef_construction
-        )
+        whole = _index("index_parent", target, target.identifier, parent, prefix_bits)
         changed(connection, lambda: connection.execute(whole))
 
 
@@ -65,11 +61,9 @@ def _suffix(column_id: int, prefix_bits: int) -> str:
     return f"_codes_{column_id}_{prefix_bits}_hnsw"
 
 
-def _leaf_index(
-    target: Target, leaf: Leaf, name: str, prefix_bits: int, m: int = 16, ef_construction: int = 64
-) -> sql.Composed:
+def _leaf_index(target: Target, leaf: Leaf, name: str, prefix_bits: int) -> sql.Composed:
     file = "index_concurrently"
-    return _index(file, target, leaf.identifier, name, prefix_bits, m, ef_construction)
+    return _index(file, target, leaf.identifier, name, prefix_bits)
 
 
 def _index(
@@ -78,8 +72,6 @@ def _index(
     table: sql.Identifier,
     name: str,
     prefix_bits: int,
-    m: int = 16,
-    ef_construction: int = 64,
 ) -> sql.Composed:
     return statement(
         file,
@@ -87,8 +79,8 @@ def _index(
         table=table,
         prefix=prefix_expression(prefix_bits, target.codec.bits, target.code_column),
         pgvector=sql.Identifier(target.pgvector),
-        m=m,
-        ef_construction=ef_construction,
+        m=M,
+        ef_construction=EF_CONSTRUCTION,
     )
 
 

@@ -13,7 +13,14 @@ from bitryoshka.bits import check_bits
 from bitryoshka.errors import BitsError, TableError
 from bitryoshka.postgres.server import Connection, prepare_database
 from bitryoshka.postgres.statements import fetch, prefix_expression, statement
-from bitryoshka.postgres_rules import CODEC_COMMENT, check_codec, check_name, name_within
+from bitryoshka.postgres_rules import (
+    CODEC_COMMENT,
+    EF_CONSTRUCTION,
+    M,
+    check_codec,
+    check_name,
+    name_within,
+)
 
 VectorType = Literal["vector", "halfvec"]
 
@@ -144,14 +151,16 @@ def create_index(
     connection: Connection,
     table: CodeTable,
     prefix_bits: int | None = None,
-    m: int = 16,
-    ef_construction: int = 64,
+    m: int = M,
+    ef_construction: int = EF_CONSTRUCTION,
 ) -> str:
     """Build an HNSW index over the Hamming distance of the first ``prefix_bits``; give its name.
 
     ``prefix_bits``: None indexes the whole code, which suits sign codes; for a progressive code
     pass its ``hamming_bits`` or a shorter nested length. ``m`` and ``ef_construction`` are
-    pgvector's. Raises TableError if an index of that name exists.
+    pgvector's; its own defaults, 16 and 64, suit float vectors, whose lists are short.
+
+    Raises TableError if an index of that name exists.
     """
     prefix_bits = check_prefix(table, prefix_bits)
     name = name_within(table.name, f"_code_{prefix_bits}_hnsw")
