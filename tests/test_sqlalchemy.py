@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,7 +11,6 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from pgvector import Bit
 from pgvector.sqlalchemy import Vector
-from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy import (
     Engine,
     ForeignKey,
@@ -25,9 +22,7 @@ from sqlalchemy import (
     text,
     update,
 )
-from sqlalchemy.engine import URL
 from sqlalchemy.exc import StatementError
-from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.orm import (
     DeclarativeBase,
     Mapped,
@@ -37,6 +32,7 @@ from sqlalchemy.orm import (
     selectinload,
 )
 from sqlalchemy.pool import NullPool
+from tests.sessions import DRIVERS, Run, runner, url
 from tests.synthetic import clustered
 
 import bitryoshka
@@ -45,8 +41,6 @@ from bitryoshka.errors import SearchError
 from bitryoshka.postgres import connect, install
 from bitryoshka.sqlalchemy import Code, funnel, prefix_index, reflect_codes
 
-SYNC = ("psycopg", "psycopg2")
-ASYNC = ("psycopg_async", "asyncpg")
 ROWS, DIMENSIONS, BITS = 300, 24, 32
 
 
@@ -70,41 +64,6 @@ class Tag(Base):
 
 
 prefix_index("docs_code_16", Doc.code, 16, m=8, ef_construction=32)
-
-Run = Callable[[Callable[[Session], Any]], Any]
-
-
-def url(dsn: str, driver: str) -> URL:
-    parts = conninfo_to_dict(dsn)
-    host = str(parts.get("host", ""))
-    return URL.create(
-        f"postgresql+{driver}",
-        username=parts.get("user"),  # type: ignore[arg-type]
-        password=parts.get("password"),  # type: ignore[arg-type]
-        database=parts.get("dbname"),  # type: ignore[arg-type]
-        query={"host": host, "port": str(parts.get("port") or 5432)},
-    )
-
-
-def runner(dsn: str, driver: str) -> Run:
-    """Runs a function of a Session in a transaction of its own, with this driver."""
-    if driver in SYNC:
-
-        def run(work: Callable[[Session], Any]) -> Any:
-            engine = create_engine(url(dsn, driver), poolclass=NullPool)
-            with Session(engine, expire_on_commit=False) as session, session.begin():
-                return work(session)
-
-        return run
-
-    from sqlalchemy.ext.asyncio import AsyncSession
-
-    async def wait(work: Callable[[Session], Any]) -> Any:
-        engine = create_async_engine(url(dsn, driver), poolclass=NullPool)
-        async with AsyncSession(engine, expire_on_commit=False) as session, session.begin():
-            return await session.run_sync(work)
-
-    return lambda work: asyncio.run(wait(work))
 
 
 @pytest.fixture(scope="module")
@@ -132,7 +91,7 @@ def filled(database: str, vectors: NDArray[np.float32], binarizer: bitryoshka.Bi
     return database
 
 
-@pytest.fixture(params=[*SYNC, *ASYNC])
+@pytest.fixture(params=DRIVERS)
 def run(request: pytest.FixtureRequest, filled: str) -> Run:
     return runner(filled, request.param)
 
