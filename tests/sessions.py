@@ -31,19 +31,22 @@ def url(dsn: str, driver: str) -> URL:
     )
 
 
-def runner(dsn: str, driver: str) -> Run:
-    """Runs a function of a Session in a transaction of its own, with this driver."""
+def runner(dsn: str, driver: str, **options: Any) -> Run:
+    """Runs a function of a Session in a transaction of its own, with this driver.
+
+    ``options`` are the driver's own for a connection.
+    """
     if driver in SYNC:
 
         def run(work: Callable[[Session], Any]) -> Any:
-            engine = create_engine(url(dsn, driver), poolclass=NullPool)
+            engine = create_engine(url(dsn, driver), poolclass=NullPool, connect_args=options)
             with Session(engine, expire_on_commit=False) as session, session.begin():
                 return work(session)
 
         return run
 
     async def wait(work: Callable[[Session], Any]) -> Any:
-        engine = create_async_engine(url(dsn, driver), poolclass=NullPool)
+        engine = create_async_engine(url(dsn, driver), poolclass=NullPool, connect_args=options)
         async with AsyncSession(engine, expire_on_commit=False) as session, session.begin():
             return await session.run_sync(work)
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import numpy as np
 import pytest
+import sqlalchemy
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -94,6 +96,15 @@ def filled(database: str, vectors: NDArray[np.float32], binarizer: bitryoshka.Bi
 @pytest.fixture(params=DRIVERS)
 def run(request: pytest.FixtureRequest, filled: str) -> Run:
     return runner(filled, request.param)
+
+
+def test_this_is_the_version_of_sqlalchemy_that_was_asked_for() -> None:
+    found = sqlalchemy.__version__
+    print("SQLAlchemy", found)
+    if wanted := os.environ.get("BITRYOSHKA_TEST_SQLALCHEMY"):
+        assert found.startswith(f"{wanted}.")
+    else:
+        assert not found.startswith("2.0.")
 
 
 def test_every_form_of_a_code_comes_back_as_a_packed_row(run: Run) -> None:

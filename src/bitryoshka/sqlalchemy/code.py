@@ -67,9 +67,11 @@ class Code(UserDefinedType[NDArray[np.uint8]]):
         return lambda value: f"B'{bit_text(packed_row(value, self.bits))}'"
 
     def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], Any]:
-        """From text, or from the bit strings of asyncpg."""
+        """From text, from the bit strings of asyncpg, or from psycopg's binary protocol."""
 
         def process(value: Any) -> NDArray[np.uint8] | None:
+            if isinstance(value, bytes) and len(value) == 4 + self.bits // 8:
+                value = value[4:]  # the length comes first, as the server sends it
             return None if value is None else packed_row(getattr(value, "bytes", value), self.bits)
 
         return process
