@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -11,12 +12,19 @@ from sqlalchemy import ColumnElement, Float, Integer, cast, event, func, literal
 from sqlalchemy.dialects.postgresql import BIT
 from sqlalchemy.engine import Dialect
 from sqlalchemy.schema import MetaData
+from sqlalchemy.sql.expression import BinaryExpression
+from sqlalchemy.sql.functions import Function
+from sqlalchemy.sql.operators import custom_op
 from sqlalchemy.types import UserDefinedType
 
 from bitryoshka.bits import check_bits, pack
 from bitryoshka.errors import BitsError, DatabaseError
 
 __all__ = ["Code", "reflect_codes"]
+
+_HAMMING: custom_op[float] = custom_op("<~>")
+_JACCARD: custom_op[float] = custom_op("<%>")
+_FLOAT, _INTEGER = Float(), Integer()
 
 
 class Code(UserDefinedType[NDArray[np.uint8]]):
@@ -83,11 +91,11 @@ class Code(UserDefinedType[NDArray[np.uint8]]):
 
         def hamming_distance(self, other: Any) -> ColumnElement[float]:
             """Bits that differ (``<~>``); ``other`` is a code of equal length, or a column."""
-            return self._compared("<~>", other)
+            return self._compared(_HAMMING, other)
 
         def jaccard_distance(self, other: Any) -> ColumnElement[float]:
             """Jaccard distance of the sets of ones (``<%>``), pgvector's."""
-            return self._compared("<%>", other)
+            return self._compared(_JACCARD, other)
 
         def prefix(self, bits: int) -> ColumnElement[NDArray[np.uint8]]:
             """The first ``bits``, as a `Code` of that length: what an index is made on.
@@ -98,10 +106,14 @@ class Code(UserDefinedType[NDArray[np.uint8]]):
                 raise BitsError(f"expected a prefix of at most {self.type.bits} bits, found {bits}")
             if bits == self.type.bits:
                 return self.expr
-            # constants, because an index's expression is found by its text
-            first: ColumnElement[int] = literal_column("1")
-            length: ColumnElement[int] = literal_column(str(bits))
-            return cast(func.substring(self.expr, first, length), Code(bits))
+            # searches ask for the same one again and again, and making it takes time
+            made: dict[int, ColumnElement[Any]] = vars(self).setdefault("_prefixes", {})
+            if bits not in made:
+                # constants, because an index's expression is found by its text
+                first: ColumnElement[int] = literal_column("1")
+                length: ColumnElement[int] = literal_column(str(bits))
+                made[bits] = cast(func.substring(self.expr, first, length), Code(bits))
+            return made[bits]
 
         def asymmetric_score(self, planes: NDArray[np.uint8]) -> ColumnElement[int]:
             """The float query's score from the bits alone; larger is better.
@@ -109,13 +121,22 @@ class Code(UserDefinedType[NDArray[np.uint8]]):
             ``planes`` (8, bits / 8) uint8 are ``query_planes(weights).planes`` of one query. Needs
             schema ``bitryoshka`` in the database.
             """
-            bound = cast(literal(planes, Planes(self.type.bits)), Planes(self.type.bits))
-            return func.bitryoshka.asymmetric_score(self.expr, bound, type_=Integer)
+            kind = _planes_of(self.type.bits)
+            bound = cast(literal(planes, kind), kind)
+            return Function(
+                "asymmetric_score",
+                self.expr,
+                bound,
+                packagenames=("bitryoshka",),
+                type_=_INTEGER,
+            )
 
-        def _compared(self, operator: str, other: Any) -> ColumnElement[float]:
-            if not isinstance(other, ColumnElement):
+        def _compared(self, operator: custom_op[float], other: Any) -> ColumnElement[float]:
+            if hasattr(other, "__clause_element__"):
+                other = other.__clause_element__()
+            elif not isinstance(other, ColumnElement):
                 other = literal(other, self.type)
-            return self.expr.op(operator, return_type=Float())(other)
+            return BinaryExpression(self.expr, other, operator, type_=_FLOAT)
 
     comparator_factory = Comparator
 
@@ -154,6 +175,11 @@ class Planes(UserDefinedType[NDArray[np.uint8]]):
                 f"{found.dtype}: query_planes(weights).planes has one such array a query"
             )
         return found
+
+
+@cache
+def _planes_of(bits: int) -> Planes:
+    return Planes(bits)
 
 
 def reflect_codes(metadata: MetaData) -> None:
@@ -197,7 +223,8 @@ def _from_bytes(data: bytes) -> NDArray[np.uint8]:
 
 def bit_text(row: NDArray[np.uint8]) -> str:
     """The bits of a packed row as 0 and 1."""
-    return "".join(map(str, np.unpackbits(row).tolist()))
+    digits: NDArray[np.uint8] = np.unpackbits(row) + np.uint8(ord("0"))
+    return digits.tobytes().decode("ascii")
 
 
 def wire_form(dialect: Dialect) -> Callable[[NDArray[np.uint8]], Any]:

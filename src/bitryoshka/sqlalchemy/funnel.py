@@ -6,7 +6,7 @@ from typing import Any, Literal, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sqlalchemy import ColumnElement, Index, Select, Table, desc
+from sqlalchemy import ColumnElement, Index, Select, Table, desc, literal_column, tuple_
 from sqlalchemy.orm import InstrumentedAttribute
 from sqlalchemy.sql.expression import ColumnClause
 
@@ -64,22 +64,23 @@ def funnel(
         raise VectorsError(f"expected one query, found {len(signs)}")
     distance = _of(_of(column).prefix(bits)).hamming_distance(signs[0])
     near = (
-        statement.with_only_columns(*key, distance.label("distance"), maintain_column_froms=True)
+        statement.with_only_columns(*key, maintain_column_froms=True)
         .order_by(None)
         .order_by(distance)
         .offset(None)
-        .limit(candidates)
-        .cte("near")
+        # a constant, because a plan that serves every list length would not trust the index
+        .limit(literal_column(str(int(candidates))))
+        .correlate(None)
     )
     if rescore is None:
-        rank: ColumnElement[Any] = near.c.distance
+        rank: ColumnElement[Any] = distance
     elif isinstance(rescore, ColumnElement):
         rank = rescore
     else:
         planes = query_planes(binarizer.query_weights(one)).planes[0]
         rank = desc(_of(column).asymmetric_score(planes))
-    onto = [part == near.c[part.key] for part in key]
-    found = statement.where(*onto).order_by(None).order_by(rank, *key)
+    row = key[0] if len(key) == 1 else tuple_(*key)
+    found = statement.where(row.in_(near)).order_by(None).order_by(rank, *key)
     return found if statement._limit_clause is not None else found.limit(k)
 
 
