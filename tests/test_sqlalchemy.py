@@ -29,6 +29,7 @@ from sqlalchemy.orm import (
     DeclarativeBase,
     Mapped,
     Session,
+    aliased,
     mapped_column,
     relationship,
     selectinload,
@@ -63,6 +64,15 @@ class Tag(Base):
     __tablename__ = "tags"
     name: Mapped[str] = mapped_column(primary_key=True)
     doc_id: Mapped[int] = mapped_column(ForeignKey("docs.id"), primary_key=True)
+
+
+class Part(Base):
+    """Its key has two columns."""
+
+    __tablename__ = "parts"
+    doc_id: Mapped[int] = mapped_column(primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True)
+    code: Mapped[Any] = mapped_column(Code(BITS))
 
 
 prefix_index("docs_code_16", Doc.code, 16, m=8, ef_construction=32)
@@ -201,6 +211,46 @@ def test_comparators_give_what_numpy_gives(
         2.0 ** (7 - p) * (unpack(planes[None, p])[0] * 2.0 - 1) for p in range(len(planes))
     )
     np.testing.assert_array_equal(scores, (unpack(codes) * 2.0 - 1) @ weights)
+
+
+def test_codes_are_compared_with_other_columns(run: Run) -> None:
+    def work(session: Session) -> None:
+        other = aliased(Doc)
+        pairs = (
+            select(Doc.code.hamming_distance(other.code), Doc.code, other.code)
+            .join(other, other.id > Doc.id)
+            .where(other.id < 4)
+        )
+        found = session.execute(pairs).all()
+        assert len(found) == 6
+        for distance, a, b in found:
+            assert distance == hamming(a[None], b[None])[0, 0]
+        table = Doc.__table__.c.code
+        assert set(session.scalars(select(Doc.code.jaccard_distance(table)).limit(5))) == {0.0}
+
+    run(work)
+
+
+def test_funnel_finds_rows_by_keys_of_two_columns(
+    run: Run, vectors: NDArray[np.float32], binarizer: bitryoshka.Binarizer
+) -> None:
+    codes = binarizer.encode(vectors[:60])
+    query = vectors[7]
+
+    def work(session: Session) -> list[Part]:
+        session.add_all(
+            Part(doc_id=i // 10, number=i % 10, code=code) for i, code in enumerate(codes)
+        )
+        session.flush()
+        some = select(Part).where(Part.number < 8)
+        return list(session.scalars(funnel(some, Part.code, query, binarizer, k=5, candidates=20)))
+
+    own = np.flatnonzero(np.arange(60) % 10 < 8)
+    signs = hamming(binarizer.encode_queries(query[None], 16), codes[own, :2])[0]
+    found = [10 * part.doc_id + part.number for part in run(work)]
+    assert len(set(found)) == 5
+    # rows as near as the last of the candidates may be among them or not
+    assert signs[np.searchsorted(own, found)].max() <= np.sort(signs)[19]
 
 
 @pytest.mark.parametrize("rank", ["exact", "asymmetric", "hamming"])

@@ -8,22 +8,38 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import ColumnElement, Float, Integer, cast, event, func, literal, literal_column
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Float,
+    Integer,
+    cast,
+    event,
+    func,
+    literal_column,
+)
 from sqlalchemy.dialects.postgresql import BIT
 from sqlalchemy.engine import Dialect
 from sqlalchemy.schema import MetaData
 from sqlalchemy.sql.expression import BinaryExpression
 from sqlalchemy.sql.functions import Function
 from sqlalchemy.sql.operators import custom_op
-from sqlalchemy.types import UserDefinedType
+from sqlalchemy.types import TypeEngine, UserDefinedType
 
 from bitryoshka.bits import check_bits, pack
 from bitryoshka.errors import BitsError, DatabaseError
 
 __all__ = ["Code", "reflect_codes"]
 
-_HAMMING: custom_op[float] = custom_op("<~>")
-_JACCARD: custom_op[float] = custom_op("<%>")
+
+class _Operator(custom_op[float]):
+    """One of two constants, which SQLAlchemy compares often: by identity, in no time."""
+
+    __eq__ = object.__eq__
+    __hash__ = object.__hash__
+
+
+_HAMMING, _JACCARD = _Operator("<~>"), _Operator("<%>")
 _FLOAT, _INTEGER = Float(), Integer()
 
 
@@ -121,21 +137,17 @@ class Code(UserDefinedType[NDArray[np.uint8]]):
             ``planes`` (8, bits / 8) uint8 are ``query_planes(weights).planes`` of one query. Needs
             schema ``bitryoshka`` in the database.
             """
-            kind = _planes_of(self.type.bits)
-            bound = cast(literal(planes, kind), kind)
+            bound = _bound(planes, _planes_of(self.type.bits))
+            packages = ("bitryoshka",)
             return Function(
-                "asymmetric_score",
-                self.expr,
-                bound,
-                packagenames=("bitryoshka",),
-                type_=_INTEGER,
+                "asymmetric_score", self.expr, bound, packagenames=packages, type_=_INTEGER
             )
 
-        def _compared(self, operator: custom_op[float], other: Any) -> ColumnElement[float]:
+        def _compared(self, operator: _Operator, other: Any) -> ColumnElement[float]:
             if hasattr(other, "__clause_element__"):
                 other = other.__clause_element__()
             elif not isinstance(other, ColumnElement):
-                other = literal(other, self.type)
+                other = _bound(other, self.type)
             return BinaryExpression(self.expr, other, operator, type_=_FLOAT)
 
     comparator_factory = Comparator
@@ -145,6 +157,7 @@ class Planes(UserDefinedType[NDArray[np.uint8]]):
     """Bit planes of one query, ``(8, bits / 8)`` uint8, as an array of bit strings."""
 
     cache_ok = True
+    render_bind_cast = True
 
     def __init__(self, bits: int) -> None:
         self.bits = bits
@@ -158,14 +171,16 @@ class Planes(UserDefinedType[NDArray[np.uint8]]):
         form = wire_form(dialect)
 
         def process(value: Any) -> Any:
-            planes = [form(row) for row in self._checked(value)]
-            return planes if dialect.driver == "asyncpg" else "{" + ",".join(planes) + "}"
+            planes = self._checked(value)
+            if dialect.driver == "asyncpg":
+                return [form(row) for row in planes]
+            return "{" + ",".join(bit_texts(planes)) + "}"
 
         return process
 
     def literal_processor(self, dialect: Dialect) -> Callable[[Any], str]:
         """For statements printed with their values."""
-        return lambda value: "'{" + ",".join(map(bit_text, self._checked(value))) + "}'"
+        return lambda value: "'{" + ",".join(bit_texts(self._checked(value))) + "}'"
 
     def _checked(self, value: Any) -> NDArray[np.uint8]:
         found = np.asarray(value)
@@ -175,6 +190,11 @@ class Planes(UserDefinedType[NDArray[np.uint8]]):
                 f"{found.dtype}: query_planes(weights).planes has one such array a query"
             )
         return found
+
+
+def _bound(value: Any, kind: TypeEngine[Any]) -> BindParameter[Any]:
+    """What `literal` makes, in a quarter of its time."""
+    return BindParameter(None, value, type_=kind, unique=True)
 
 
 @cache
@@ -221,10 +241,15 @@ def _from_bytes(data: bytes) -> NDArray[np.uint8]:
     return np.frombuffer(data, np.uint8)
 
 
+def bit_texts(rows: NDArray[np.uint8]) -> list[str]:
+    """The bits of packed rows as 0 and 1."""
+    digits: NDArray[np.uint8] = np.unpackbits(rows, axis=1) + np.uint8(ord("0"))
+    return [row.tobytes().decode("ascii") for row in digits]
+
+
 def bit_text(row: NDArray[np.uint8]) -> str:
-    """The bits of a packed row as 0 and 1."""
-    digits: NDArray[np.uint8] = np.unpackbits(row) + np.uint8(ord("0"))
-    return digits.tobytes().decode("ascii")
+    """The bits of one packed row as 0 and 1."""
+    return bit_texts(row[None])[0]
 
 
 def wire_form(dialect: Dialect) -> Callable[[NDArray[np.uint8]], Any]:

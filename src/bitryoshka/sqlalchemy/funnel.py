@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, Literal, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sqlalchemy import ColumnElement, Index, Select, Table, desc, literal_column, tuple_
+from sqlalchemy import ColumnElement, Index, Select, Table, literal_column, tuple_
 from sqlalchemy.orm import InstrumentedAttribute
-from sqlalchemy.sql.expression import ColumnClause
+from sqlalchemy.sql.expression import ColumnClause, UnaryExpression
+from sqlalchemy.sql.operators import desc_op
 
 from bitryoshka.binarizer import Binarizer
 from bitryoshka.bits import query_planes
@@ -49,11 +51,11 @@ def funnel(
     ordered by a score, TableError for a table without a primary key, VectorsError for a query of
     another dimension or not finite.
     """
-    kind = code.type
+    column = cast("ColumnClause[Any]", getattr(code, "expression", code))
+    kind = column.type
     if not isinstance(kind, Code) or kind.bits != binarizer.bits:
         raise BitsError(f"expected a column Code({binarizer.bits}), found {kind!r}")
     _check(statement, k, candidates)
-    column = cast("ColumnClause[Any]", getattr(code, "expression", code))
     key = list(cast("Table", column.table).primary_key)
     if not key:
         raise TableError(f"{column.table} has no primary key to find its rows by")
@@ -63,13 +65,13 @@ def funnel(
     if len(signs) != 1:
         raise VectorsError(f"expected one query, found {len(signs)}")
     distance = _of(_of(column).prefix(bits)).hamming_distance(signs[0])
+    unordered = statement.order_by(None)
     near = (
-        statement.with_only_columns(*key, maintain_column_froms=True)
-        .order_by(None)
-        .order_by(distance)
+        unordered.with_only_columns(*key, maintain_column_froms=True)
         .offset(None)
+        .order_by(distance)
         # a constant, because a plan that serves every list length would not trust the index
-        .limit(literal_column(str(int(candidates))))
+        .limit(_constant(int(candidates)))
         .correlate(None)
     )
     if rescore is None:
@@ -78,10 +80,16 @@ def funnel(
         rank = rescore
     else:
         planes = query_planes(binarizer.query_weights(one)).planes[0]
-        rank = desc(_of(column).asymmetric_score(planes))
+        score = _of(column).asymmetric_score(planes)
+        rank = UnaryExpression(score, modifier=desc_op)
     row = key[0] if len(key) == 1 else tuple_(*key)
-    found = statement.where(row.in_(near)).order_by(None).order_by(rank, *key)
-    return found if statement._limit_clause is not None else found.limit(k)
+    found = unordered.where(row.in_(near)).order_by(rank, *key)
+    return found if statement._limit_clause is not None else found.limit(_constant(int(k)))
+
+
+@lru_cache
+def _constant(number: int) -> ColumnElement[int]:
+    return literal_column(str(number))
 
 
 def _check(statement: Select[Any], k: int, candidates: int) -> None:
