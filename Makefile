@@ -11,7 +11,7 @@ TORCH ?= torch==2.13.0
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: demo test browser lint bench-check
+.PHONY: demo test test-sqlalchemy20 browser lint bench-check
 
 demo: $(INSTALLED)
 	$(BIN)/bitryoshka demo
@@ -19,6 +19,10 @@ demo: $(INSTALLED)
 # small matrices: a second thread gains nothing, and loses much on a machine that is busy
 test: $(INSTALLED) browser
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+
+# the ORM's tests again, on the older of the two versions of SQLAlchemy
+test-sqlalchemy20: .venv20/.installed
+	BITRYOSHKA_TEST_SQLALCHEMY=2.0 OMP_NUM_THREADS=1 .venv20/bin/python -m pytest tests/test_sqlalchemy*.py
 
 # the report's page is tested in the system's Chromium, driven by its own chromedriver
 browser:
@@ -43,4 +47,12 @@ $(INSTALLED): pyproject.toml
 	$(BIN)/python -m pip install --upgrade 'pip>=25.1'
 	$(BIN)/python -m pip install $(TORCH)
 	$(BIN)/python -m pip install -e '.[all]' --group dev --group bench
+	touch $@
+
+# holds SQLAlchemy alone, and finds everything else in .venv, after its own packages
+.venv20/.installed: $(INSTALLED)
+	$(BIN)/python -m venv --clear --without-pip .venv20
+	$(BIN)/python -m pip --python .venv20/bin/python install 'sqlalchemy~=2.0.0'
+	$(BIN)/python -c 'import sysconfig; print("import site; site.addsitedir(%r)" % sysconfig.get_path("purelib"))' \
+		> "$$(.venv20/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/main.pth"
 	touch $@

@@ -347,6 +347,24 @@ def reports_table(figures: Figures) -> str:
     return f"{_markdown(['set', 'rows', 'chosen', 'advice'], rows, 4)}\n\n{target}"
 
 
+def sqlalchemy_overhead_table(figures: Figures) -> str:
+    """One query by the builder, by hand through the same engine, and by the driver alone."""
+    names = {"builder": "`funnel`", "text": "`text()` by hand", "psycopg": "psycopg by hand"}
+    rows = [
+        [
+            title,
+            f"{figures['milliseconds'][name]:.2f}",
+            f"{figures['beyond'][name]:+.0%}" if name in figures["beyond"] else "",
+        ]
+        for name, title in names.items()
+    ]
+    table_ = _markdown(["search", "median ms", "`funnel` beyond it"], rows)
+    return (
+        f"{table_}\n\n{figures['rows']:,} rows of {figures['bits']} bits, HNSW on the first "
+        f"{figures['prefix_bits']}, {figures['candidates']} candidates."
+    )
+
+
 BLOCKS: dict[str, tuple[str, Callable[[Figures], str]]] = {
     "demo-line": ("demo", demo_line),
     "demo": ("demo", demo_table),
@@ -369,6 +387,7 @@ BLOCKS: dict[str, tuple[str, Callable[[Figures], str]]] = {
     "plan": ("plan", plan_table),
     "drift": ("drift", drift_table),
     "reports": ("reports", reports_table),
+    "sqlalchemy-overhead": ("sqlalchemy_overhead", sqlalchemy_overhead_table),
 }
 
 

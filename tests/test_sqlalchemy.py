@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable
+import os
 from typing import Any
 
 import numpy as np
 import pytest
+import sqlalchemy
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from pgvector import Bit
 from pgvector.sqlalchemy import Vector
-from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy import (
     Engine,
     ForeignKey,
@@ -25,18 +24,18 @@ from sqlalchemy import (
     text,
     update,
 )
-from sqlalchemy.engine import URL
 from sqlalchemy.exc import StatementError
-from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.orm import (
     DeclarativeBase,
     Mapped,
     Session,
+    aliased,
     mapped_column,
     relationship,
     selectinload,
 )
 from sqlalchemy.pool import NullPool
+from tests.sessions import DRIVERS, Run, runner, url
 from tests.synthetic import clustered
 
 import bitryoshka
@@ -45,8 +44,6 @@ from bitryoshka.errors import SearchError
 from bitryoshka.postgres import connect, install
 from bitryoshka.sqlalchemy import Code, funnel, prefix_index, reflect_codes
 
-SYNC = ("psycopg", "psycopg2")
-ASYNC = ("psycopg_async", "asyncpg")
 ROWS, DIMENSIONS, BITS = 300, 24, 32
 
 
@@ -69,42 +66,16 @@ class Tag(Base):
     doc_id: Mapped[int] = mapped_column(ForeignKey("docs.id"), primary_key=True)
 
 
+class Part(Base):
+    """Its key has two columns."""
+
+    __tablename__ = "parts"
+    doc_id: Mapped[int] = mapped_column(primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True)
+    code: Mapped[Any] = mapped_column(Code(BITS))
+
+
 prefix_index("docs_code_16", Doc.code, 16, m=8, ef_construction=32)
-
-Run = Callable[[Callable[[Session], Any]], Any]
-
-
-def url(dsn: str, driver: str) -> URL:
-    parts = conninfo_to_dict(dsn)
-    host = str(parts.get("host", ""))
-    return URL.create(
-        f"postgresql+{driver}",
-        username=parts.get("user"),  # type: ignore[arg-type]
-        password=parts.get("password"),  # type: ignore[arg-type]
-        database=parts.get("dbname"),  # type: ignore[arg-type]
-        query={"host": host, "port": str(parts.get("port") or 5432)},
-    )
-
-
-def runner(dsn: str, driver: str) -> Run:
-    """Runs a function of a Session in a transaction of its own, with this driver."""
-    if driver in SYNC:
-
-        def run(work: Callable[[Session], Any]) -> Any:
-            engine = create_engine(url(dsn, driver), poolclass=NullPool)
-            with Session(engine, expire_on_commit=False) as session, session.begin():
-                return work(session)
-
-        return run
-
-    from sqlalchemy.ext.asyncio import AsyncSession
-
-    async def wait(work: Callable[[Session], Any]) -> Any:
-        engine = create_async_engine(url(dsn, driver), poolclass=NullPool)
-        async with AsyncSession(engine, expire_on_commit=False) as session, session.begin():
-            return await session.run_sync(work)
-
-    return lambda work: asyncio.run(wait(work))
 
 
 @pytest.fixture(scope="module")
@@ -132,9 +103,18 @@ def filled(database: str, vectors: NDArray[np.float32], binarizer: bitryoshka.Bi
     return database
 
 
-@pytest.fixture(params=[*SYNC, *ASYNC])
+@pytest.fixture(params=DRIVERS)
 def run(request: pytest.FixtureRequest, filled: str) -> Run:
     return runner(filled, request.param)
+
+
+def test_this_is_the_version_of_sqlalchemy_that_was_asked_for() -> None:
+    found = sqlalchemy.__version__
+    print("SQLAlchemy", found)
+    if wanted := os.environ.get("BITRYOSHKA_TEST_SQLALCHEMY"):
+        assert found.startswith(f"{wanted}.")
+    else:
+        assert not found.startswith("2.0.")
 
 
 def test_every_form_of_a_code_comes_back_as_a_packed_row(run: Run) -> None:
@@ -231,6 +211,46 @@ def test_comparators_give_what_numpy_gives(
         2.0 ** (7 - p) * (unpack(planes[None, p])[0] * 2.0 - 1) for p in range(len(planes))
     )
     np.testing.assert_array_equal(scores, (unpack(codes) * 2.0 - 1) @ weights)
+
+
+def test_codes_are_compared_with_other_columns(run: Run) -> None:
+    def work(session: Session) -> None:
+        other = aliased(Doc)
+        pairs = (
+            select(Doc.code.hamming_distance(other.code), Doc.code, other.code)
+            .join(other, other.id > Doc.id)
+            .where(other.id < 4)
+        )
+        found = session.execute(pairs).all()
+        assert len(found) == 6
+        for distance, a, b in found:
+            assert distance == hamming(a[None], b[None])[0, 0]
+        table = Doc.__table__.c.code
+        assert set(session.scalars(select(Doc.code.jaccard_distance(table)).limit(5))) == {0.0}
+
+    run(work)
+
+
+def test_funnel_finds_rows_by_keys_of_two_columns(
+    run: Run, vectors: NDArray[np.float32], binarizer: bitryoshka.Binarizer
+) -> None:
+    codes = binarizer.encode(vectors[:60])
+    query = vectors[7]
+
+    def work(session: Session) -> list[Part]:
+        session.add_all(
+            Part(doc_id=i // 10, number=i % 10, code=code) for i, code in enumerate(codes)
+        )
+        session.flush()
+        some = select(Part).where(Part.number < 8)
+        return list(session.scalars(funnel(some, Part.code, query, binarizer, k=5, candidates=20)))
+
+    own = np.flatnonzero(np.arange(60) % 10 < 8)
+    signs = hamming(binarizer.encode_queries(query[None], 16), codes[own, :2])[0]
+    found = [10 * part.doc_id + part.number for part in run(work)]
+    assert len(set(found)) == 5
+    # rows as near as the last of the candidates may be among them or not
+    assert signs[np.searchsorted(own, found)].max() <= np.sort(signs)[19]
 
 
 @pytest.mark.parametrize("rank", ["exact", "asymmetric", "hamming"])

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, Literal, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sqlalchemy import ColumnElement, Index, Select, Table, desc
+from sqlalchemy import ColumnElement, Index, Select, Table, literal_column, tuple_
 from sqlalchemy.orm import InstrumentedAttribute
-from sqlalchemy.sql.expression import ColumnClause
+from sqlalchemy.sql.expression import ColumnClause, UnaryExpression
+from sqlalchemy.sql.operators import desc_op
 
 from bitryoshka.binarizer import Binarizer
 from bitryoshka.bits import query_planes
 from bitryoshka.errors import BitsError, SearchError, TableError, VectorsError
+from bitryoshka.postgres_rules import EF_CONSTRUCTION, M
 from bitryoshka.sqlalchemy.code import Code
 
 __all__ = ["funnel", "prefix_index"]
@@ -49,11 +52,11 @@ def funnel(
     ordered by a score, TableError for a table without a primary key, VectorsError for a query of
     another dimension or not finite.
     """
-    kind = code.type
+    column = cast("ColumnClause[Any]", getattr(code, "expression", code))
+    kind = column.type
     if not isinstance(kind, Code) or kind.bits != binarizer.bits:
         raise BitsError(f"expected a column Code({binarizer.bits}), found {kind!r}")
     _check(statement, k, candidates)
-    column = cast("ColumnClause[Any]", getattr(code, "expression", code))
     key = list(cast("Table", column.table).primary_key)
     if not key:
         raise TableError(f"{column.table} has no primary key to find its rows by")
@@ -63,24 +66,31 @@ def funnel(
     if len(signs) != 1:
         raise VectorsError(f"expected one query, found {len(signs)}")
     distance = _of(_of(column).prefix(bits)).hamming_distance(signs[0])
+    unordered = statement.order_by(None)
     near = (
-        statement.with_only_columns(*key, distance.label("distance"), maintain_column_froms=True)
-        .order_by(None)
-        .order_by(distance)
+        unordered.with_only_columns(*key, maintain_column_froms=True)
         .offset(None)
-        .limit(candidates)
-        .cte("near")
+        .order_by(distance)
+        # a constant, because a plan that serves every list length would not trust the index
+        .limit(_constant(int(candidates)))
+        .correlate(None)
     )
     if rescore is None:
-        rank: ColumnElement[Any] = near.c.distance
+        rank: ColumnElement[Any] = distance
     elif isinstance(rescore, ColumnElement):
         rank = rescore
     else:
         planes = query_planes(binarizer.query_weights(one)).planes[0]
-        rank = desc(_of(column).asymmetric_score(planes))
-    onto = [part == near.c[part.key] for part in key]
-    found = statement.where(*onto).order_by(None).order_by(rank, *key)
-    return found if statement._limit_clause is not None else found.limit(k)
+        score = _of(column).asymmetric_score(planes)
+        rank = UnaryExpression(score, modifier=desc_op)
+    row = key[0] if len(key) == 1 else tuple_(*key)
+    found = unordered.where(row.in_(near)).order_by(rank, *key)
+    return found if statement._limit_clause is not None else found.limit(_constant(int(k)))
+
+
+@lru_cache
+def _constant(number: int) -> ColumnElement[int]:
+    return literal_column(str(number))
 
 
 def _check(statement: Select[Any], k: int, candidates: int) -> None:
@@ -100,11 +110,14 @@ def _check(statement: Select[Any], k: int, candidates: int) -> None:
         )
 
 
-def prefix_index(name: str, code: CodeColumn, bits: int, **options: int) -> Index:
+def prefix_index(
+    name: str, code: CodeColumn, bits: int, m: int = M, ef_construction: int = EF_CONSTRUCTION
+) -> Index:
     """An HNSW index on the first ``bits`` of a code, for the expression that `funnel` uses.
 
-    ``options`` are pgvector's ``m`` and ``ef_construction``. The index belongs to the column's
-    table, and is made with it; or ``.create(connection)`` makes it on its own.
+    ``m`` and ``ef_construction`` are pgvector's; its own defaults, 16 and 64, suit float vectors,
+    whose lists are short. The index belongs to the column's table, and is made with it; or
+    ``.create(connection)`` makes it on its own.
     """
     column = getattr(code, "expression", code)
     part = _of(column).prefix(bits)
@@ -114,7 +127,7 @@ def prefix_index(name: str, code: CodeColumn, bits: int, **options: int) -> Inde
         expression,
         postgresql_using="hnsw",
         postgresql_ops={expression.key: "bit_hamming_ops"},
-        postgresql_with=options,
+        postgresql_with={"m": m, "ef_construction": ef_construction},
     )
 
 
