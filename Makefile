@@ -10,19 +10,23 @@ TORCH ?= torch==2.13.0
 
 BIN := .venv/bin
 INSTALLED := .venv/.installed
+# a process for each processor; a file's tests share its fixtures, and so its process
+PYTEST := python -m pytest --numprocesses logical --dist loadfile
+
+# small matrices: a second thread gains nothing, and loses much on a machine that is busy
+test test-sqlalchemy20: export OMP_NUM_THREADS = 1
 
 .PHONY: demo test test-sqlalchemy20 browser lint bench-check
 
 demo: $(INSTALLED)
 	$(BIN)/bitryoshka demo
 
-# small matrices: a second thread gains nothing, and loses much on a machine that is busy
 test: $(INSTALLED) browser
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+	$(BIN)/$(PYTEST)
 
 # the ORM's tests again, on the older of the two versions of SQLAlchemy
 test-sqlalchemy20: .venv20/.installed
-	BITRYOSHKA_TEST_SQLALCHEMY=2.0 OMP_NUM_THREADS=1 .venv20/bin/python -m pytest tests/test_sqlalchemy*.py
+	BITRYOSHKA_TEST_SQLALCHEMY=2.0 .venv20/bin/$(PYTEST) tests/test_sqlalchemy*.py
 
 # the report's page is tested in the system's Chromium, driven by its own chromedriver
 browser:

@@ -86,14 +86,14 @@ def test_a_code_column_and_its_index_come_and_go(
     before = catalogs(connection)
 
     metadata, table = models(Column("code", Code(BITS)))
-    prefix_index("items_8", table.c.code, 8, m=8, ef_construction=32)
+    prefix_index("items_8", table.c.code, 8, m=6, ef_construction=32)
     prefix_index("items_code", table.c.code, BITS)
     script = history.generate(metadata)
     assert "\nimport bitryoshka.sqlalchemy\n" in script
     up = body(script, "upgrade")
     assert f"sa.Column('code', bitryoshka.sqlalchemy.Code({BITS}), nullable=True)" in up
     assert (
-        "op.create_code_index('items_8', 'items', 'code', prefix_bits=8, m=8, ef_construction=32)"
+        "op.create_code_index('items_8', 'items', 'code', prefix_bits=8, m=6, ef_construction=32)"
         in up
     )
     assert "op.create_code_index('items_code', 'items', 'code')" in up
@@ -292,7 +292,8 @@ def test_other_indexes_on_bits_stay_with_alembic(
     )
     up = body(history.generate(metadata), "upgrade")
     assert "op.create_index('items_plain', 'items', ['code'], unique=False)" in up
-    assert "'items_jaccard', 'items', 'code', opclass='bit_jaccard_ops')" in up
+    settings = "m=16, ef_construction=64, opclass='bit_jaccard_ops'"
+    assert f"'items_jaccard', 'items', 'code', {settings})" in up
     settled(history, metadata)
 
 
