@@ -13,7 +13,8 @@ from bitryoshka.alembic.column_operations import AddCodeColumnOp, DropCodeColumn
 from bitryoshka.alembic.index_operations import CreateCodeIndexOp, DropCodeIndexOp
 from bitryoshka.alembic.rendering import render_codes
 from bitryoshka.alembic.stored import Place, Stored, read_stored
-from bitryoshka.errors import TableError
+from bitryoshka.binarizer import Binarizer
+from bitryoshka.sqlalchemy.declaring import declared
 
 if TYPE_CHECKING:
     from alembic.autogenerate.api import AutogenContext
@@ -38,7 +39,7 @@ def settle(context: AutogenContext, upgrade_ops: ops.UpgradeOps, schemas: set[st
 
 
 class _Settling:
-    """``replaced``: columns that are there without the codec that the model names."""
+    """``replaced``: columns that are there without the codec, or of another vector column."""
 
     def __init__(self, context: AutogenContext, stored: Stored) -> None:
         self.stored = stored
@@ -47,7 +48,7 @@ class _Settling:
             place: wanted
             for place, wanted in _declared_columns(context, stored)
             if place in stored.bit_columns
-            and ((held := stored.attached.get(place)) is None or held.codec != wanted.codec)
+            and ((held := stored.attached.get(place)) is None or not _agree(held, wanted))
         }
 
     def all(self, found: list[Any]) -> list[Any]:
@@ -73,7 +74,7 @@ class _Settling:
 
     def creation(self, op: ops.CreateTableOp) -> list[AddCodeColumnOp]:
         """Code columns with a codec, taken out of a table that is created."""
-        made = [declared(c, op.table_name, op.schema) for c in op.columns if isinstance(c, Column)]
+        made = [attached(c, op.table_name, op.schema) for c in op.columns if isinstance(c, Column)]
         added = [column for column in made if column is not None]
         names = {column.code_column for column in added}
         op.columns = [c for c in op.columns if getattr(c, "name", None) not in names]
@@ -91,7 +92,7 @@ class _Settling:
     def part(self, op: Any, in_use: bool) -> list[Any]:
         """What becomes of an operation on a table, which may be ``in_use``."""
         if isinstance(op, ops.AddColumnOp):
-            return [declared(op.column, op.table_name, op.schema) or op]
+            return [attached(op.column, op.table_name, op.schema) or op]
         if isinstance(op, ops.DropColumnOp):
             held = self.stored.attached.get(
                 self.stored.place(op.schema, op.table_name, op.column_name)
@@ -171,18 +172,25 @@ class _Settling:
             yield ops.ModifyTableOps(wanted.table, changes, schema=schema)
 
 
-def declared(column: Column[Any], table: str, schema: str | None) -> AddCodeColumnOp | None:
-    """What ``info={"bitryoshka": {...}}`` of a model's column asks for; None without it."""
-    wanted = column.info.get("bitryoshka")
-    if wanted is None:
+def attached(column: Column[Any], table: str, schema: str | None) -> AddCodeColumnOp | None:
+    """The addition of a column that `leave_to_trigger` was given; None for any other."""
+    model = declared(column)
+    if model is None or isinstance(model.codec, Binarizer):
         return None
-    offered = {"codec", "vector_column", "bad_vectors", "prefix_bits", "backfill"}
-    if not {"codec", "vector_column"} <= set(wanted) <= offered:
-        raise TableError(
-            f"info['bitryoshka'] of column {column.name!r} of {table!r} must have codec and "
-            f"vector_column, and may have {sorted(offered)}, found {sorted(wanted)}"
-        )
-    return AddCodeColumnOp(table, code_column=column.name, schema=schema, **wanted)
+    return AddCodeColumnOp(
+        table,
+        model.vector_column,
+        model.codec,
+        column.name,
+        schema=schema,
+        bad_vectors=model.bad_vectors,
+        prefix_bits=model.prefix_bits,
+        backfill=model.backfill,
+    )
+
+
+def _agree(held: AddCodeColumnOp, wanted: AddCodeColumnOp) -> bool:
+    return (held.codec, held.vector_column) == (wanted.codec, wanted.vector_column)
 
 
 def _declared_columns(
@@ -193,7 +201,7 @@ def _declared_columns(
         if not context.run_object_filters(table, table.name, "table", False, None):
             continue
         for column in table.columns:
-            made = declared(column, table.name, table.schema)
+            made = attached(column, table.name, table.schema)
             if made and context.run_object_filters(column, column.name, "column", False, None):
                 yield stored.place(table.schema, table.name, column.name), made
 

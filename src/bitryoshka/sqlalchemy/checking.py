@@ -49,6 +49,7 @@ class _Entry(NamedTuple):
 
     codec: str
     fingerprint: str
+    vector_column: str | None
     has_trigger: bool
 
 
@@ -58,13 +59,15 @@ def check_codecs(connection: Connection, models: MetaData | type[Any]) -> None:
     ``models``: a MetaData, whose tables are all looked at, or one mapped class. Every column of
     type `Code` must have been given to `fill_codes`, or to `leave_to_trigger`; be as long in the
     database; and belong, in the catalogue of schema ``bitryoshka``, to the same codec: attached
-    with its trigger (`bitryoshka.postgres.attach`) where it is left to the trigger, adopted without
-    one (`bitryoshka.postgres.adopt`) where the model fills it. Only reads. With an async engine:
+    with its trigger, for the same vector column (`bitryoshka.postgres.attach`), where it is left to
+    the trigger, adopted without one (`bitryoshka.postgres.adopt`) where the model fills it. Only
+    reads. With an async engine:
     ``await connection.run_sync(check_codecs, Base.metadata)``.
 
     Raises DatabaseError without schema ``bitryoshka``, CodecError for a codec that is not
     registered, FingerprintError for another one, BitsError for another length, and TableError for
-    a column that is missing, not in the catalogue, filled by both or by neither.
+    a column that is missing, not in the catalogue, made from another vector column, or filled by
+    both or by neither.
 
     Example::
 
@@ -124,6 +127,11 @@ def _check(connection: Connection, of: Table, code: Column[Any], bits: int) -> N
             f"expected a trigger that fills {place}, to which it is left, found none that is "
             "enabled: bitryoshka.postgres.attach, or use fill_codes"
         )
+    if model.filled_by == "trigger" and entry.vector_column != model.vector_column:
+        raise TableError(
+            f"expected {place} to hold codes of column {model.vector_column}, found those of "
+            f"{entry.vector_column}"
+        )
 
 
 def _quoted(connection: Connection, of: Table) -> str:
@@ -179,6 +187,7 @@ def _entry(connection: Connection, relation: Any, code: Column[Any]) -> _Entry |
         select(
             _COLUMNS.c.codec,
             _COLUMNS.c.fingerprint,
+            _COLUMNS.c.vector_column,
             and_(_COLUMNS.c.vector_column.is_not(None), trigger.exists()),
         ).where(
             _COLUMNS.c.relation == relation,

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import Column, FetchedValue, Table, event
+from sqlalchemy import Column, FetchedValue, event
 from sqlalchemy.orm import ColumnProperty, InstrumentedAttribute
 
 from bitryoshka.binarizer import Binarizer
-from bitryoshka.errors import BitsError, TableError
+from bitryoshka.errors import BitsError, CodecError, TableError
 from bitryoshka.sqlalchemy.code import Code
 
 __all__ = ["leave_to_trigger"]
@@ -21,10 +21,22 @@ _INFO = "bitryoshka"
 
 @dataclass(frozen=True)
 class Declared:
-    """By whom a code column is filled, and the codec: a binarizer, or a label such as docs@1."""
+    """How a code column is filled.
 
-    filled_by: Literal["model", "trigger"]
+    ``codec``: a binarizer where the model encodes, a label such as docs@1 where a trigger does. The
+    rest is what a migration hands to ``add_code_column``.
+    """
+
     codec: Binarizer | str
+    vector_column: str
+    bad_vectors: Literal["reject", "skip"] = "reject"
+    prefix_bits: int | None = None
+    backfill: bool = True
+
+    @property
+    def filled_by(self) -> Literal["model", "trigger"]:
+        """Who encodes."""
+        return "trigger" if isinstance(self.codec, str) else "model"
 
 
 def declared(column: Column[Any]) -> Declared | None:
@@ -33,22 +45,31 @@ def declared(column: Column[Any]) -> Declared | None:
     return found
 
 
-def declare(code: Attribute, what: Declared) -> Column[Any]:
-    """Note it on the column, and give the column.
+def declare(
+    code: Attribute | Column[Any],
+    vector: Attribute | Column[Any],
+    codec: Binarizer | str,
+    **rest: Any,
+) -> Column[Any]:
+    """Note it on the column of codes, and give that column.
 
-    TableError where something was declared before, BitsError for a code of another length.
+    TableError where something was declared before or the two are not columns of one table,
+    BitsError for a code of another length.
     """
-    column = mapped_column_of(code)
+    column = code if isinstance(code, Column) else mapped_column_of(code)
+    source = vector if isinstance(vector, Column) else mapped_column_of(vector)
+    if column.table is not source.table:
+        raise TableError(f"expected {code} and {vector} to be columns of one table")
     if not isinstance(column.type, Code):
         raise BitsError(f"expected an attribute of type Code, found {code} of {column.type!r}")
-    if isinstance(what.codec, Binarizer) and what.codec.bits != column.type.bits:
+    if isinstance(codec, Binarizer) and codec.bits != column.type.bits:
         raise BitsError(
-            f"expected {code} to be Code({what.codec.bits}), as long as the binarizer's codes, "
+            f"expected {code} to be Code({codec.bits}), as long as the binarizer's codes, "
             f"found {column.type!r}"
         )
     if (before := declared(column)) is not None:
         raise TableError(f"{code} is filled by the {before.filled_by} already: declare it once")
-    column.info[_INFO] = what
+    column.info[_INFO] = Declared(codec, source.name, **rest)
     return column
 
 
@@ -62,27 +83,39 @@ def mapped_column_of(attribute: Attribute) -> Column[Any]:
     return found.columns[0]
 
 
-def table_of(column: Column[Any]) -> Table:
-    """The column's table."""
-    return column.table
+def leave_to_trigger(
+    code: Attribute | Column[Any],
+    vector: Attribute | Column[Any],
+    codec: str,
+    *,
+    bad_vectors: Literal["reject", "skip"] = "reject",
+    prefix_bits: int | None = None,
+    backfill: bool = True,
+) -> None:
+    """Let the database fill a code column from ``vector``, and the ORM only read it.
 
+    ``codec`` is the label of a registered binarizer, name@version. The trigger comes from
+    `bitryoshka.postgres.attach`, or from a migration: Alembic's autogenerate writes an
+    ``add_code_column`` with these very arguments. The column is left out of INSERT and UPDATE, and
+    read again after a flush; assigning to it is a TableError. With an async Session give the class
+    ``__mapper_args__ = {"eager_defaults": True}``, because reading an attribute cannot wait for the
+    database there. Columns of a Table without a class are taken too.
 
-def leave_to_trigger(code: Attribute, codec: Binarizer | str) -> None:
-    """Let the database fill a code column, and the ORM only read it.
-
-    For columns that `bitryoshka.postgres.attach` gave a trigger. ``codec``: the binarizer, or the
-    label that it is registered under, which `check_codecs` compares with the catalogue. The column
-    is left out of INSERT and UPDATE, and read again after a flush; assigning to it is a TableError.
-    With an async Session give the class ``__mapper_args__ = {"eager_defaults": True}``, because
-    reading an attribute cannot wait for the database there.
+    Raises TableError where the code is declared already or the two are not columns of one table,
+    BitsError where the first is not a `Code`, CodecError for anything but a label.
 
     Example::
 
-        leave_to_trigger(Doc.code, "docs@1")
+        leave_to_trigger(Doc.code, Doc.vector, "docs@1")
     """
-    column = declare(code, Declared("trigger", codec))
+    if not isinstance(codec, str) or "@" not in codec:
+        raise CodecError(f"expected the label of a codec, name@version, found {codec!r}")
+    rest = {"bad_vectors": bad_vectors, "prefix_bits": prefix_bits, "backfill": backfill}
+    column = declare(code, vector, codec, **rest)
     column.server_default = FetchedValue()
     column.server_onupdate = FetchedValue(for_update=True)
+    if isinstance(code, Column):
+        return
 
     def refuse(target: object, value: object, *_: object) -> None:
         if value is not None:

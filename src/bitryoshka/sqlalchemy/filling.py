@@ -14,13 +14,11 @@ from sqlalchemy.exc import InvalidRequestError
 from sqlalchemy.orm import ORMExecuteState, Session
 
 from bitryoshka.binarizer import Binarizer
-from bitryoshka.errors import TableError, VectorsError
+from bitryoshka.errors import VectorsError
 from bitryoshka.sqlalchemy.declaring import (
     Attribute,
-    Declared,
     declare,
     mapped_column_of,
-    table_of,
 )
 
 __all__ = ["fill_codes"]
@@ -50,10 +48,8 @@ def fill_codes(code: Attribute, vector: Attribute, binarizer: Binarizer) -> None
         fill_codes(Doc.code, Doc.vector, binarizer)
         session.add(Doc(vector=embedding))
     """
-    source = mapped_column_of(vector)
-    if mapped_column_of(code).table is not source.table:
-        raise TableError(f"expected {code} and {vector} to be columns of one table")
-    column = declare(code, Declared("model", binarizer))
+    column, source = mapped_column_of(code), mapped_column_of(vector)
+    declare(code, vector, binarizer)
     filling = _Filling(code, vector, column, source, binarizer)
     column.default = ColumnDefault(filling.default)
     mapper = inspect_mapped(code.class_)
@@ -127,7 +123,7 @@ class _Filling:
         if not state.is_update:
             return None
         statement: Any = getattr(state.statement, "element", state.statement)
-        if statement.entity_description["table"] is not table_of(self.column):
+        if statement.entity_description["table"] is not self.column.table:
             return None
         values = _pairs(statement._values or getattr(statement, "_ordered_values", None) or {})
         if self._names(values, self.code):
