@@ -106,6 +106,7 @@ def test_the_sdist_holds_what_the_project_is_made_of(built: Built) -> None:
         ("src", "*.py"),
         ("sql", "*.sql"),
         ("migrations", "*.py"),
+        ("examples", "*.py"),
         ("tests", "*.py"),
     ):
         files += [str(p.relative_to(ROOT)) for p in (ROOT / folder).rglob(pattern)]

@@ -20,7 +20,7 @@ from bitryoshka import cli
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
-PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [README, *sorted((ROOT / "docs").glob("*.md")), *(ROOT / "examples").glob("*/*.md")]
 
 
 class Block(NamedTuple):

@@ -61,6 +61,7 @@ def test_its_blocks_run(
             for program, *arguments in commands(block):
                 assert program == "pip"
                 check_pip(arguments)
+    namespace["engine"].dispose()
     assert ran == 12
     rows = connection.execute(
         "SELECT id, vector::text, code::text FROM docs ORDER BY id"
