@@ -51,4 +51,4 @@ def _documented(module: str) -> Iterator[tuple[str, str, str]]:
 def _described(name: str, kind: str, item: Any) -> Iterator[tuple[str, str, str]]:
     text = " ".join((inspect.getdoc(item) or "").split())
     if len(text) > 40:
-        yield name, kind, text[:300]
+        yield name, kind, text[:200]
