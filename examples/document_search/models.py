@@ -15,7 +15,7 @@ VERSION = 1
 
 DIMENSIONS = 384
 BITS = 256
-PREFIX_BITS = 64
+PREFIX_BITS = 128
 BINARIZERS = Path(__file__).with_name("migrations")
 
 

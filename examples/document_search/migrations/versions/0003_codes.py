@@ -9,7 +9,7 @@ down_revision = "0002"
 def upgrade():
     """Add the column with its trigger, fill it, and build the index."""
     op.add_code_column("documents", "embedding", "documents@1", "code_1")
-    op.create_code_index("documents_code_1", "documents", "code_1", prefix_bits=64)
+    op.create_code_index("documents_code_1", "documents", "code_1", prefix_bits=128)
 
 
 def downgrade():
