@@ -2,7 +2,7 @@
 
 Each set is reported on for its own number of rows, and as if it were a sample of many more.
 ``--demo`` (minutes; the extras ``demo`` and ``edge``) runs the demo, and reports on the Postgres
-table and the Qdrant shard that it fills, read as ``--from-postgres`` and ``--from-qdrant`` read them.
+table and the Qdrant shard that it fills, as ``--from-postgres`` and ``--from-qdrant`` read them.
 """
 
 from __future__ import annotations
