@@ -306,6 +306,40 @@ def qdrant_costs(figures: Figures) -> str:
     return f"{table_}\n\n{costs['rows']:,} rows, {costs['dimensions']} dimensions, in process."
 
 
+def qdrant_curves(figures: Figures) -> str:
+    """Searches with a graph, each with the list that finds 0.98, and what is kept for them."""
+    search = figures["search"]
+    rows = []
+    for name, cost in search["costs"].items():
+        found = search["at_recall"]["0.98"].get(name)
+        cells = ["", "", ""]
+        if name not in search["curves"]:
+            cells = ["", f"{search['scan']['recall']:g}", f"{search['scan']['milliseconds']:.2f}"]
+        elif found:
+            cells = [f"{found['list']:.0f}", f"{found['recall']:.3f}"]
+            cells.append(f"{found['milliseconds']:.2f}")
+        kept = (cost[f"{what}_bytes"] / 2**20 for what in ("vector", "graph", "disk"))
+        rows.append([name, *cells, *(f"{size:.0f}" for size in kept)])
+        rows[-1] += [f"{cost['upsert_seconds']:.0f}", f"{cost['index_seconds']:.0f}"]
+    head = ["kept as", "list", "recall@10", "median ms", "walked MiB", "graph MiB", "disk MiB"]
+    table_ = _markdown([*head, "upsert s", "index s"], rows)
+    return f"{table_}\n\n{search['rows']:,} rows; seconds of processor time."
+
+
+def growth_table(figures: Figures) -> str:
+    """Milliseconds of a query by wanted recall and rows."""
+    runs = [*figures["growth"], figures["search"]]
+    rows = []
+    for wanted in runs[-1]["at_recall"]:
+        for name in runs[-1]["curves"]:
+            points = [run["at_recall"][wanted].get(name) for run in runs]
+            if any(points):
+                cells = [f"{p['milliseconds']:.2f} ({p['list']:.0f})" if p else "" for p in points]
+                rows.append([wanted, name, *cells])
+    head = ["recall@10", "search", *(f"{run['rows']:,} rows" for run in runs)]
+    return f"{_markdown(head, rows, 2)}\n\nMedian milliseconds, in brackets the list's length."
+
+
 def plan_table(figures: Figures) -> str:
     """Share of plans that fresh queries kept, of those that were made."""
     goals = list(next(iter(next(iter(figures["sets"].values())).values()))["targets"])
@@ -384,6 +418,8 @@ BLOCKS: dict[str, tuple[str, Callable[[Figures], str]]] = {
     "qdrant": ("qdrant", qdrant_table),
     "qdrant-sets": ("qdrant", qdrant_sets),
     "qdrant-costs": ("qdrant", qdrant_costs),
+    "qdrant-curves": ("qdrant_curves", qdrant_curves),
+    "qdrant-growth": ("qdrant_curves", growth_table),
     "plan": ("plan", plan_table),
     "drift": ("drift", drift_table),
     "reports": ("reports", reports_table),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from benchmarks import drift, plan
+import pytest
+from benchmarks import drift, plan, readme, reports
 from benchmarks.datasets import hold_out
 from synthetic import clustered
 
@@ -35,3 +36,17 @@ def test_trials_of_drift() -> None:
     assert by_name["false alarms on fresh samples, worst set"].met
     assert by_name["rotated: found, worst set"].met
     assert by_name["other texts: found, worst set"].met
+
+
+def test_reports_on_a_source(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reports, "BITS", 48)
+    found = reports.report(reports.Source("made up", unit_rows(800)), "sign")
+    assert [sizes["rows"] for sizes in found.values()] == [800, reports.MANY]
+    assert not found["own size"]["switch"]
+    made, left_alone = reports.targets({"a": found, "b": found})
+    assert (made.measured, left_alone.measured) == (4, 1)
+    other = found["own size"] | {"switch": True}
+    made, left_alone = reports.targets({"a": found, "b": {"own size": other}})
+    assert (made.met, left_alone.measured) == (False, 0.5)
+    table = readme.reports_table({"sets": {"a": found}, "target_recall": 0.95, "bits": 48})
+    assert "| a | own size | sign" in table

@@ -563,14 +563,16 @@ def test_demo_passes_its_options_on(run, tmp_path, monkeypatch):
         "limit": 7,
         "bits": 384,
         "dsn": "d",
+        "shard": False,
         "refresh": True,
         "progress": False,
     }
-    outcome = run("demo", "--json")
+    outcome = run("demo", "--json", "--shard")
     assert outcome.code == 0
     assert json.loads(outcome.out) == {"recall": 0.5}
     assert outcome.err == "noise of some library\n"
     assert calls[1]["echo"] is None
+    assert calls[1]["shard"] is True
     assert (calls[1]["out"], calls[1]["limit"]) == (Path("demo-out"), LIMIT)
 
 

@@ -11,11 +11,13 @@ from io import StringIO
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import pytest
 
 from bitryoshka import Binarizer, MissingExtraError, demo
 from bitryoshka.demo.corpus import Corpus, read_corpus
 from bitryoshka.postgres.server import Connection
+from bitryoshka.sources import from_postgres, from_qdrant
 
 LIMIT, BITS = 150, 64
 SEARCHES = (
@@ -150,14 +152,24 @@ def test_a_second_run_embeds_nothing(
     connection.execute("CREATE TABLE kept (id int)")
     connection.execute("CREATE SCHEMA bitryoshka_demo")
     connection.execute("CREATE TABLE bitryoshka_demo.codes (id int)")
-    again = demo.run(out=tmp_path / "out", limit=LIMIT, bits=BITS, dsn=database)
+    out = tmp_path / "out"
+    (out / "qdrant").mkdir(parents=True)
+    (out / "qdrant" / "old").touch()
+    again = demo.run(out=out, limit=LIMIT, bits=BITS, dsn=database, shard=True)
     assert again["quality"] == shown.summary["quality"]
     rows = connection.execute("SELECT count(code) FROM bitryoshka_demo.codes").fetchone()
     assert rows == (LIMIT,)
     assert connection.execute("SELECT count(*) FROM kept").fetchone() == (0,)
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {
-        *("demo.json", "docs.safetensors", "recall.png"),
+    assert {path.name for path in out.iterdir()} == {
+        *("demo.json", "docs.safetensors", "qdrant", "recall.png"),
     }
+    assert not (out / "qdrant" / "old").exists()
+    in_table = from_postgres(database, "bitryoshka_demo.floats", "vector", LIMIT)
+    in_shard = from_qdrant(str(out / "qdrant"), "shard/original", LIMIT)
+    assert in_table.rows == in_shard.rows == LIMIT
+    # in another order, and as float16 in the shard
+    table, shard = (v.sum(axis=0) for v in (in_table.vectors, in_shard.vectors))
+    np.testing.assert_allclose(table, shard, atol=0.05)
 
 
 def test_refresh_embeds_anew(cache: Path, shown: Shown, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -176,13 +188,21 @@ def test_refresh_embeds_anew(cache: Path, shown: Shown, monkeypatch: pytest.Monk
     assert (embed(texts, "all-MiniLM-L6-v2", False, False, "embed") == again).all()
 
 
-@pytest.mark.parametrize("package", ["matplotlib", "psycopg", "sentence_transformers"])
+@pytest.mark.parametrize(
+    ("package", "extra"),
+    [
+        ("matplotlib", "demo"),
+        ("psycopg", "demo"),
+        ("sentence_transformers", "demo"),
+        ("qdrant_edge", "edge"),
+    ],
+)
 def test_a_missing_package_is_named_before_the_work(
-    package: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    package: str, extra: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(MissingExtraError, match=r"pip install 'bitryoshka\[demo\]'"):
-        demo.run(out=tmp_path / "out")
+    with pytest.raises(MissingExtraError, match=rf"pip install 'bitryoshka\[{extra}\]'"):
+        demo.run(out=tmp_path / "out", shard=True)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -236,6 +236,9 @@ def _demo(
     dsn: Annotated[
         str | None, typer.Option(help="A Postgres server; by default one is started here.")
     ] = None,
+    shard: Annotated[
+        bool, typer.Option("--shard", help="Fill a Qdrant shard too, in the folder's qdrant.")
+    ] = False,
     refresh: Annotated[bool, typer.Option("--refresh", help="Embed anew.")] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -249,6 +252,7 @@ def _demo(
             limit=limit,
             bits=bits,
             dsn=dsn,
+            shard=shard,
             refresh=refresh,
             progress=show_progress(False),
             echo=None if as_json else print,

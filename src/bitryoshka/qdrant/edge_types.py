@@ -67,6 +67,12 @@ def _quantization(config: Any) -> Any:
                 query_encoding=_named(edge.BinaryQuantizationQueryEncoding, chosen.query_encoding),
                 memory=_named(edge.Memory, chosen.memory),
             )
+        case models.ScalarQuantization(scalar=chosen):
+            return edge.ScalarQuantizationConfig(
+                type=_named(edge.ScalarType, chosen.type),
+                quantile=chosen.quantile,
+                memory=_named(edge.Memory, chosen.memory),
+            )
         case models.TurboQuantization(turbo=chosen):
             return edge.TurboQuantQuantizationConfig(
                 bits=_named(edge.TurboQuantBitSize, chosen.bits),

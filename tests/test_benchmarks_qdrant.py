@@ -1,0 +1,145 @@
+"""The benchmark of Qdrant's searches, in the real engine on a few made-up rows."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from benchmarks import qdrant_curves, readme
+from benchmarks.recall_curves import at_recall, drawn, exact_rows
+from qdrant_client import models
+from synthetic import clustered
+
+from bitryoshka import fit
+
+ROWS, QUERIES = 600, 12
+
+
+@pytest.fixture(scope="module")
+def unit() -> np.ndarray:
+    x = clustered(0, ROWS + QUERIES)
+    x /= np.linalg.norm(x, axis=1, keepdims=True)
+    return x
+
+
+@pytest.fixture(scope="module")
+def kept(unit: np.ndarray) -> dict[str, qdrant_curves.Kept]:
+    signs = fit(unit, bits=48, method="itq").binarizer
+    progressive = fit(unit, bits=48, hamming_bits=32, method="progressive").binarizer
+    return qdrant_curves.ways(signs, progressive)
+
+
+def test_every_way_is_built_and_searched(
+    unit: np.ndarray, kept: dict[str, qdrant_curves.Kept], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(qdrant_curves, "LISTS", (10, 40, 600))
+    found = qdrant_curves.measure_curves(kept, unit[QUERIES:], unit[:QUERIES])
+    assert list(found["costs"]) == list(kept)
+    assert list(found["curves"]) == [name for name in kept if name != qdrant_curves.SCAN]
+    assert found["scan"]["recall"] == 1
+    for points in found["curves"].values():
+        recalls = [point["recall"] for point in points]
+        assert recalls == sorted(recalls)
+        assert recalls[-1] > 0.95  # floats on disk are rounded to float16
+        assert all(point["milliseconds"] > 0 for point in points)
+    for name, cost in found["costs"].items():
+        assert cost["disk_bytes"] > cost["vector_bytes"] > 0
+        assert cost["graph_bytes"] > 0 or name == qdrant_curves.SCAN
+    a_vector = {name: cost["vector_bytes"] // ROWS for name, cost in found["costs"].items()}
+    assert a_vector[qdrant_curves.FLOAT] == 4 * unit.shape[1]
+    assert unit.shape[1] <= a_vector["scalar int8"] < 2 * unit.shape[1]
+    assert a_vector["1-bit BQ"] == a_vector["ours, code of 48 bits"] == 16
+    text = readme.qdrant_curves({"search": found})
+    assert len(text.splitlines()) == len(kept) + 4
+    assert len({line.count("|") for line in text.splitlines() if line.startswith("|")}) == 1
+
+
+def test_what_never_finds_enough_stays_blank() -> None:
+    cost = dict.fromkeys(("vector_bytes", "graph_bytes", "disk_bytes"), 2**21)
+    figures = {
+        "rows": 5,
+        "costs": {"a": cost | {"upsert_seconds": 1.2, "index_seconds": 3.4}},
+        "curves": {"a": [{"list": 10, "recall": 0.5}]},
+        "at_recall": {"0.98": {}},
+        "scan": {},
+    }
+    assert "| a |  |  |  | 2 | 2 | 2 | 1 | 3 |" in readme.qdrant_curves({"search": figures})
+
+
+def test_all_of_the_list_is_rescored(kept: dict[str, qdrant_curves.Kept], unit: np.ndarray) -> None:
+    own = kept["1-bit BQ"].request(unit[0], 40).params
+    assert own is not None
+    assert own.quantization == models.QuantizationSearchParams(rescore=True, oversampling=4)
+    stage = kept["ours, 48 signs"].request(unit[0], 40).prefetch
+    assert isinstance(stage, models.Prefetch)
+    assert (stage.limit, stage.params.hnsw_ef) == (40, own.hnsw_ef)
+    assert kept[qdrant_curves.SCAN].request(unit[0], 40).params.exact
+
+
+def test_recall_counts_the_wanted_rows() -> None:
+    truth = np.arange(20).reshape(2, 10)
+    found = [truth[0][::-1], np.array([10, 11, 3])]
+    assert qdrant_curves.recall_of(found, truth) == pytest.approx(0.6)
+
+
+def test_sizes_are_those_of_the_files(tmp_path: Path) -> None:
+    for name, size in (("links.bin", 7), ("graph.bin", 5), ("matrix.dat", 100)):
+        (tmp_path / name).write_bytes(bytes(size))
+    assert qdrant_curves.sizes(tmp_path)["vector_bytes"] == 100
+    (tmp_path / "quantized.data").write_bytes(bytes(9))
+    found = qdrant_curves.sizes(tmp_path)
+    assert (found["vector_bytes"], found["graph_bytes"]) == (9, 12)
+
+
+def test_turns(unit: np.ndarray) -> None:
+    asked: list[str] = []
+
+    def search(name: str) -> None:
+        asked.append(name)
+
+    searches = {(name, 1): lambda _, name=name: search(name) for name in "ab"}
+    found = qdrant_curves.in_turns(searches, unit[:2])
+    assert asked == [*"aabb"] * 2
+    assert all(seconds >= 0 for seconds in found.values())
+
+
+def test_the_shortest_list_that_finds_enough() -> None:
+    points = [{"list": n, "recall": r} for n, r in ((10, 0.8), (20, 0.96), (30, 0.95), (40, 1.0))]
+    curves = {"a": points, "b": points[:1]}
+    found = {wanted: at_recall(curves, wanted) for wanted in (0.8, 0.95, 0.99)}
+    assert {w: {n: p["list"] for n, p in f.items()} for w, f in found.items()} == {
+        0.8: {"a": 10, "b": 10},
+        0.95: {"a": 20},
+        0.99: {"a": 40},
+    }
+    run = {"rows": 9, "curves": curves, "at_recall": {"0.95": found[0.95], "1": {}}}
+    run["at_recall"]["0.95"]["a"]["milliseconds"] = 1.25
+    text = readme.growth_table(
+        {"growth": [run | {"at_recall": {"0.95": {}, "1": {}}}], "search": run}
+    )
+    assert text.splitlines()[2:4] == ["| 0.95 | a |  | 1.25 (20) |", ""]
+
+
+def test_rows_are_drawn_from_all_sets_once(tmp_path: Path, unit: np.ndarray) -> None:
+    for name, rows in (("a", unit[:300]), ("b", unit[200:])):
+        folder = tmp_path / name
+        folder.mkdir()
+        np.save(folder / "corpus.npy", rows)
+        np.save(folder / "queries.npy", rows[:1])
+        ids = {"corpus": [str(i) for i in range(len(rows))], "queries": ["q"]}
+        (folder / "ids.json").write_text(json.dumps(ids))
+    folders = [tmp_path / "a", tmp_path / "b"]
+    queries, rows = drawn(folders, 12, 500)
+    assert (len(queries), len(rows)) == (12, 500)
+    assert len(np.unique(np.concatenate([queries, rows]), axis=0)) == 512
+    np.testing.assert_array_equal(drawn(folders, 12, 100)[1], rows[:100])
+    with pytest.raises(ValueError, match="expected 700 different documents, found 612"):
+        drawn(folders, 700)
+
+
+def test_exact_rows_are_the_nearest(unit: np.ndarray) -> None:
+    expected = np.argsort(-(unit[:3] @ unit.T), axis=1)[:, :10]
+    found = exact_rows(unit, unit[:3])
+    assert np.sort(found).tolist() == np.sort(expected).tolist()
