@@ -5,7 +5,8 @@ what the process holds at most beyond what it held before `fit`, torch's librari
 ``mib`` counts the pages of the file that the system maps into it, ``own_mib`` does not.
 
 With ``--data DIR [DIR ...]`` also the subsample curve: codes of the learned method fitted to more
-and more rows of a set, judged by the same held-out queries over all of its documents.
+and more rows of a set, judged by the same held-out queries over all of its documents. With
+``--keep``, cases and curves of the result file that are not measured anew stay in it.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import os
+import re
 import tempfile
 import threading
 import time
@@ -31,7 +33,7 @@ import bitryoshka
 from benchmarks.datasets import Dataset, read_dataset
 from benchmarks.judge import Coded, Judge
 from benchmarks.made_up import World
-from benchmarks.results import Target, at_most, write
+from benchmarks.results import FOLDER, Target, at_most, read, write
 from bitryoshka.evaluation import bootstrap_interval
 from bitryoshka.training import fitting
 
@@ -62,10 +64,8 @@ class Case(NamedTuple):
 
 PROMISED = Case(100_000, 384, 384)
 CASES = (
-    *(Case(rows, d, 384) for rows in (10_000, 100_000) for d in (384, 768, 1024, 3072)),
-    Case(10_000, 768, 768),
-    Case(10_000, 1024, 1024),
-    Case(1_000_000, 384, 384),
+    *(Case(rows, d, 384) for d in (384, 1024) for rows in (10_000, 100_000, 1_000_000)),
+    *(Case(10_000, d, 384) for d in (768, 3072)),
 )
 
 
@@ -180,6 +180,11 @@ def targets(costs: dict[str, Any]) -> list[Target]:
     ]
 
 
+def _by_dimensions(label: str) -> tuple[int, ...]:
+    rows, dimensions, bits = map(int, re.findall(r"\d+", label))
+    return dimensions, bits, rows
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, print and save."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.training", description=__doc__)
@@ -190,13 +195,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--sizes", type=int, nargs="+", default=SIZES, metavar="ROWS")
     parser.add_argument("--method", default="auto", help="method of the fits that are timed")
     parser.add_argument("--name", default="training", help="name of the result file")
+    parser.add_argument("--keep", action="store_true", help="keep what is not measured anew")
     given = parser.parse_args(arguments)
-    costs: dict[str, Any] = {}
+    held = read(FOLDER / f"{given.name}.json")["figures"] if given.keep else {}
+    costs: dict[str, Any] = dict(held.get("costs", {}))
     for case in given.cases:
         with tempfile.TemporaryDirectory() as folder:
             costs[case.label] = found = measure_case(case, given.method, Path(folder))
         print(f"{case.label}: {found}", flush=True)
-    curves: dict[str, Any] = {}
+    curves: dict[str, Any] = dict(held.get("curves", {}))
     for folder in given.data:
         print(folder.name, flush=True)
         data = read_dataset(folder)
@@ -204,7 +211,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     figures = {
         "method": given.method,
         "threads": os.environ.get("OMP_NUM_THREADS", "all cores"),
-        "costs": costs,
+        "costs": dict(sorted(costs.items(), key=lambda cost: _by_dimensions(cost[0]))),
         "curves": curves,
     }
     write(given.name, figures, targets(costs), module="training")

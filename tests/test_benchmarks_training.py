@@ -90,6 +90,19 @@ def test_from_command_to_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert figures["curves"] == {}
     table = readme.training_table(figures)
     assert "| 1,000,000 | 384 | 384 | 41 | 730 |" in table
+    monkeypatch.setattr(training, "FOLDER", tmp_path)
+    more = {**COST, "seconds": 30.0}
+    monkeypatch.setattr(training, "measure_case", lambda case, method, folder: more)
+    training.main(["--keep", "--cases", "10000x1024x384", "10000x384x384"])
+    kept = read(tmp_path / "training.json")["figures"]
+    assert [line[2:9] for line in readme.training_table(kept).splitlines()[2:]] == [
+        "10,000 ",
+        "100,000",
+        "1,000,0",
+        "10,000 ",
+    ]
+    assert kept["costs"]["10000 x 384, 384 bits"]["seconds"] == 30
+    assert kept["costs"]["100000 x 384, 384 bits"] == figures["costs"]["100000 x 384, 384 bits"]
     assert readme.subsample_table({"curves": {"s": {"rows": CURVE}}}).splitlines()[2:] == [
         "| s | 1,000 | 0.500 | 0.600 | 0.100 |",
         "| s | 2,000 | 0.600 | 0.700 | 0.000 |",
