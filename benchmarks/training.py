@@ -3,6 +3,8 @@
 Every case runs in a process of its own and reads a memory-mapped file of made-up vectors. Memory is
 what the process holds at most beyond what it held before `fit`, torch's libraries included:
 ``mib`` counts the pages of the file that the system maps into it, ``own_mib`` does not.
+``cpu_seconds`` are the processor's, which a busy machine leaves as they are, ``seconds`` the
+clock's. Each case is saved when it is done.
 
 With ``--data DIR [DIR ...]`` also the subsample curve: codes of the learned method fitted to more
 and more rows of a set, judged by the same held-out queries over all of its documents. With
@@ -105,13 +107,14 @@ def cost_of_fit(path: Path, bits: int, method: str) -> dict[str, Any]:
     """Fit to a file and say what it took."""
     before = Peak()
     before.look()
-    started = time.perf_counter()
+    started, worked = time.perf_counter(), time.process_time()
     with watching() as peak:
         vectors = np.load(path, mmap_mode="r")
         binarizer = bitryoshka.fit(vectors, bits=bits, method=method).binarizer
-        seconds = time.perf_counter() - started
+        seconds, cpu_seconds = time.perf_counter() - started, time.process_time() - worked
     return {
         "seconds": seconds,
+        "cpu_seconds": cpu_seconds,
         "mib": peak.held - before.held,
         "own_mib": peak.own - before.own,
         "sample_rows": binarizer.info["sample_rows"],
@@ -199,22 +202,27 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     held = read(FOLDER / f"{given.name}.json")["figures"] if given.keep else {}
     costs: dict[str, Any] = dict(held.get("costs", {}))
+    curves: dict[str, Any] = dict(held.get("curves", {}))
+
+    def save() -> None:
+        figures = {
+            "method": given.method,
+            "threads": os.environ.get("OMP_NUM_THREADS", "all cores"),
+            "costs": dict(sorted(costs.items(), key=lambda cost: _by_dimensions(cost[0]))),
+            "curves": curves,
+        }
+        write(given.name, figures, targets(costs), module="training")
+
     for case in given.cases:
         with tempfile.TemporaryDirectory() as folder:
             costs[case.label] = found = measure_case(case, given.method, Path(folder))
         print(f"{case.label}: {found}", flush=True)
-    curves: dict[str, Any] = dict(held.get("curves", {}))
+        save()
     for folder in given.data:
         print(folder.name, flush=True)
         data = read_dataset(folder)
         curves[folder.name] = {**data.facts, "rows": curve(data, given.sizes, "learned")}
-    figures = {
-        "method": given.method,
-        "threads": os.environ.get("OMP_NUM_THREADS", "all cores"),
-        "costs": dict(sorted(costs.items(), key=lambda cost: _by_dimensions(cost[0]))),
-        "curves": curves,
-    }
-    write(given.name, figures, targets(costs), module="training")
+        save()
 
 
 if __name__ == "__main__":
