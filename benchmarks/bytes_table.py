@@ -23,7 +23,7 @@ NAMES = {
     "ours": "ours, learned",
 }
 SIZES = (48, 96)
-OURS = "**ours**, learned: one code for all lengths"
+OURS = "**ours, learned**: one code for all lengths"
 
 FIRST: dict[str, tuple[Place | None, Place | None]] = {
     "the first floats, as float16": (
@@ -50,11 +50,11 @@ FIRST: dict[str, tuple[Place | None, Place | None]] = {
     "FAISS RaBitQ": (("faiss", "RaBitQ", "48"), ("faiss", "RaBitQ", "96")),
     "FAISS OPQ+PQ": (("faiss", "OPQ+PQ", "48"), ("faiss", "OPQ+PQ", "96")),
     OURS: (("ours", "asymmetric", "384"), ("ours", "asymmetric", "768")),
-    "**ours**, closed form of one length": (
+    "**ours, closed form** of one length": (
         ("progressive", "asymmetric", "384"),
         ("progressive", "asymmetric", "768"),
     ),
-    "**ours**, for this size in Qdrant": (
+    "**ours in Qdrant**, chosen for the size": (
         ("qdrant", "ours for one size", "48"),
         ("qdrant", "ours for one size", "96"),
     ),
@@ -111,7 +111,16 @@ def losses(mean: Rows) -> Iterator[str]:
                 if (found := _at(mean, places[column])) and found[measure] > ours[measure]
             ]
             parts.append(f"in {name} {'; '.join(ahead) or 'none'}")
-        yield f"Ahead of our learned code at {size} bytes: {', and '.join(parts)}."
+        yield f"Ahead of `ours, learned` at {size} bytes: {', and '.join(parts)}."
+
+
+def first_block(figures: Mapping[str, Any]) -> str:
+    """The first table, what it is a mean of, and where we lose."""
+    mean, sets = figures["mean"], figures["sets"]
+    width = next(iter(sets.values()))["dimensions"]
+    sizes = f"{width:,} float32 dimensions are {4 * width:,} bytes"
+    text = [first_table(mean), f"Mean of {', '.join(figures['mean_over'])}; {sizes}."]
+    return "\n\n".join(text) + "\n" + "\n".join(losses(mean))
 
 
 def byte_lines(mean: Rows) -> list[Line]:

@@ -8,7 +8,15 @@ from typing import Any
 import numpy as np
 import pytest
 from benchmarks import peers, sweep
-from benchmarks.bytes_table import FIRST, OURS, byte_lines, byte_table, first_table, losses
+from benchmarks.bytes_table import (
+    FIRST,
+    OURS,
+    byte_lines,
+    byte_table,
+    first_block,
+    first_table,
+    losses,
+)
 from benchmarks.datasets import Dataset, hold_out
 from benchmarks.judge import Judge, score_search
 from benchmarks.quality_table import mean_rows
@@ -147,12 +155,16 @@ class TestTables:
     def test_who_is_ahead(self) -> None:
         first, second = losses(MEAN)
         assert first == (
-            "Ahead of our learned code at 48 bytes: in recall@10 FAISS OPQ+PQ (0.810), "
+            "Ahead of `ours, learned` at 48 bytes: in recall@10 FAISS OPQ+PQ (0.810), "
             "and in nDCG@10 none."
         )
         turbo = "Qdrant TurboQuant of 1 and 2 bits (56 and 104 bytes) (0.950)"
         assert second.endswith(f"in recall@10 {turbo}, and in nDCG@10 {turbo}.")
         assert list(losses({})) == []
+        sets = {"some": {"dimensions": 384}}
+        block = first_block({"mean": MEAN, "mean_over": ["some"], "sets": sets})
+        assert "Mean of some; 384 float32 dimensions are 1,536 bytes.\n" in block
+        assert block.endswith(second)
 
     def test_everything_by_bytes(self) -> None:
         found = [(line.code_bytes, line.code) for line in byte_lines(MEAN)]
