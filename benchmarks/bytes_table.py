@@ -87,18 +87,20 @@ def _cells(figures: Mapping[str, Any] | None) -> list[str]:
 
 
 def first_table(mean: Rows) -> str:
-    """Markdown: recall, nDCG retention and rescored recall of ours and of peers, by size."""
+    """Markdown: recall, nDCG retention and rescored recall of what was measured, by size."""
     head = ["code"]
     for size in SIZES:
         head += [f"recall@10, {size} B", "nDCG kept", "rescored"]
     text = [head, ["---"] + ["---:"] * (len(head) - 1)]
     for label, places in FIRST.items():
-        text.append([label, *(cell for place in places for cell in _cells(_at(mean, place)))])
+        found = [_at(mean, place) for place in places]
+        if any(found):
+            text.append([label, *(cell for figures in found for cell in _cells(figures))])
     return "\n".join("| " + " | ".join(line) + " |" for line in text)
 
 
 def losses(mean: Rows) -> Iterator[str]:
-    """A sentence for each size: who is ahead of the learned code, and in what."""
+    """A sentence for each size: which peers are ahead of the learned code, and in what."""
     for column, size in enumerate(SIZES):
         ours = _at(mean, FIRST[OURS][column])
         if ours is None:
@@ -106,9 +108,11 @@ def losses(mean: Rows) -> Iterator[str]:
         parts = []
         for name, measure in MEASURES.items():
             ahead = [
-                f"{label.replace('*', '')} ({found[measure]:.3f})"
+                f"{label} ({found[measure]:.3f})"
                 for label, places in FIRST.items()
-                if (found := _at(mean, places[column])) and found[measure] > ours[measure]
+                if "ours" not in label
+                and (found := _at(mean, places[column]))
+                and found[measure] > ours[measure]
             ]
             parts.append(f"in {name} {'; '.join(ahead) or 'none'}")
         yield f"Ahead of `ours, learned` at {size} bytes: {', and '.join(parts)}."
@@ -120,7 +124,7 @@ def first_block(figures: Mapping[str, Any]) -> str:
     width = next(iter(sets.values()))["dimensions"]
     sizes = f"{width:,} float32 dimensions are {4 * width:,} bytes"
     text = [first_table(mean), f"Mean of {', '.join(figures['mean_over'])}; {sizes}."]
-    return "\n\n".join(text) + "\n" + "\n".join(losses(mean))
+    return "\n\n".join([*text, "\n".join(f"* {sentence}" for sentence in losses(mean))])
 
 
 def byte_lines(mean: Rows) -> list[Line]:
