@@ -203,14 +203,13 @@ def training_table(figures: Figures) -> str:
     rows = [
         [
             *(f"{int(number):,}" for number in re.findall(r"\d+", label)),
-            f"{found['cpu_seconds']:.0f}" if "cpu_seconds" in found else "",
-            f"{found['seconds']:.0f}",
+            f"{found.get('cpu_seconds', found['seconds']):.0f}",
             f"{found['mib']:,.0f}",
             f"{found['own_mib']:,.0f}",
         ]
         for label, found in figures["costs"].items()
     ]
-    head = ["rows", "dimensions", "bits", "CPU seconds", "seconds", "MiB", "without the file"]
+    head = ["rows", "dimensions", "bits", "seconds", "MiB", "without the file"]
     return _markdown(head, rows, 0)
 
 

@@ -97,7 +97,7 @@ def test_from_command_to_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     figures = read(tmp_path / "training.json")["figures"]
     assert figures["curves"] == {}
     table = readme.training_table(figures)
-    assert "| 1,000,000 | 384 | 384 | 40 | 41 | 730 | 700 |" in table
+    assert "| 1,000,000 | 384 | 384 | 40 | 730 | 700 |" in table
     monkeypatch.setattr(training, "FOLDER", tmp_path)
     more = {**COST, "seconds": 30.0}
     monkeypatch.setattr(training, "measure_case", lambda case, method, folder: more)
