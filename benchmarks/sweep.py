@@ -85,9 +85,7 @@ def draw(mean: Mapping[str, Any], sets: Sequence[str], dimensions: int, path: Pa
                     [*map(int, lengths)], recalls, style, marker=marker, color=colour, label=label
                 )
         axes.axvline(dimensions, color="#888888", linestyle=":", linewidth=1)
-        axes.annotate(
-            "one bit a dimension", (dimensions, 0.03), (4, 0), textcoords="offset points", size=8
-        )
+        axes.text(dimensions * 0.95, 0.96, "one bit a dimension", ha="right", size=8)
         axes.set_xscale("log", base=2)
         axes.set_xticks(BITS, [str(bits) for bits in BITS], rotation=60)
         axes.minorticks_off()
