@@ -1,9 +1,12 @@
-"""Judging a search: recall of the exact float top 10, and the nDCG@10 that it keeps."""
+"""Judging a search: recall of the exact float top 10, and the nDCG@10 that it keeps.
+
+Each is judged as it is, and with exact rescoring: its first 40 rows, ordered by their floats.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +17,7 @@ from bitryoshka.evaluation import asymmetric_topk, hamming_topk, ndcg_at_k, resc
 
 K = 10
 CANDIDATES = 100
+OVERSAMPLING = 4
 
 Search = Callable[[int], Rows]
 """The best n rows of each query, best first, (Q, n)."""
@@ -65,6 +69,21 @@ class Judge(NamedTuple):
         wanted = min(k + self.spare, len(self.data.documents))
         return leave_out(search(wanted), self.data.excluded, k)
 
+    def rescored(self, search: Search) -> Search:
+        """The same search, finding four times as many rows and ordering them by exact scores."""
+
+        def again(n: int) -> Rows:
+            rows = search(min(OVERSAMPLING * n, len(self.data.documents)))
+            parts = []
+            for start in range(0, len(rows), 256):
+                part = rows[start : start + 256]
+                queries = self.data.queries[start : start + 256]
+                scores = np.einsum("qd,qnd->qn", queries, self.data.documents[part])
+                parts.append(np.take_along_axis(part, best_rows(scores, n), axis=1))
+            return np.concatenate(parts)
+
+        return again
+
     def recalls(self, found: Rows) -> NDArray[np.float64]:
         """Share of each query's exact first 10 rows among its found ones, (Q,)."""
         return np.array(
@@ -82,6 +101,10 @@ class Judge(NamedTuple):
             kept = float(ndcg_at_k(found, self.data.judgements, K).mean())
             result["retention"] = kept / self.ndcg
         return result
+
+    def with_rescoring(self, search: Search) -> dict[str, Any]:
+        """`figures`, and under ``rescored`` those with exact rescoring."""
+        return {**self.figures(search), "rescored": self.figures(self.rescored(search))}
 
 
 class Coded(NamedTuple):

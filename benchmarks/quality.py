@@ -5,9 +5,10 @@ counts the exact float top 10 on the same documents; retention is nDCG@10 as a s
 exact float search. ``sign`` and ``itq`` (one separate fit for each length) are independent code,
 ``progressive`` is the library's closed form fitted for each length alone, and ``ours`` is one code
 for all lengths: Hamming on its prefixes, float query on its cuts, and the funnel (Hamming top 100
-on the sign bits, then float query). ``faiss`` has equal bytes; ``queries`` gives `fit` a set's
-unlabelled training queries too. Sets without queries hold 500 documents out and do not count in
-the mean.
+on the sign bits, then float query). ``faiss``, ``sentence_transformers``, ``qdrant`` and
+``truncated`` floats are peers at equal bytes, or the nearest that they offer; ``queries`` gives
+`fit` a set's unlabelled training queries too. ``rescored`` figures order a search's first 40 rows
+by their floats. Sets without queries hold 500 documents out and do not count in the mean.
 """
 
 from __future__ import annotations
@@ -26,6 +27,12 @@ from benchmarks import baselines
 from benchmarks.datasets import Dataset, Floats, read_dataset
 from benchmarks.faiss_codes import variants
 from benchmarks.judge import Coded, Judge, Search, score_search
+from benchmarks.peers import (
+    peer_rows,
+    qdrant_rows,
+    sentence_transformers_peers,
+    truncated_peers,
+)
 from benchmarks.quality_table import mean_rows, table, targets
 from benchmarks.results import FOLDER, read, write
 from bitryoshka.evaluation import bootstrap_interval
@@ -33,7 +40,8 @@ from bitryoshka.evaluation import bootstrap_interval
 PREFIXES = (64, 128, 256)
 CUTS = (192, 384, 768)
 FAISS_BYTES = (48, 96)
-METHODS = ("sign", "itq", "progressive", "ours", "faiss", "queries", "pairs")
+PEERS = ("faiss", "sentence_transformers", "qdrant", "truncated")
+METHODS = ("sign", "itq", "progressive", "ours", *PEERS, "queries", "pairs")
 
 Rows = dict[str, Any]
 
@@ -53,7 +61,9 @@ def fit_closed_form(documents: Floats, bits: int) -> bitryoshka.Binarizer:
 
 def _scored(judge: Judge, found: baselines.Scored, kinds: Sequence[str]) -> Rows:
     queries = {"hamming": found.hamming, "asymmetric": found.asymmetric}
-    return {kind: judge.figures(score_search(queries[kind], found.documents)) for kind in kinds}
+    return {
+        kind: judge.with_rescoring(score_search(queries[kind], found.documents)) for kind in kinds
+    }
 
 
 def sign_rows(judge: Judge) -> Rows:
@@ -82,8 +92,8 @@ def progressive_rows(judge: Judge) -> Rows:
     rows: Rows = {"asymmetric": {}, "funnel": {}, "hamming_bits": {}}
     for bits in CUTS:
         coded = Coded.of(judge, fit_closed_form(judge.data.documents, bits))
-        rows["asymmetric"][str(bits)] = judge.figures(coded.asymmetric(bits))
-        rows["funnel"][str(bits)] = judge.figures(coded.funnel(bits))
+        rows["asymmetric"][str(bits)] = judge.with_rescoring(coded.asymmetric(bits))
+        rows["funnel"][str(bits)] = judge.with_rescoring(coded.funnel(bits))
         rows["hamming_bits"][str(bits)] = coded.binarizer.hamming_bits
     return rows
 
@@ -93,9 +103,9 @@ def our_rows(judge: Judge, binarizer: bitryoshka.Binarizer) -> Rows:
     coded = Coded.of(judge, binarizer)
     return {
         "method": str(binarizer.info["method"]),
-        "hamming": {str(b): judge.figures(coded.hamming(b)) for b in PREFIXES},
-        "asymmetric": {str(b): judge.figures(coded.asymmetric(b)) for b in CUTS},
-        "funnel": {str(b): judge.figures(coded.funnel(b)) for b in CUTS},
+        "hamming": {str(b): judge.with_rescoring(coded.hamming(b)) for b in PREFIXES},
+        "asymmetric": {str(b): judge.with_rescoring(coded.asymmetric(b)) for b in CUTS},
+        "funnel": {str(b): judge.with_rescoring(coded.funnel(b)) for b in CUTS},
     }
 
 
@@ -104,7 +114,7 @@ def faiss_rows(judge: Judge) -> Rows:
     rows: Rows = {}
     for code_bytes in FAISS_BYTES:
         for variant in variants(judge.data.documents, judge.data.queries, code_bytes):
-            figures = judge.figures(variant.search)
+            figures = judge.with_rescoring(variant.search)
             held = rows.setdefault(variant.family, {}).get(str(code_bytes))
             if held is None or figures["recall"] > held["recall"]:
                 kept = {"variant": variant.label, "code_bytes": variant.code_bytes}
@@ -164,6 +174,9 @@ def measure(
         "progressive": lambda: progressive_rows(judge),
         "ours": lambda: our_rows(judge, fit_ours(data.documents, ours)),
         "faiss": lambda: faiss_rows(judge),
+        "sentence_transformers": lambda: peer_rows(judge, sentence_transformers_peers(data)),
+        "qdrant": lambda: qdrant_rows(judge),
+        "truncated": lambda: peer_rows(judge, truncated_peers(data)),
     }
     if data.training_queries is not None:
         parts["queries"] = lambda: query_rows(judge, ours)
@@ -198,9 +211,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--keep",
         nargs="+",
-        choices=("sign", "itq", "faiss"),
+        choices=METHODS,
         default=(),
-        help="independent codes whose figures are kept from the result file, where it has them",
+        help="codes whose figures are kept from the result file, where it has them",
     )
     parser.add_argument("--ours", default="auto", help="method of the library's fit")
     parser.add_argument("--name", default="quality", help="name of the result file")

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.bytes_table import byte_table, first_block
 from benchmarks.quality_table import table
 from benchmarks.results import FOLDER, read
 
@@ -88,6 +89,32 @@ def quality_means(figures: Figures) -> str:
     """Mean recall and retention over the judged sets, every method at equal bits."""
     names = ", ".join(figures["mean_over"])
     return f"{table(figures['mean'])}\n\nMean of {names}: recall@10 / nDCG@10 retention."
+
+
+def quality_bytes(figures: Figures) -> str:
+    """Every code of the quality benchmark, by bytes."""
+    names = ", ".join(figures["mean_over"])
+    return f"{byte_table(figures['mean'])}\n\nMean of {names}."
+
+
+def sweep_table(figures: Figures) -> str:
+    """Recall by length: one line a code and search."""
+    mean = figures["mean"]
+    lengths = sorted(mean["rotation"]["hamming"], key=int)
+    names = {"hamming": "Hamming", "asymmetric": "float query"}
+    rows = [
+        [code, names[kind], *(f"{found[n]['recall']:.3f}" if n in found else "" for n in lengths)]
+        for code, kinds in mean.items()
+        if code != "turboquant"
+        for kind, found in kinds.items()
+    ]
+    turbo = ", ".join(
+        f"{int(bits):,} bits {found['recall']:.3f}"
+        for bits, found in mean["turboquant"]["asymmetric"].items()
+    )
+    table_ = _markdown(["code", "search", *(f"{int(n):,}" for n in lengths)], rows, 2)
+    sets = ", ".join(figures["mean_over"])
+    return f"{table_}\n\nTurboQuant in Qdrant: {turbo}. Recall@10, mean of {sets}."
 
 
 def quality_sets(figures: Figures) -> str:
@@ -176,12 +203,14 @@ def training_table(figures: Figures) -> str:
     rows = [
         [
             *(f"{int(number):,}" for number in re.findall(r"\d+", label)),
-            f"{found['seconds']:.0f}",
-            f"{found['mib']:.0f}",
+            f"{found.get('cpu_seconds', found['seconds']):.0f}",
+            f"{found['mib']:,.0f}",
+            f"{found['own_mib']:,.0f}",
         ]
         for label, found in figures["costs"].items()
     ]
-    return _markdown(["rows", "dimensions", "bits", "seconds", "MiB"], rows, 0)
+    head = ["rows", "dimensions", "bits", "seconds", "MiB", "without the file"]
+    return _markdown(head, rows, 0)
 
 
 def subsample_table(figures: Figures) -> str:
@@ -403,7 +432,10 @@ BLOCKS: dict[str, tuple[str, Callable[[Figures], str]]] = {
     "demo-line": ("demo", demo_line),
     "demo": ("demo", demo_table),
     "postgres": ("demo", postgres_table),
+    "bytes": ("quality", first_block),
     "quality": ("quality", quality_means),
+    "quality-bytes": ("quality", quality_bytes),
+    "sweep": ("sweep", sweep_table),
     "encode": ("encode", encode_lines),
     "closed-form": ("closed_form", closed_form_table),
     "other-models": ("quality_other_models", quality_sets),

@@ -17,7 +17,7 @@ import numpy as np
 FOLDER = Path(__file__).parent / "results"
 PACKAGES = (
     *("bitryoshka", "numpy", "torch", "faiss-cpu", "pgvector", "psycopg"),
-    "qdrant-edge-py",
+    *("qdrant-edge-py", "sentence-transformers", "usearch"),
 )
 KEYS = ("name", "command", "environment", "figures", "targets")
 _DIGITS = 4

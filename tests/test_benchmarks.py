@@ -210,7 +210,9 @@ class TestQuality:
         assert tuple(found["rows"]) == tuple(found["seconds"]) == methods
         assert set(found["rows"]["ours"]["asymmetric"]) == {"24", "48"}
         mean = mean_rows([found["rows"], found["rows"]])
-        assert mean["itq"]["hamming"]["8"] == pytest.approx(found["rows"]["itq"]["hamming"]["8"])
+        mean_of_same, same = (rows["itq"]["hamming"]["8"] for rows in (mean, found["rows"]))
+        assert mean_of_same.pop("rescored") == pytest.approx(same.pop("rescored"))
+        assert mean_of_same == pytest.approx(same)
         assert "gain" not in mean["queries"]
         text = table(mean)
         assert text.splitlines()[0] == "| code | search | 8 bits | 16 bits | 24 bits | 48 bits |"

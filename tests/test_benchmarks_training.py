@@ -14,7 +14,14 @@ from benchmarks.results import read
 
 from bitryoshka.training import fitting
 
-COST = {"seconds": 41.0, "mib": 730.2, "own_mib": 700.0, "sample_rows": 20_000, "chosen": "itq"}
+COST = {
+    "seconds": 41.0,
+    "cpu_seconds": 40.1,
+    "mib": 730.2,
+    "own_mib": 700.0,
+    "sample_rows": 20_000,
+    "chosen": "itq",
+}
 
 
 class TestWorld:
@@ -38,6 +45,7 @@ class TestCosts:
         found = training.measure_case(training.Case(400, 24, 16), "itq", tmp_path)
         assert set(found) == set(COST)
         assert found["seconds"] > 0
+        assert found["cpu_seconds"] > 0
         assert found["mib"] >= 0
         assert (found["sample_rows"], found["chosen"]) == (400, "itq")
         assert not list(tmp_path.iterdir())
@@ -89,7 +97,20 @@ def test_from_command_to_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     figures = read(tmp_path / "training.json")["figures"]
     assert figures["curves"] == {}
     table = readme.training_table(figures)
-    assert "| 1,000,000 | 384 | 384 | 41 | 730 |" in table
+    assert "| 1,000,000 | 384 | 384 | 40 | 730 | 700 |" in table
+    monkeypatch.setattr(training, "FOLDER", tmp_path)
+    more = {**COST, "seconds": 30.0}
+    monkeypatch.setattr(training, "measure_case", lambda case, method, folder: more)
+    training.main(["--keep", "--cases", "10000x1024x384", "10000x384x384"])
+    kept = read(tmp_path / "training.json")["figures"]
+    assert [line[2:9] for line in readme.training_table(kept).splitlines()[2:]] == [
+        "10,000 ",
+        "100,000",
+        "1,000,0",
+        "10,000 ",
+    ]
+    assert kept["costs"]["10000 x 384, 384 bits"]["seconds"] == 30
+    assert kept["costs"]["100000 x 384, 384 bits"] == figures["costs"]["100000 x 384, 384 bits"]
     assert readme.subsample_table({"curves": {"s": {"rows": CURVE}}}).splitlines()[2:] == [
         "| s | 1,000 | 0.500 | 0.600 | 0.100 |",
         "| s | 2,000 | 0.600 | 0.700 | 0.000 |",

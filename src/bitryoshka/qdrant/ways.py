@@ -14,7 +14,7 @@ from bitryoshka.qdrant.measuring import Way
 from bitryoshka.qdrant.representation import query_vector, stored_vectors
 from bitryoshka.qdrant.settings import BITS, Quantization, Settings
 
-__all__ = ["our_way", "our_ways", "plain_ways"]
+__all__ = ["our_way", "our_ways", "plain_ways", "turbo_way"]
 
 Floats = NDArray[np.float32]
 
@@ -37,11 +37,14 @@ def plain_ways() -> list[Way]:
             encoding=encoding, query_encoding=asked, memory=models.Memory.PINNED
         )
         ways.append(Way(label, models.BinaryQuantization(binary=chosen), _same, _same))
-    for name in ("turbo1", "turbo1_5", "turbo2", "turbo4"):
-        turbo = models.TurboQuantQuantizationConfig(bits=TURBO[name], memory=models.Memory.PINNED)
-        quantization = models.TurboQuantization(turbo=turbo)
-        ways.append(Way(f"TurboQuant {_TURBO_NAMES[name]} bits", quantization, _same, _same))
-    return ways
+    return ways + [turbo_way(name) for name in ("turbo1", "turbo1_5", "turbo2", "turbo4")]
+
+
+def turbo_way(name: str) -> Way:
+    """One of `TURBO` on the vectors as they are."""
+    turbo = models.TurboQuantQuantizationConfig(bits=TURBO[name], memory=models.Memory.PINNED)
+    quantization = models.TurboQuantization(turbo=turbo)
+    return Way(f"TurboQuant {_TURBO_NAMES[name]} bits", quantization, _same, _same)
 
 
 def _same(vectors: Floats) -> Floats:
