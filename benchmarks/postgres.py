@@ -1,15 +1,16 @@
-"""Postgres beside itself: ``python -m benchmarks.postgres --data DIR`` (about 20 minutes).
+"""Postgres beside itself: ``python -m benchmarks.postgres --data DIR...`` (about an hour).
 
-DIR is a folder as in `benchmarks.datasets`, without queries of its own: documents are held out.
-More rows than it has are made from it, each a document moved a little and normalised again. One
-embedded server, 384 float32 dimensions, one client.
+Folders as in `benchmarks.datasets`, such as `benchmarks.texts` makes. The rows are their documents
+in random order, of which some are held out as queries. One embedded server, 384 float32 dimensions,
+one client.
 
 * encode: bulk encoding in SQL, by encode (tables), by the function of an attached column (what its
   trigger and its backfill use) and by create_encoder (constants); bits that differ from NumPy's;
   whole backfills.
 * trigger: its share of an insert. load: binary COPY built by NumPy against a loop over rows, as
   pgvector-python documents it.
-* planes: recall that rounding a query's weights loses. search: see `benchmarks.postgres_search`.
+* planes: recall that rounding a query's weights loses.
+* growth: searches over the first SIZES rows; search: over all. See `benchmarks.postgres_search`.
 
 `--only` measures some parts anew and keeps the others of the file.
 """
@@ -23,13 +24,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 import bitryoshka
-from benchmarks.datasets import read_dataset
-from benchmarks.postgres_search import measure_planes, measure_search
+from benchmarks.postgres_search import (
+    FLOAT,
+    ROW,
+    bits_only,
+    layouts,
+    measure_planes,
+    measure_search,
+    rescoring,
+)
+from benchmarks.postgres_statements import PREFIX
 from benchmarks.postgres_writing import measure_encoding, measure_load, measure_trigger
+from benchmarks.recall_curves import drawn
 from benchmarks.results import FOLDER, Target, at_least, at_most, read, write
 from bitryoshka.postgres import (
     connect,
@@ -39,28 +46,11 @@ from bitryoshka.postgres import (
 )
 from bitryoshka.postgres.server import Connection
 
-Floats = NDArray[np.float32]
-
 ROWS, QUERIES, SAMPLE = 200_000, 200, 20_000
-JITTER = 0.4
+SIZES = (10_000, 50_000)
 SHARED_BUFFERS = "4GB"
-PARTS = ("encode", "trigger", "load", "planes", "search")
-COMPARED, LOADED = 10_000, 100_000
-
-
-def clustered(documents: Floats, rows: int, seed: int = 0) -> Floats:
-    """The documents, then copies of them, each moved by a random vector of length JITTER."""
-    rng = np.random.default_rng(seed)
-    found = np.empty((rows, documents.shape[1]), np.float32)
-    kept = min(rows, len(documents))
-    found[:kept] = documents[:kept]
-    for start in range(kept, rows, 10_000):
-        count = min(10_000, rows - start)
-        moved = rng.standard_normal((count, documents.shape[1]), np.float32)
-        moved *= JITTER / np.linalg.norm(moved, axis=1, keepdims=True)
-        moved += documents[rng.integers(0, len(documents), count)]
-        found[start : start + count] = moved / np.linalg.norm(moved, axis=1, keepdims=True)
-    return found
+PARTS = ("encode", "trigger", "load", "planes", "growth", "search")
+COMPARED, LOADED, COMPARED_PLANES = 10_000, 100_000, 30_000
 
 
 @contextmanager
@@ -75,8 +65,8 @@ def server(folder: str) -> Iterator[Connection]:
 def targets(figures: dict[str, Any]) -> list[Target]:
     """What the Postgres part set out to reach."""
     encoding, search = figures["encode"], figures["search"]
-    signs = encoding["signs"]
-    ours, floats = search["ours, narrow table, HNSW, then exact"], search["float HNSW"]
+    signs, indexes = encoding["signs"], search["indexes"]
+    ours, floats = (search["at_recall"]["0.98"][name] for name in (ROW, FLOAT))
     found = [
         at_most(
             f"encode 384 -> 384 in bulk ({way}): microseconds a row",
@@ -118,17 +108,17 @@ def targets(figures: dict[str, Any]) -> list[Target]:
         at_most(
             "prefix and exact: index size of float HNSW's",
             0.25,
-            ours["index_bytes"] / floats["index_bytes"],
+            indexes[ROW]["bytes"] / indexes[FLOAT]["bytes"],
         ),
         at_most(
             "prefix and exact: build time of float HNSW's",
             0.6,
-            ours["index_seconds"] / floats["index_seconds"],
+            indexes[ROW]["seconds"] / indexes[FLOAT]["seconds"],
         ),
         at_least(
             "prefix and exact: exact search's time over ours",
             25,
-            search["exact float scan"]["milliseconds"] / ours["milliseconds"],
+            search["scan"]["milliseconds"] / ours["milliseconds"],
         ),
     ]
     return found
@@ -137,46 +127,54 @@ def targets(figures: dict[str, Any]) -> list[Target]:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, print and save."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.postgres", description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="a folder of one set")
+    parser.add_argument("--data", type=Path, required=True, nargs="+", help="folders of sets")
     parser.add_argument("--rows", type=int, default=ROWS)
     parser.add_argument("--queries", type=int, default=QUERIES)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS)
     given = parser.parse_args(arguments)
-    data = read_dataset(given.data, given.queries)
-    vectors = clustered(data.documents, given.rows)
-    sample = data.documents[:SAMPLE]
+    queries, vectors = drawn(given.data, given.queries, given.rows)
+    sample = vectors[:SAMPLE]
     codecs = {
-        "signs": bitryoshka.fit(sample, bits=384, method="itq").binarizer,
-        "bits384": bitryoshka.fit(
-            sample, bits=384, hamming_bits=192, method="progressive"
-        ).binarizer,
-        "bits768": bitryoshka.fit(
-            sample, bits=768, hamming_bits=256, method="progressive"
-        ).binarizer,
+        name: bitryoshka.fit(sample, bits=bits, hamming_bits=signs, method=method).binarizer
+        for name, bits, signs, method in (
+            ("signs", 384, None, "itq"),
+            ("bits384", 384, 192, "progressive"),
+            ("bits768", 768, PREFIX, "auto"),
+        )
     }
     figures: dict[str, Any] = {
         "rows": given.rows,
-        "documents": len(data.documents),
         "queries": given.queries,
+        "sets": [folder.name for folder in given.data],
         "dimensions": int(vectors.shape[1]),
-        "jitter": JITTER,
         "shared_buffers": SHARED_BUFFERS,
         "rounds": given.rounds,
+        "methods": {name: binarizer.info["method"] for name, binarizer in codecs.items()},
     }
     with tempfile.TemporaryDirectory(prefix="bitryoshka-") as folder, server(folder) as connection:
         install(connection)
         for name, binarizer in codecs.items():
             register(connection, name, binarizer)
-        some = data.documents[:COMPARED]
+        dsn = connection.info.dsn
+        some, whole = vectors[:COMPARED], codecs["bits768"]
         parts: dict[str, Callable[[], Any]] = {
             "encode": lambda: measure_encoding(connection, codecs, some, given.rounds),
             "trigger": lambda: measure_trigger(connection, codecs, some, given.rounds),
             "load": lambda: measure_load(
                 connection, codecs["bits384"], vectors[:LOADED], given.rounds
             ),
-            "planes": lambda: measure_planes(codecs, data.documents, data.queries),
-            "search": lambda: measure_search(connection, codecs["bits768"], vectors, data.queries),
+            "planes": lambda: measure_planes(codecs, vectors[:COMPARED_PLANES], queries),
+            "growth": lambda: [
+                measure_search(dsn, whole, codecs["signs"], vectors[:size], queries)
+                for size in SIZES
+            ],
+            "search": lambda: {
+                **measure_search(dsn, whole, codecs["signs"], vectors, queries),
+                "bits only": bits_only(connection, whole, vectors, queries),
+                "rescoring": rescoring(connection, whole, queries),
+                "layouts": layouts(connection, whole, queries),
+            },
         }
         for name in PARTS:
             if name in given.only:

@@ -1,126 +1,181 @@
-"""Searches in one database: float scan, float HNSW, binary_quantize, and ours.
+"""Searches in one database: float scan, HNSW on floats, binary_quantize, and ours, as curves.
 
-Every search is tuned by its own list length alone: the shortest of CANDIDATES whose recall@10
-against exact search reaches WANTED. Times are those of single queries, from a float vector in the
-client to ids in the client, searches taking turns; ``in SQL`` encodes the query on the server. Ours
-rank the list by the asymmetric score, and the best EXACT of it by halfvecs.
+A search's only setting is the length of its list. For every length of LISTS, until nearly
+everything is found: recall@10 against exact search, the median time of a query and the pages that
+it reads. The queries are asked in turns, of every search at every length before the next query.
+Ours compare the whole list by halfvecs, or rank it by the asymmetric score, compare the best 100.
+
+No search has a filter, and pgvector's iterative scans are off, as they are by default; but
+bitryoshka.search sets its own.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from statistics import median
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from pgvector import Vector
 from psycopg import sql
 
 from benchmarks.postgres_statements import (
-    EXACT,
     PREFIX,
     K,
+    Ours,
     Search,
-    float_hnsw,
-    float_scan,
-    ours,
-    ours_in_sql,
-    ours_narrow,
+    exact_scan,
+    halfvec_hnsw,
     quantized,
-    run_prepared,
-    statement_text,
+    vector_hnsw,
 )
+from benchmarks.recall_curves import ENOUGH, WANTED, Point, Rows, at_recall, exact_rows
 from bitryoshka import Binarizer
 from bitryoshka.bits import query_planes, unpack
 from bitryoshka.evaluation import hamming_topk
-from bitryoshka.postgres import attach, create_index, create_table, load
+from bitryoshka.postgres import attach, connect, create_index, create_table, load
+from bitryoshka.postgres.binary import BIGINT, rows_of, vector_column, write_rows
 from bitryoshka.postgres.server import Connection
 from bitryoshka.postgres.statements import bit_strings
 
 Floats = NDArray[np.float32]
+Key = TypeVar("Key", bound=Hashable)
 
-WANTED, TIMED = 0.98, 100
-CANDIDATES = (20, 40, 60, 80, 100, 150, 200, 300, 400, 600, 800, 1000)
-LABEL = "bits768@1"
-SIZED = ("vectors", "halfvecs and codes", "codes alone", "covering index")
+LISTS = (
+    10,
+    20,
+    30,
+    40,
+    50,
+    60,
+    80,
+    100,
+    120,
+    150,
+    180,
+    220,
+    260,
+    300,
+    350,
+    400,
+    500,
+    600,
+    800,
+    1000,
+)
+TIMED, LOOKED_AT, CLIENTS = 60, 20, 2
+SCAN, FLOAT, HALF, QUANTIZED = "exact scan", "HNSW, vector", "HNSW, halfvec", "binary_quantize"
+ROW, STAGES = "ours, 256 bits", "ours, 256 bits, asymmetric too"
+NARROW, LONG = "ours, 256 bits, narrow table", "ours, 384 bits"
+IN_SQL = "ours, 256 bits, bitryoshka.search"
+ALONE = "ours, codes alone"
+SMALL = "HNSW, vector, the graph of ours"
+BUILDS = {
+    FLOAT: ("floats", "CREATE INDEX {} ON floats USING hnsw (vector vector_cosine_ops) "),
+    HALF: ("halves", "CREATE INDEX {} ON halves USING hnsw (vector halfvec_cosine_ops) "),
+    QUANTIZED: (
+        "floats",
+        "CREATE INDEX {} ON floats "
+        "USING hnsw ((binary_quantize(vector)::bit(384)) bit_hamming_ops)",
+    ),
+}
 
 
 def measure_search(
-    connection: Connection, binarizer: Binarizer, vectors: Floats, queries: Floats
+    dsn: str, binarizer: Binarizer, signs: Binarizer, vectors: Floats, queries: Floats
 ) -> dict[str, Any]:
-    """Build the tables and indexes, tune every search, and time them in turns."""
-    connection.execute("SET maintenance_work_mem = '2GB'")
-    prepare(connection, vectors)
-    truth = exact_ids(vectors, queries)
-    found: dict[str, Any] = {}
-    for name, build in (
-        ("float HNSW", "CREATE INDEX i ON floats USING hnsw (vector vector_cosine_ops)"),
-        (
-            "binary_quantize, HNSW, then exact",
-            "CREATE INDEX i ON floats USING hnsw "
-            "((binary_quantize(vector)::bit(384)) bit_hamming_ops)",
-        ),
-    ):
-        found[name] = built(connection, "floats", build.replace("INDEX i", f"INDEX {slug(name)}"))
-    found["ours, HNSW, then exact"] = attached(connection, "halves")
-    found["ours, narrow table, HNSW, then exact"] = narrow_codes(connection, binarizer, vectors)
-    runs: dict[str, Search] = {"exact float scan": float_scan(connection)}
-    makers: dict[str, Callable[[int], Search]] = {
-        "float HNSW": lambda n: float_hnsw(connection, n),
-        "binary_quantize, HNSW, then exact": lambda n: quantized(connection, n),
-        "ours, HNSW, then exact": lambda n: ours(connection, binarizer, n, min(n, EXACT)),
-        "ours, narrow table, HNSW, then exact": lambda n: ours_narrow(connection, binarizer, n),
-        "ours in SQL, HNSW, then exact": lambda n: ours_in_sql(connection, n),
+    """Build tables and indexes anew, and give their costs and the curve of every search."""
+    truth = exact_rows(vectors, queries)
+    # a connection of its own: prepared statements do not survive the tables of a smaller size
+    with connect(dsn) as connection:
+        connection.prepared_max = None
+        connection.execute("SET maintenance_work_mem = '2GB'")
+        prepare(connection, vectors)
+        # before any graph of the same table, into which an update would write every row anew
+        columns = {ROW: ("bits768@1", "code", PREFIX), LONG: ("signs@1", "signs", signs.bits)}
+        indexes = attached(connection, columns)
+        indexes[SMALL] = built(connection, SMALL, "WITH (m = 8, ef_construction = 128)")
+        # or the planner would choose between two indexes on the same vectors
+        connection.execute(sql.SQL("DROP INDEX {}").format(index_name(SMALL)))
+        indexes |= {name: built(connection, name) for name in BUILDS}
+        indexes[NARROW] = narrow_codes(connection, binarizer, vectors)
+        found = measure_curves(connection, binarizer, signs, queries, truth)
+    return {"rows": len(vectors), "indexes": indexes, **found}
+
+
+def measure_curves(
+    connection: Connection,
+    binarizer: Binarizer,
+    signs: Binarizer,
+    queries: Floats,
+    truth: Rows,
+) -> dict[str, Any]:
+    """The curve of every search, and what it needs for every recall of WANTED."""
+    of_codes, of_signs = Ours(connection, binarizer), Ours(connection, signs, signs.bits)
+    ways: dict[str, Callable[[int], Search]] = {
+        FLOAT: vector_hnsw,
+        HALF: halfvec_hnsw,
+        QUANTIZED: quantized,
+        ROW: of_codes.in_row,
+        LONG: lambda length: of_signs.in_row(length, "signs"),
+        STAGES: of_codes.in_stages,
+        NARROW: of_codes.narrow,
+        IN_SQL: of_codes.in_sql,
+        ALONE: of_codes.codes_alone,
     }
-    for name, make in makers.items():
-        length, recall = tuned(make, queries, truth)
-        runs[name] = make(length)
-        found.setdefault(name, {})
-        found[name] |= {"candidates": length, "recall": recall}
-    runs["ours, HNSW, codes only"] = ours(connection, binarizer, 1000, 0)
-    found["ours, HNSW, codes only"] = {"candidates": 1000}
-    found["exact float scan"] = {"recall": recall_of(runs["exact float scan"], queries[:20], truth)}
-    for name, seconds in in_turns(runs, queries[:TIMED]).items():
-        found[name]["milliseconds"] = seconds * 1e3
-    found["bits only"] = bits_only(connection, binarizer, vectors, queries, truth)
-    found["ours, HNSW, codes only"]["recall"] = found["bits only"]["recall"]
-    found["rescoring"] = rescoring(connection, binarizer, queries)
-    found["layouts"] = layouts(connection, binarizer, queries)
-    return found
-
-
-def slug(name: str) -> str:
-    """A name for an index."""
-    return name.partition(",")[0].replace(" ", "_").lower()
+    curves = {name: recalls(connection, make, queries, truth) for name, make in ways.items()}
+    searches = {(name, length): ways[name](length) for name in ways for length in curves[name]}
+    for (name, length), seconds in in_turns(connection, searches, queries[:TIMED]).items():
+        pages = [searches[name, length].pages(connection, q) for q in queries[:LOOKED_AT]]
+        curves[name][length] |= {"milliseconds": seconds * 1e3, "pages": median(pages)}
+    points = {name: [{"list": n, **p} for n, p in curve.items()] for name, curve in curves.items()}
+    equal = {f"{wanted:g}": at_recall(points, wanted) for wanted in WANTED}
+    for name, point in equal["0.98"].items():
+        search = ways[name](int(point["list"]))
+        point["queries_a_second"] = search.throughput(connection, queries[:TIMED], CLIENTS)
+    scan = {
+        "recall": exact_scan().recall(connection, queries[:LOOKED_AT], truth),
+        "milliseconds": in_turns(connection, {0: exact_scan()}, queries[:LOOKED_AT])[0] * 1e3,
+        "pages": exact_scan().pages(connection, queries[0]),
+    }
+    return {"scan": scan, "curves": points, "at_recall": equal}
 
 
 def prepare(connection: Connection, vectors: Floats) -> None:
     """One table of vectors, one of halfvecs."""
-    for table, kind in (("floats", "vector"), ("halves", "halfvec")):
+    for table in ("floats", "halves", "narrow"):
+        connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(sql.Identifier(table)))
+    for table, kind, number in (("floats", "vector", ">f4"), ("halves", "halfvec", ">f2")):
+        name = sql.Identifier(table)
         connection.execute(
-            f"CREATE TABLE {table} (id bigint PRIMARY KEY, vector {kind}(384))"  # type: ignore[arg-type]
+            sql.SQL("CREATE TABLE {} (id bigint PRIMARY KEY, vector {}(384))").format(
+                name, sql.Identifier(kind)
+            )
         )
-        copy_in = f"COPY {table} FROM STDIN"
-        with connection.cursor() as cursor, cursor.copy(copy_in) as copy:  # type: ignore[arg-type]
-            for i, row in enumerate(vectors):
-                copy.write_row((i, Vector(row).to_text()))
-        connection.execute(f"VACUUM ANALYZE {table}")  # type: ignore[arg-type]
+        columns = {"id": BIGINT, "vector": vector_column(vectors.shape[1], number)}
+        blocks = (
+            rows_of(columns, len(part), {"id": np.arange(start, start + len(part)), "vector": part})
+            for start in range(0, len(vectors), 10_000)
+            for part in [vectors[start : start + 10_000]]
+        )
+        copy_in = sql.SQL("COPY {} FROM STDIN (FORMAT binary)").format(name)
+        write_rows(connection, copy_in, blocks)
+        connection.execute(sql.SQL("VACUUM ANALYZE {}").format(name))
 
 
-def exact_ids(vectors: Floats, queries: Floats) -> NDArray[np.int64]:
-    """The K nearest rows by cosine; all are of unit length."""
-    best = [np.argpartition(-(vectors @ query), K)[:K] for query in queries]
-    return np.array(best, np.int64)
-
-
-def built(connection: Connection, table: str, statement: str) -> dict[str, float]:
-    """Seconds and bytes of one index."""
+def built(connection: Connection, name: str, options: str = "") -> dict[str, float]:
+    """Seconds and bytes of one of BUILDS."""
+    table, statement = BUILDS[name if name in BUILDS else FLOAT]
     started = time.perf_counter()
-    connection.execute(statement.encode())
+    connection.execute(sql.SQL(statement + options).format(index_name(name)))
     seconds = time.perf_counter() - started
-    return {"index_seconds": seconds, "index_bytes": index_bytes(connection, table)[-1]}
+    return {"seconds": seconds, "bytes": index_bytes(connection, table)[-1]}
+
+
+def index_name(name: str) -> sql.Identifier:
+    """Of one of BUILDS."""
+    return sql.Identifier(name.replace(", ", " "))
 
 
 def index_bytes(connection: Connection, table: str) -> list[int]:
@@ -133,19 +188,30 @@ def index_bytes(connection: Connection, table: str) -> list[int]:
     return [int(size) for (size,) in rows]
 
 
-def attached(connection: Connection, table: str) -> dict[str, float]:
-    """Attach; seconds of the backfill, and of the index on the rows written anew."""
-    started = time.perf_counter()
-    attach(connection, table, "vector", LABEL, index=False, queries=0)
-    seconds = time.perf_counter() - started
-    connection.execute(f"VACUUM (FULL, ANALYZE) {table}".encode())
-    started = time.perf_counter()
-    attach(connection, table, "vector", LABEL, prefix_bits=PREFIX, queries=0)
-    return {
-        "backfill_seconds": seconds,
-        "index_seconds": time.perf_counter() - started,
-        "index_bytes": index_bytes(connection, table)[-1],
-    }
+def attached(
+    connection: Connection, columns: dict[str, tuple[str, str, int]]
+) -> dict[str, dict[str, float]]:
+    """Attach codecs; seconds of the backfills, and of the indexes on the rows written anew."""
+    found: dict[str, dict[str, float]] = {}
+    for name, (codec, column, _) in columns.items():
+        started = time.perf_counter()
+        attach(connection, "halves", "vector", codec, code_column=column, index=False, queries=0)
+        found[name] = {"backfill_seconds": time.perf_counter() - started}
+    connection.execute("VACUUM (FULL, ANALYZE) halves")
+    for name, (codec, column, prefix) in columns.items():
+        started = time.perf_counter()
+        attach(
+            connection,
+            "halves",
+            "vector",
+            codec,
+            code_column=column,
+            prefix_bits=prefix,
+            queries=0,
+        )
+        found[name]["seconds"] = time.perf_counter() - started
+        found[name]["bytes"] = index_bytes(connection, "halves")[-1]
+    return found
 
 
 def narrow_codes(connection: Connection, binarizer: Binarizer, vectors: Floats) -> dict[str, float]:
@@ -156,36 +222,34 @@ def narrow_codes(connection: Connection, binarizer: Binarizer, vectors: Floats) 
     started = time.perf_counter()
     create_index(connection, narrow, PREFIX)
     seconds = time.perf_counter() - started
-    return {"index_seconds": seconds, "index_bytes": index_bytes(connection, "narrow")[-1]}
+    return {"seconds": seconds, "bytes": index_bytes(connection, "narrow")[-1]}
 
 
-def recall_of(search: Search, queries: Floats, truth: NDArray[np.int64]) -> float:
-    """Recall@K against exact search."""
-    shared = [len(set(search(q)) & set(t.tolist())) for q, t in zip(queries, truth, strict=False)]
-    return float(np.mean(shared)) / K
-
-
-def tuned(
-    make: Callable[[int], Search], queries: Floats, truth: NDArray[np.int64]
-) -> tuple[int, float]:
-    """The shortest list that reaches WANTED, or the longest; and its recall."""
-    for length in CANDIDATES:
-        recall = recall_of(make(length), queries, truth)
-        if recall >= WANTED:
+def recalls(
+    connection: Connection, make: Callable[[int], Search], queries: Floats, truth: Rows
+) -> dict[int, Point]:
+    """Recall by the length of the list, until ENOUGH is found."""
+    found: dict[int, Point] = {}
+    for length in LISTS:
+        found[length] = {"recall": make(length).recall(connection, queries, truth)}
+        if found[length]["recall"] >= ENOUGH:
             break
-    return length, recall
+    return found
 
 
-def in_turns(runs: dict[str, Search], queries: Floats) -> dict[str, float]:
+def in_turns(
+    connection: Connection, searches: dict[Key, Search], queries: Floats
+) -> dict[Key, float]:
     """Median seconds of a query, each asked of every search before the next."""
-    times: dict[str, list[float]] = {name: [] for name in runs}
+    times: dict[Key, list[float]] = {key: [] for key in searches}
     for query in queries:
-        for name, run in runs.items():
-            run(query)
+        for key, search in searches.items():
+            search.settle(connection)
+            search.run(connection, query)
             started = time.perf_counter()
-            run(query)
-            times[name].append(time.perf_counter() - started)
-    return {name: median(taken) for name, taken in times.items()}
+            search.run(connection, query)
+            times[key].append(time.perf_counter() - started)
+    return {key: median(taken) for key, taken in times.items()}
 
 
 def bits_only(
@@ -193,10 +257,10 @@ def bits_only(
     binarizer: Binarizer,
     vectors: Floats,
     queries: Floats,
-    truth: NDArray[np.int64],
-) -> dict[str, float]:
+    length: int = 1000,
+) -> Point:
     """Recall of prefix HNSW and asymmetric scores, and of the same funnel in NumPy."""
-    length = 1000
+    truth = exact_rows(vectors, queries)
     codes = binarizer.encode(vectors)
     near = hamming_topk(
         binarizer.encode_queries(queries, PREFIX), codes[:, : PREFIX // 8].copy(), length
@@ -207,19 +271,20 @@ def bits_only(
         signs = np.unpackbits(codes[shortlist], axis=1).astype(np.float32) * 2 - 1
         top = shortlist[np.argsort(-(signs @ weight), kind="stable")[:K]]
         shared.append(len(set(top.tolist()) & set(best.tolist())))
+    search = Ours(connection, binarizer).codes_alone(length)
     return {
         "candidates": length,
-        "recall": recall_of(ours(connection, binarizer, length, 0), queries, truth),
+        "recall": search.recall(connection, queries, truth),
         "numpy_recall": float(np.mean(shared)) / K,
     }
 
 
 def measure_planes(
     codecs: dict[str, Binarizer], vectors: Floats, queries: Floats
-) -> dict[str, dict[str, float]]:
+) -> dict[str, Point]:
     """Recall@K that rounding a query's weights to so many bit planes loses, by codec."""
-    truth = exact_ids(vectors, queries)
-    found: dict[str, dict[str, float]] = {}
+    truth = exact_rows(vectors, queries)
+    found: dict[str, Point] = {}
     for name, binarizer in codecs.items():
         signs = unpack(binarizer.encode(vectors)).astype(np.float32) * 2 - 1
         weights = binarizer.query_weights(queries)
@@ -236,24 +301,23 @@ def measure_planes(
     return found
 
 
-def recall_of_scores(scores: Floats, truth: NDArray[np.int64]) -> float:
+def recall_of_scores(scores: Floats, truth: Rows) -> float:
     """Recall@K of the best rows under scores (Q, N)."""
     best = np.argpartition(-scores, K, axis=1)[:, :K]
     shared = [len(set(b) & set(t)) for b, t in zip(best.tolist(), truth.tolist(), strict=True)]
     return float(np.mean(shared)) / K
 
 
-def rescoring(connection: Connection, binarizer: Binarizer, queries: Floats) -> dict[str, float]:
+def rescoring(
+    connection: Connection, binarizer: Binarizer, queries: Floats, length: int = 1000
+) -> Point:
     """The same statement over 1,000 candidates with and without asymmetric scores."""
-    length = 1000
-    without = run_prepared(connection, statement_text(connection, length, False, 0), length)
-
-    def hamming_alone(query: Floats) -> list[int]:
-        signs = binarizer.encode_queries(query[None], PREFIX)
-        return without({"code": bit_strings(signs)[0]})
-
-    runs = {"with": ours(connection, binarizer, length, 0), "without": hamming_alone}
-    seconds = in_turns(runs, queries[:TIMED])
+    of_codes = Ours(connection, binarizer)
+    searches = {
+        "with": of_codes.codes_alone(length),
+        "without": of_codes.hamming_alone(length),
+    }
+    seconds = in_turns(connection, searches, queries[:TIMED])
     return {
         "candidates": length,
         "milliseconds_with": seconds["with"] * 1e3,
@@ -268,12 +332,12 @@ def layouts(connection: Connection, binarizer: Binarizer, queries: Floats) -> di
     for table in ("narrow", "halves"):
         connection.execute(sql.SQL("VACUUM ANALYZE {}").format(sql.Identifier(table)))
     scan = (
-        "SELECT id FROM {} ORDER BY (substring(code FROM 1 FOR 256)::bit(256) <~> "
-        f"%(q)s::bit(256)) + 0 LIMIT {K}"
+        f"SELECT id FROM {{}} ORDER BY (substring(code FROM 1 FOR {PREFIX})::bit({PREFIX}) <~> "
+        f"%(q)s::bit({PREFIX})) + 0 LIMIT {K}"
     )
-    signs = bit_strings(binarizer.encode_queries(queries[:TIMED], PREFIX))
+    signs = bit_strings(binarizer.encode_queries(queries[:LOOKED_AT], PREFIX))
     times: dict[str, list[float]] = {}
-    for sign in signs[:20]:
+    for sign in signs:
         for name, table, settings in (
             ("code in the row", "halves", "SET enable_indexonlyscan = off"),
             ("narrow table", "narrow", "RESET enable_indexonlyscan"),
@@ -291,13 +355,8 @@ def layouts(connection: Connection, binarizer: Binarizer, queries: Floats) -> di
         "SELECT pg_table_size('floats'), pg_table_size('halves'), pg_table_size('narrow'), "
         "pg_relation_size('covering')"
     ).fetchall()
+    sized = ("vectors", "halfvecs and codes", "codes alone", "covering index")
     return {
         "milliseconds": {name: median(taken) * 1e3 for name, taken in times.items()},
-        "bytes": dict(
-            zip(
-                ("vectors", "halfvecs and codes", "codes alone", "covering index"),
-                sizes,
-                strict=True,
-            )
-        ),
+        "bytes": dict(zip(sized, sizes, strict=True)),
     }

@@ -1,12 +1,14 @@
-"""The searches that `benchmarks.postgres_search` compares, each as a function of one query.
+"""The searches that `benchmarks.postgres_search` compares, as statements to be prepared.
 
-All are prepared statements, from a float vector in the client to ids in the client.
+Each takes a float vector in the client and gives ids to the client.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
-from typing import Any
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,117 +16,164 @@ from pgvector import Vector
 
 from bitryoshka import Binarizer
 from bitryoshka.bits import query_planes
+from bitryoshka.postgres import connect
 from bitryoshka.postgres.server import Connection
 from bitryoshka.postgres.statements import bit_strings
 
 Floats = NDArray[np.float32]
-Search = Callable[[Floats], list[int]]
+Rows = NDArray[np.int64]
 
 K, PREFIX, EXACT = 10, 256, 100
 
-current: dict[str, int] = {}
 
+class Search(NamedTuple):
+    """A statement, what it is given for a query, and the ``hnsw.ef_search`` that it needs."""
 
-def run_prepared(connection: Connection, query: str, length: int) -> Callable[..., list[int]]:
-    """A statement by ids, with the list length set for it alone."""
-    settings = (
-        "SELECT set_config('hnsw.ef_search', %s, false), "
-        "set_config('hnsw.iterative_scan', 'relaxed_order', false)"
-    )
+    text: str
+    values: Callable[[Floats], dict[str, Any]]
+    ef_search: int
 
-    def run(values: dict[str, Any]) -> list[int]:
-        if current.get("length") != length:
-            connection.execute(settings, [str(min(length, 1000))])
-            current["length"] = length
-        rows = connection.execute(query.encode(), values, prepare=True).fetchall()
+    def settle(self, connection: Connection) -> None:
+        """Set the length of the list, as a client does once."""
+        length = str(max(1, min(self.ef_search, 1000)))
+        connection.execute("SELECT set_config('hnsw.ef_search', %s, false)", [length])
+
+    def run(self, connection: Connection, query: Floats) -> list[int]:
+        """Ids of the K best rows."""
+        values = self.values(query)
+        rows = connection.execute(self.text.encode(), values, prepare=True).fetchall()
         return [row[0] for row in rows]
 
-    return run
+    def pages(self, connection: Connection, query: Floats) -> int:
+        """Pages of 8 KiB that the statement reads, from memory or from disk."""
+        self.settle(connection)
+        explain = f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {self.text}"
+        [(plan,)] = connection.execute(explain.encode(), self.values(query)).fetchall()
+        top = plan[0]["Plan"]
+        return int(top["Shared Hit Blocks"] + top["Shared Read Blocks"])
+
+    def recall(self, connection: Connection, queries: Floats, truth: Rows) -> float:
+        """Recall@K against exact search."""
+        self.settle(connection)
+        pairs = zip(queries, truth.tolist(), strict=False)
+        return float(np.mean([len({*self.run(connection, q)} & {*best}) for q, best in pairs])) / K
+
+    def throughput(self, connection: Connection, queries: Floats, clients: int) -> float:
+        """Queries a second that so many clients are answered, each on a connection of its own."""
+
+        def ask(client: int) -> None:
+            with connect(connection.info.dsn) as own:
+                self.settle(own)
+                for query in queries:
+                    self.run(own, query)
+
+        with ThreadPoolExecutor(clients) as pool:
+            started = time.perf_counter()
+            list(pool.map(ask, range(clients)))
+            return clients * len(queries) / (time.perf_counter() - started)
 
 
-def float_scan(connection: Connection) -> Search:
-    """Exact: the sum keeps indexes out of the plan."""
-    run = run_prepared(
-        connection,
-        f"SELECT id FROM floats ORDER BY (vector <=> %(q)s::vector(384)) + 0 LIMIT {K}",
-        40,
-    )
-    return lambda query: run({"q": Vector(query).to_text()})
+def as_text(query: Floats) -> dict[str, Any]:
+    """The query alone."""
+    return {"query": Vector(query).to_text()}
 
 
-def float_hnsw(connection: Connection, length: int) -> Search:
-    """Pgvector's own index on the vectors."""
-    run = run_prepared(
-        connection,
-        f"SELECT id FROM floats ORDER BY vector <=> %(q)s::vector(384) LIMIT {K}",
-        length,
-    )
-    return lambda query: run({"q": Vector(query).to_text()})
+def exact_scan(_: int = 0) -> Search:
+    """The sum keeps indexes out of the plan."""
+    order = "(vector <=> %(query)s::vector(384)) + 0"
+    return Search(f"SELECT id FROM floats ORDER BY {order} LIMIT {K}", as_text, K)
 
 
-def quantized(connection: Connection, length: int) -> Search:
+def vector_hnsw(length: int) -> Search:
+    """Pgvector's own index on vectors."""
+    order = "vector <=> %(query)s::vector(384)"
+    return Search(f"SELECT id FROM floats ORDER BY {order} LIMIT {K}", as_text, length)
+
+
+def halfvec_hnsw(length: int) -> Search:
+    """Pgvector's own index on halfvecs."""
+    order = "vector <=> %(query)s::halfvec(384)"
+    return Search(f"SELECT id FROM halves ORDER BY {order} LIMIT {K}", as_text, length)
+
+
+def quantized(length: int) -> Search:
     """Pgvector's documented query on binary_quantize with a rerank."""
-    run = run_prepared(
-        connection,
+    return Search(
         "SELECT id FROM (SELECT id, vector FROM floats ORDER BY "
-        "binary_quantize(vector)::bit(384) <~> binary_quantize(%(q)s::vector(384))::bit(384) "
-        f"LIMIT {length}) AS near ORDER BY vector <=> %(q)s::vector(384) LIMIT {K}",
+        "binary_quantize(vector)::bit(384) <~> binary_quantize(%(query)s::vector(384))::bit(384) "
+        f"LIMIT {length}) AS near ORDER BY vector <=> %(query)s::vector(384) LIMIT {K}",
+        as_text,
         length,
     )
-    return lambda query: run({"q": Vector(query).to_text()})
 
 
-def statement_text(connection: Connection, length: int, rescore: bool, exact: int) -> str:
-    """What search_statement gives, with placeholders of psycopg."""
-    [(text,)] = connection.execute(
-        "SELECT bitryoshka.search_statement('halves', k => %s, candidates => %s, "
-        "rescore => %s, exact => %s)",
-        [K, length, rescore, exact],
-    ).fetchall()
-    for number, placeholder in ((1, "code"), (2, "planes"), (3, "query")):
-        text = text.replace(f"${number}", f"%({placeholder})s")
-    # a parameter of the array's own type: a conversion would be made for every candidate
-    text = text.replace("%(planes)s", "%(planes)s::varbit[]")
-    return text.replace("SELECT t AS item", "SELECT t.id AS item")
+class Ours:
+    """Searches over codes of one binarizer, whose queries NumPy encodes."""
 
+    def __init__(self, connection: Connection, binarizer: Binarizer, prefix: int = PREFIX) -> None:
+        self._connection = connection
+        self._binarizer = binarizer
+        self._prefix = prefix
 
-def ours(connection: Connection, binarizer: Binarizer, length: int, exact: int) -> Search:
-    """The statement of bitryoshka.search, prepared, with queries encoded by NumPy."""
-    run = run_prepared(connection, statement_text(connection, length, True, exact), length)
-    return lambda query: run(encoded(binarizer, query))
+    def signs(self, query: Floats) -> dict[str, Any]:
+        """A query's bits and text."""
+        bits = self._binarizer.encode_queries(query[None], self._prefix)
+        return {"code": bit_strings(bits)[0], "query": Vector(query).to_text()}
 
+    def encoded(self, query: Floats) -> dict[str, Any]:
+        """A query's bits, planes and text."""
+        planes = query_planes(self._binarizer.query_weights(query[None])).planes[0]
+        return {**self.signs(query), "planes": "{" + ",".join(bit_strings(planes)) + "}"}
 
-def encoded(binarizer: Binarizer, query: Floats) -> dict[str, Any]:
-    """A query's bits, planes and text, made by NumPy."""
-    planes = query_planes(binarizer.query_weights(query[None]), 8).planes[0]
-    return {
-        "code": bit_strings(binarizer.encode_queries(query[None], PREFIX))[0],
-        "planes": "{" + ",".join(bit_strings(planes)) + "}",
-        "query": Vector(query).to_text(),
-    }
+    def statement(
+        self, length: int, rescore: bool, exact: int, code_column: str = "code"
+    ) -> Search:
+        """What search_statement gives, with placeholders of psycopg."""
+        [(text,)] = self._connection.execute(
+            "SELECT bitryoshka.search_statement('halves', code_column => %s, k => %s, "
+            "candidates => %s, rescore => %s, exact => %s)",
+            [code_column, K, length, rescore, exact],
+        ).fetchall()
+        for number, name in ((1, "code"), (2, "planes"), (3, "query")):
+            text = text.replace(f"${number}", f"%({name})s")
+        # a parameter of the array's own type: a conversion would be made for every candidate
+        text = text.replace("%(planes)s", "%(planes)s::varbit[]")
+        return Search(text.replace("SELECT t AS item", "SELECT t.id AS item"), self.encoded, length)
 
+    def in_row(self, length: int, code_column: str = "code") -> Search:
+        """Every candidate is compared by its vector, which lies in the same row."""
+        return self.statement(length, False, length, code_column)._replace(values=self.signs)
 
-def ours_narrow(connection: Connection, binarizer: Binarizer, length: int) -> Search:
-    """The same stages over codes in a table of their own, vectors looked up by id."""
-    run = run_prepared(
-        connection,
-        "WITH near AS MATERIALIZED (SELECT id, code FROM narrow "
-        "ORDER BY substring(code FROM 1 FOR 256)::bit(256) <~> %(code)s::bit(256) "
-        f"LIMIT {length}), best AS MATERIALIZED (SELECT id FROM near "
-        f"ORDER BY bitryoshka.asymmetric_score(code, %(planes)s::varbit[]) DESC LIMIT {EXACT}) "
-        "SELECT h.id FROM best JOIN halves AS h USING (id) "
-        f"ORDER BY h.vector <=> %(query)s::halfvec(384) LIMIT {K}",
-        length,
-    )
-    return lambda query: run(encoded(binarizer, query))
+    def in_stages(self, length: int) -> Search:
+        """The asymmetric score chooses those that are compared by their vectors."""
+        return self.statement(length, True, min(length, EXACT))
 
+    def codes_alone(self, length: int) -> Search:
+        """No vectors: the asymmetric score is the last stage."""
+        return self.statement(length, True, 0)
 
-def ours_in_sql(connection: Connection, length: int) -> Search:
-    """bitryoshka.search, which encodes the query on the server."""
-    run = run_prepared(
-        connection,
-        f"SELECT (s.item).id FROM bitryoshka.search(NULL::halves, %(q)s::vector, k => {K}, "
-        f"candidates => {length}, exact => {min(length, EXACT)}) AS s",
-        40,
-    )
-    return lambda query: run({"q": Vector(query).to_text()})
+    def hamming_alone(self, length: int) -> Search:
+        """Neither vectors nor asymmetric scores."""
+        return self.statement(length, False, 0)._replace(values=self.signs)
+
+    def narrow(self, length: int) -> Search:
+        """Codes in a table of their own; the vectors of the best are looked up by id."""
+        return Search(
+            "WITH near AS MATERIALIZED (SELECT id, code FROM narrow "
+            f"ORDER BY substring(code FROM 1 FOR {PREFIX})::bit({PREFIX}) "
+            f"<~> %(code)s::bit({PREFIX}) LIMIT {length}), best AS MATERIALIZED (SELECT id "
+            "FROM near ORDER BY bitryoshka.asymmetric_score(code, %(planes)s::varbit[]) DESC "
+            f"LIMIT {EXACT}) SELECT h.id FROM best JOIN halves AS h USING (id) "
+            f"ORDER BY h.vector <=> %(query)s::halfvec(384) LIMIT {K}",
+            self.encoded,
+            length,
+        )
+
+    def in_sql(self, length: int) -> Search:
+        """bitryoshka.search, which encodes the query on the server."""
+        return Search(
+            "SELECT (s.item).id FROM bitryoshka.search(NULL::halves, %(query)s::vector, "
+            f"k => {K}, candidates => {length}, rescore => false, exact => {length}) AS s",
+            as_text,
+            length,
+        )

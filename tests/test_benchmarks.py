@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from benchmarks import baselines, check, demo, encode, postgres, quality, readme
+from benchmarks import baselines, check, curves, demo, encode, quality, readme, texts
 from benchmarks.datasets import Dataset, distinct_rows, hold_out, leave_out, read_dataset
 from benchmarks.judge import Coded, Judge, best_rows, score_search
 from benchmarks.postgres_writing import turns
@@ -365,19 +365,45 @@ class TestReadme:
 
 
 class TestPostgres:
-    def test_more_rows_are_made_from_the_documents(self) -> None:
-        documents = clustered(0, 50)
-        documents /= np.linalg.norm(documents, axis=1, keepdims=True)
-        rows = postgres.clustered(documents, 400)
-        np.testing.assert_array_equal(rows[:50], documents)
-        np.testing.assert_allclose(np.linalg.norm(rows, axis=1), 1, atol=1e-5)
-        nearest = (rows[50:] @ documents.T).max(axis=1)
-        assert (nearest > 0.8).all()
-        assert (nearest < 0.999).all()
-
     def test_runs_take_turns_and_the_first_does_not_count(self) -> None:
         called: list[str] = []
         found = turns({"a": lambda: called.append("a"), "b": lambda: called.append("b")}, 2)
         assert called == ["a", "b"] * 3
         assert set(found) == {"a", "b"}
         assert all(0 <= seconds < 1 for seconds in found.values())
+
+
+class TestTexts:
+    def test_entries_of_wordnet(self, tmp_path: Path) -> None:
+        for part in texts.PARTS_OF_SPEECH:
+            (tmp_path / f"data.{part}").write_text("  1 This is a licence | not an entry\n")
+        (tmp_path / "data.verb").write_text(
+            "  1 licence\n00001740 29 v 04 breathe 0 take_a_breath 0 respire 0 suspire 3 021 * 0 "
+            "| draw air into, and out of, the lungs  \n"
+        )
+        assert list(texts.wordnet(tmp_path)) == [
+            "breathe, take a breath, respire, suspire: draw air into, and out of, the lungs"
+        ]
+
+    def test_more_than_nine_words_are_counted_in_hexadecimal(self, tmp_path: Path) -> None:
+        for part in texts.PARTS_OF_SPEECH:
+            (tmp_path / f"data.{part}").write_text("")
+        words = " ".join(f"w{i} 0" for i in range(17))
+        (tmp_path / "data.noun").write_text(f"00000001 03 n 11 {words} 000 | many\n")
+        [found] = texts.wordnet(tmp_path)
+        assert found == ", ".join(f"w{i}" for i in range(17)) + ": many"
+
+    def test_what_is_missing_is_named(self, tmp_path: Path) -> None:
+        with pytest.raises(FileNotFoundError, match="apt-get install wordnet-base"):
+            list(texts.wordnet(tmp_path))
+
+
+class TestCurves:
+    def test_a_picture_of_searches(self, tmp_path: Path) -> None:
+        points = [{"list": 10.0, "recall": 0.9, "milliseconds": 1.0}]
+        growth = [
+            {"rows": 100, "at_recall": {"0.98": {"a": points[0]}}},
+            {"rows": 200, "at_recall": {"0.98": {}}},
+        ]
+        curves.draw({"a": points, "b": points}, growth, "title", tmp_path / "x.png")
+        assert (tmp_path / "x.png").read_bytes().startswith(b"\x89PNG")

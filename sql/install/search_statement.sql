@@ -19,6 +19,8 @@ DECLARE
     prefix integer;
     vectors text;
     operator text;
+    similarity text;
+    at_once boolean;
     best text := 'candidates';
     statement text;
 BEGIN
@@ -64,10 +66,18 @@ BEGIN
     JOIN pg_type AS y ON y.oid = a.atttypid
     JOIN pg_namespace AS n ON n.oid = y.typnamespace
     WHERE a.attrelid = relation AND a.attname = one.vector_column;
+    IF exact > 0 THEN
+        similarity := concat(
+            '-(t.', quote_ident(one.vector_column), ' ', operator, ' $3::', vectors, ')');
+    END IF;
+    -- where every candidate is compared by its vector, one look at its row is enough
+    at_once := exact = candidates AND NOT rescore;
     statement := concat(
         'WITH candidates AS MATERIALIZED (', E'\n',
-        '    SELECT t.tableoid AS part, t.ctid AS place, ', code, ' AS code,', E'\n',
-        '        -(', beginning, ' <~> $1::bit(', prefix, ')) AS score', E'\n',
+        '    SELECT t.tableoid AS part, t.ctid AS place, ',
+        CASE WHEN at_once THEN similarity ELSE concat(code, ' AS code,', E'\n',
+            '        -(', beginning, ' <~> $1::bit(', prefix, '))') END,
+        ' AS score', E'\n',
         '    FROM ', relation::text, ' AS t', E'\n',
         '    WHERE ', code, ' IS NOT NULL', ' AND (' || filter || E'\n    )', E'\n',
         '    ORDER BY ', beginning, ' <~> $1::bit(', prefix, ')', E'\n',
@@ -81,15 +91,14 @@ BEGIN
             '    LIMIT ', greatest(k, exact), E'\n', ')');
         best := 'scored';
     END IF;
-    IF exact > 0 THEN
+    IF exact > 0 AND NOT at_once THEN
         statement := concat(statement,
             ', shortlist AS MATERIALIZED (', E'\n',
             '    SELECT part, place FROM ', best, E'\n',
             '    ORDER BY score DESC, part, place', E'\n',
             '    LIMIT ', exact, E'\n',
             '), compared AS MATERIALIZED (', E'\n',
-            '    SELECT s.part, s.place, -(t.', quote_ident(one.vector_column), ' ', operator,
-            ' $3::', vectors, ') AS score', E'\n',
+            '    SELECT s.part, s.place, ', similarity, ' AS score', E'\n',
             '    FROM shortlist AS s JOIN ', relation::text,
             ' AS t ON t.ctid = s.place AND t.tableoid = s.part', E'\n', ')');
         best := 'compared';
