@@ -152,7 +152,11 @@ KEYS = {
         "k",
     ),
     "numeric": ("k numeric DEFAULT random() PRIMARY KEY, id bigint", "k"),
-    "timestamp": ("k timestamptz DEFAULT clock_timestamp() PRIMARY KEY, id bigint", "k"),
+    "timestamp": (
+        "k timestamptz DEFAULT '2001-01-01'::timestamptz + random() * interval '9 years' "
+        "PRIMARY KEY, id bigint",
+        "k",
+    ),
 }
 
 

@@ -81,7 +81,7 @@ def test_its_blocks_run(
 
 def test_its_figures_are_those_of_the_result_file() -> None:
     text = TUTORIAL.read_text("utf-8")
-    assert len(re.findall(r"<!-- begin:(\S+) -->", text)) == 3
+    assert len(re.findall(r"<!-- begin:(\S+) -->", text)) == 4
     assert import_module("benchmarks.readme").render(text) == text
 
 
