@@ -24,9 +24,9 @@ demo: $(INSTALLED)
 test: $(INSTALLED) browser
 	$(BIN)/$(PYTEST)
 
-# the ORM's tests again, on the older of the two versions of SQLAlchemy
+# the tests of the ORM and of migrations again, on the older of the two versions of SQLAlchemy
 test-sqlalchemy20: .venv20/.installed
-	BITRYOSHKA_TEST_SQLALCHEMY=2.0 .venv20/bin/$(PYTEST) tests/test_sqlalchemy*.py
+	BITRYOSHKA_TEST_SQLALCHEMY=2.0 .venv20/bin/$(PYTEST) tests/test_sqlalchemy*.py tests/test_alembic*.py
 
 # the report's page is tested in the system's Chromium, driven by its own chromedriver
 browser:
