@@ -19,7 +19,7 @@ from benchmarks.bytes_table import (
 from benchmarks.datasets import Dataset, hold_out
 from benchmarks.judge import Judge, score_search
 from benchmarks.quality_table import mean_rows
-from benchmarks.results import read
+from benchmarks.results import FOLDER, read
 from synthetic import clustered
 
 from bitryoshka.qdrant.ways import plain_ways
@@ -213,3 +213,7 @@ class TestSweep:
         (tmp_path / "sweep.png").unlink()
         sweep.main([])
         assert (tmp_path / "sweep.png").is_file()
+
+    def test_the_committed_sweep_has_every_length(self) -> None:
+        mean = read(FOLDER / "sweep.json")["figures"]["mean"]
+        assert set(mean["rotation"]["hamming"]) == {str(bits) for bits in sweep.BITS}
