@@ -107,6 +107,14 @@ def test_the_funnel_finds_what_numpy_finds(filled: Connection, world: World) -> 
     assert np.mean(shared) > 9.5
 
 
+def test_a_shortlist_is_ranked_by_its_vectors(filled: Connection, world: World) -> None:
+    lists = {"candidates": 40, "rescore": False}
+    near = ids(search_column(filled, "items", world.queries, k=40, **lists))
+    found = search_column(filled, "items", world.queries, k=5, exact=40, **lists)
+    for shortlist, exact, row in zip(near, world.exact(), ids(found), strict=True):
+        assert row == sorted(shortlist, key=lambda id_: -exact[id_])[:5]
+
+
 def test_three_stages_in_one(filled: Connection, world: World) -> None:
     found = search_column(filled, "items", world.queries, k=5, candidates=400, exact=60)
     best = np.argsort(-world.exact(), axis=1)[:, :5].tolist()
