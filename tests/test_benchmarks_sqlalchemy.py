@@ -28,16 +28,18 @@ def test_its_sides_find_the_same_rows(database: str) -> None:
         wrong = {**searches, "text": lambda query: [1]}
         with pytest.raises(RuntimeError, match="disagree on query 0"):
             sqlalchemy_overhead.measure(wrong, queries)
-    assert set(found["milliseconds"]) == {"builder", "text", "psycopg"}
-    assert set(found["beyond"]) == {"text", "psycopg"}
+    assert set(found["milliseconds"]) == {"once", "anew", "text", "psycopg"}
+    assert set(found["beyond"]["once"]) == {"text", "psycopg"}
     figures: dict[str, Any] = {
         **found,
         "rows": 1500,
         "bits": 768,
         "prefix_bits": 128,
         "candidates": 200,
-        "beyond": {"text": 0.05, "psycopg": 0.2},
+        "beyond": {
+            "once": {"text": 0.05, "psycopg": 0.2},
+            "anew": {"text": 0.15, "psycopg": 0.4},
+        },
     }
-    [target] = sqlalchemy_overhead.targets(figures)
-    assert target.met
+    assert [target.met for target in sqlalchemy_overhead.targets(figures)] == [True, False]
     assert "+5%" in readme.sqlalchemy_overhead_table(figures)

@@ -17,7 +17,9 @@ from sqlalchemy import (
     Engine,
     ForeignKey,
     MetaData,
+    Select,
     Table,
+    bindparam,
     create_engine,
     insert,
     select,
@@ -40,7 +42,7 @@ from tests.synthetic import clustered
 
 import bitryoshka
 from bitryoshka.bits import hamming, query_planes, unpack
-from bitryoshka.errors import SearchError
+from bitryoshka.errors import BitsError, SearchError, VectorsError
 from bitryoshka.postgres import connect, install
 from bitryoshka.sqlalchemy import Code, funnel, prefix_index, reflect_codes
 
@@ -290,6 +292,100 @@ def test_funnel_keeps_the_callers_statement(
     assert [tag.name for tag in found[0].tags] == ["a", "b"]
 
 
+@pytest.mark.parametrize("rank", ["exact", "asymmetric", "hamming"])
+def test_funnel_made_once_answers_every_query(
+    run: Run, vectors: NDArray[np.float32], binarizer: bitryoshka.Binarizer, rank: str
+) -> None:
+    def made(query: Any, exact: Any) -> Select[tuple[int]]:
+        rescore = {
+            "exact": Doc.vector.cosine_distance(exact),
+            "asymmetric": "asymmetric",
+            "hamming": None,
+        }[rank]
+        mine = select(Doc.id).where(Doc.tenant == 1)
+        return funnel(mine, Doc.code, query, binarizer, candidates=40, rescore=rescore)
+
+    once = made(bindparam("query"), bindparam("exact", type_=Doc.vector.type))
+
+    def work(session: Session) -> None:
+        answers = set()
+        for query in vectors[:8]:
+            values = {"query": query, "exact": query}
+            if rank != "exact":
+                del values["exact"]
+            found = list(session.scalars(once, values))
+            assert found == list(session.scalars(made(query, query)))
+            assert len(found) == 10
+            answers.add(tuple(found))
+        assert len(answers) > 1
+
+    run(work)
+
+
+def test_two_binarizers_of_one_length_do_not_share_a_statement(
+    run: Run, vectors: NDArray[np.float32], binarizer: bitryoshka.Binarizer
+) -> None:
+    turned = bitryoshka.fit(
+        np.ascontiguousarray(vectors[:, ::-1]), bits=BITS, hamming_bits=16, method="progressive"
+    ).binarizer
+
+    def work(session: Session) -> None:
+        for other in (binarizer, turned, binarizer):
+            made = funnel(select(Doc.id), Doc.code, vectors[3], other, candidates=ROWS)
+            planes = query_planes(other.query_weights(vectors[3:4])).planes[0]
+            best = Doc.code.asymmetric_score(planes).desc()
+            expected = select(Doc.id).order_by(best, Doc.id).limit(10)
+            assert list(session.scalars(made)) == list(session.scalars(expected))
+
+    run(work)
+
+
+@pytest.mark.parametrize("rescore", ["asymmetric", None])
+def test_a_parameter_that_is_no_query_is_refused_before_it_is_sent(
+    filled: str, binarizer: bitryoshka.Binarizer, rescore: Any
+) -> None:
+    engine = create_engine(url(filled, "psycopg"), poolclass=NullPool)
+    once = funnel(select(Doc.id), Doc.code, bindparam("query"), binarizer, rescore=rescore)
+    wrong = {
+        "24 dimensions, found 3": np.zeros(3, np.float32),
+        "one query, found 2": np.zeros((2, DIMENSIONS), np.float32),
+        "finite": np.full(DIMENSIONS, np.nan, np.float32),
+    }
+    with engine.connect() as connection:
+        for message, query in wrong.items():
+            with pytest.raises(StatementError, match=message) as caught:
+                connection.execute(once, {"query": query})
+            assert isinstance(caught.value.orig, VectorsError)
+        with pytest.raises(StatementError, match="value is required"):
+            connection.execute(once)
+
+
+@pytest.mark.parametrize("rescore", ["asymmetric", None])
+def test_the_index_is_read_by_a_plan_for_all_queries(
+    filled: str, binarizer: bitryoshka.Binarizer, rescore: Any
+) -> None:
+    engine = create_engine(url(filled, "psycopg"), poolclass=NullPool)
+    once = funnel(
+        select(Doc.id),
+        Doc.code,
+        bindparam("query"),
+        binarizer,
+        prefix_bits=16,
+        candidates=20,
+        rescore=rescore,
+    )
+    plain = str(once.compile(engine)).replace("%(query)s", "$1")
+    kind = "varbit[]" if rescore else "bit(16)"
+    with engine.connect() as connection:
+        connection.exec_driver_sql("SET enable_seqscan = off")
+        connection.exec_driver_sql("SET plan_cache_mode = force_generic_plan")
+        connection.exec_driver_sql(f"PREPARE nearest({kind}) AS {plain}")
+        plan = connection.exec_driver_sql("EXPLAIN EXECUTE nearest(NULL)")
+        lines = "\n".join(row[0] for row in plan)
+    assert "docs_code_16" in lines
+    assert "$1" in lines
+
+
 def test_funnel_reads_the_index_and_has_one_text_for_all_queries(
     filled: str, vectors: NDArray[np.float32], binarizer: bitryoshka.Binarizer
 ) -> None:
@@ -366,5 +462,13 @@ def test_funnel_refuses_what_does_not_fit(
         funnel(select(Doc).distinct(), Doc.code, vectors[0], binarizer)
     with pytest.raises(ValueError, match="prefix"):
         Doc.code.prefix(BITS + 8)
-    with pytest.raises(ValueError, match="one query"):
+    with pytest.raises(VectorsError, match="one query"):
         funnel(select(Doc), Doc.code, vectors[:2], binarizer)
+    with pytest.raises(VectorsError, match="24 dimensions, found 3"):
+        funnel(select(Doc), Doc.code, vectors[0, :3], binarizer)
+    with pytest.raises(VectorsError, match="finite"):
+        funnel(select(Doc), Doc.code, vectors[0] * np.nan, binarizer)
+    with pytest.raises(BitsError, match="24"):
+        funnel(select(Doc), Doc.code, vectors[0], binarizer, prefix_bits=24)
+    with pytest.raises(SearchError, match="found 'exact'"):
+        funnel(select(Doc), Doc.code, vectors[0], binarizer, rescore="exact")  # type: ignore[arg-type]

@@ -62,7 +62,7 @@ def test_its_blocks_run(
                 assert program == "pip"
                 check_pip(arguments)
     namespace["engine"].dispose()
-    assert ran == 12
+    assert ran == 13
     rows = connection.execute(
         "SELECT id, vector::text, code::text FROM docs ORDER BY id"
     ).fetchall()

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import cache
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -131,16 +130,17 @@ class Code(UserDefinedType[NDArray[np.uint8]]):
                 made[bits] = cast(func.substring(self.expr, first, length), Code(bits))
             return made[bits]
 
-        def asymmetric_score(self, planes: NDArray[np.uint8]) -> ColumnElement[int]:
+        def asymmetric_score(self, planes: Any) -> ColumnElement[int]:
             """The float query's score from the bits alone; larger is better.
 
-            ``planes`` (8, bits / 8) uint8 are ``query_planes(weights).planes`` of one query. Needs
-            schema ``bitryoshka`` in the database.
+            ``planes`` (8, bits / 8) uint8 are ``query_planes(weights).planes`` of one query, or an
+            expression. Needs schema ``bitryoshka`` in the database.
             """
-            bound = _bound(planes, _planes_of(self.type.bits))
+            if not isinstance(planes, ColumnElement):
+                planes = _bound(planes, Planes(self.type.bits))
             packages = ("bitryoshka",)
             return Function(
-                "asymmetric_score", self.expr, bound, packagenames=packages, type_=_INTEGER
+                "asymmetric_score", self.expr, planes, packagenames=packages, type_=_INTEGER
             )
 
         def _compared(self, operator: _Operator, other: Any) -> ColumnElement[float]:
@@ -171,18 +171,17 @@ class Planes(UserDefinedType[NDArray[np.uint8]]):
         form = wire_form(dialect)
 
         def process(value: Any) -> Any:
-            planes = self._checked(value)
-            if dialect.driver == "asyncpg":
-                return [form(row) for row in planes]
-            return "{" + ",".join(bit_texts(planes)) + "}"
+            rows = [form(row) for row in self.rows(value)]
+            return rows if dialect.driver == "asyncpg" else "{" + ",".join(rows) + "}"
 
         return process
 
     def literal_processor(self, dialect: Dialect) -> Callable[[Any], str]:
         """For statements printed with their values."""
-        return lambda value: "'{" + ",".join(bit_texts(self._checked(value))) + "}'"
+        return lambda value: "'{" + ",".join(map(bit_text, self.rows(value))) + "}'::varbit[]"
 
-    def _checked(self, value: Any) -> NDArray[np.uint8]:
+    def rows(self, value: Any) -> Iterable[NDArray[np.uint8]]:
+        """The array's bit strings, packed."""
         found = np.asarray(value)
         if found.dtype != np.uint8 or found.shape != (8, self.bits // 8):
             raise BitsError(
@@ -195,11 +194,6 @@ class Planes(UserDefinedType[NDArray[np.uint8]]):
 def _bound(value: Any, kind: TypeEngine[Any]) -> BindParameter[Any]:
     """What `literal` makes, in a quarter of its time."""
     return BindParameter(None, value, type_=kind, unique=True)
-
-
-@cache
-def _planes_of(bits: int) -> Planes:
-    return Planes(bits)
 
 
 def reflect_codes(metadata: MetaData) -> None:
@@ -241,15 +235,10 @@ def _from_bytes(data: bytes) -> NDArray[np.uint8]:
     return np.frombuffer(data, np.uint8)
 
 
-def bit_texts(rows: NDArray[np.uint8]) -> list[str]:
-    """The bits of packed rows as 0 and 1."""
-    digits: NDArray[np.uint8] = np.unpackbits(rows, axis=1) + np.uint8(ord("0"))
-    return [row.tobytes().decode("ascii") for row in digits]
-
-
 def bit_text(row: NDArray[np.uint8]) -> str:
     """The bits of one packed row as 0 and 1."""
-    return bit_texts(row[None])[0]
+    digits: NDArray[np.uint8] = np.unpackbits(row) + np.uint8(ord("0"))
+    return digits.tobytes().decode("ascii")
 
 
 def wire_form(dialect: Dialect) -> Callable[[NDArray[np.uint8]], Any]:

@@ -5,18 +5,17 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any, Literal, cast
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
-from sqlalchemy import ColumnElement, Index, Select, Table, literal_column, tuple_
+from numpy.typing import ArrayLike
+from sqlalchemy import BindParameter, ColumnElement, Index, Select, Table, literal_column, tuple_
 from sqlalchemy.orm import InstrumentedAttribute
 from sqlalchemy.sql.expression import ColumnClause, UnaryExpression
 from sqlalchemy.sql.operators import desc_op
 
 from bitryoshka.binarizer import Binarizer
-from bitryoshka.bits import query_planes
-from bitryoshka.errors import BitsError, SearchError, TableError, VectorsError
+from bitryoshka.errors import BitsError, SearchError, TableError
 from bitryoshka.postgres_rules import EF_CONSTRUCTION, M
 from bitryoshka.sqlalchemy.code import Code
+from bitryoshka.sqlalchemy.queries import bound_query
 
 __all__ = ["funnel", "prefix_index"]
 
@@ -26,7 +25,7 @@ CodeColumn = InstrumentedAttribute[Any] | ColumnElement[Any]
 def funnel(
     statement: Select[Any],
     code: CodeColumn,
-    query: ArrayLike,
+    query: ArrayLike | BindParameter[Any],
     binarizer: Binarizer,
     *,
     k: int = 10,
@@ -43,14 +42,21 @@ def funnel(
     distance. Conditions, joins, loader options, limit and offset stay the caller's; without a
     limit, ``k`` rows. A join that multiplies rows multiplies candidates: use ``exists``.
 
-    Nothing is executed. The text is the same for every query. Raise ``hnsw.ef_search`` to
+    Nothing is executed. The text is the same for every query, which is a vector, or a parameter
+    for it, so that the statement is made once::
+
+        nearest = funnel(select(Doc), Doc.code, bindparam("query"), binarizer)
+        session.scalars(nearest, {"query": vector})
+
+    Give a parameter that ``rescore`` has of its own another name. Raise ``hnsw.ef_search`` to
     ``candidates`` where there is an index (`prefix_index`), and set ``hnsw.iterative_scan`` where
     there are conditions. The asymmetric score needs schema ``bitryoshka`` in the database.
 
     Raises BitsError for prefixes that the binarizer does not offer and for a column of another
-    length, SearchError for more results than candidates and for SELECT DISTINCT, which cannot be
-    ordered by a score, TableError for a table without a primary key, VectorsError for a query of
-    another dimension or not finite.
+    length, SearchError for more results than candidates, for SELECT DISTINCT, which cannot be
+    ordered by a score, and for another ``rescore``, TableError for a table without a primary key,
+    VectorsError for a query of another dimension or not finite. A parameter's vector is checked
+    when it is sent: SQLAlchemy's StatementError has the VectorsError as its ``orig``.
     """
     column = cast("ColumnClause[Any]", getattr(code, "expression", code))
     kind = column.type
@@ -60,12 +66,15 @@ def funnel(
     key = list(cast("Table", column.table).primary_key)
     if not key:
         raise TableError(f"{column.table} has no primary key to find its rows by")
-    one: NDArray[np.float32] = np.atleast_2d(np.asarray(query, np.float32))
+    scored = isinstance(rescore, str)
+    if scored and rescore != "asymmetric":
+        raise SearchError(
+            f"expected 'asymmetric', an expression or None, found rescore={rescore!r}"
+        )
     bits = prefix_bits or binarizer.hamming_bits
-    signs = binarizer.encode_queries(one, bits)
-    if len(signs) != 1:
-        raise VectorsError(f"expected one query, found {len(signs)}")
-    distance = _of(_of(column).prefix(bits)).hamming_distance(signs[0])
+    part = _of(column).prefix(bits)
+    signs, parameter = bound_query(query, binarizer, bits, scored)
+    distance = _of(part).hamming_distance(signs)
     unordered = statement.order_by(None)
     near = (
         unordered.with_only_columns(*key, maintain_column_froms=True)
@@ -80,9 +89,7 @@ def funnel(
     elif isinstance(rescore, ColumnElement):
         rank = rescore
     else:
-        planes = query_planes(binarizer.query_weights(one)).planes[0]
-        score = _of(column).asymmetric_score(planes)
-        rank = UnaryExpression(score, modifier=desc_op)
+        rank = UnaryExpression(_of(column).asymmetric_score(parameter), modifier=desc_op)
     row = key[0] if len(key) == 1 else tuple_(*key)
     found = unordered.where(row.in_(near)).order_by(rank, *key)
     return found if statement._limit_clause is not None else found.limit(_constant(int(k)))
