@@ -16,7 +16,7 @@ from bitryoshka import Binarizer, VectorsError, cli
 from bitryoshka.plan import Plan
 from bitryoshka.postgres.server import Connection
 from bitryoshka.report import Findings, find, to_html, to_markdown
-from bitryoshka.report.advice import advise, memory, size
+from bitryoshka.report.advice import Advice, Option, advise, cheapest, memory, size
 
 ROWS, QUERIES = clustered(0, 1200), clustered(1, 200)
 MANY = 50_000_000
@@ -67,31 +67,55 @@ def tab() -> Iterator[Browser]:
         yield opened
 
 
+def option(method: str, plan: Plan | None = PLAN, failure: str = "") -> Option:
+    return Option(method, f"{method} (of a kind)", 384, plan, failure)
+
+
+def advice(*options: Option, rows: int = MANY) -> Advice:
+    return advise(cheapest(options), options, 384, rows)
+
+
 class TestAdvice:
     def test_few_rows_are_left_alone(self) -> None:
-        found = advise(PLAN, "", None, "itq", 384, 384, 100_000)
+        found = advice(option("itq"), rows=100_000)
         assert not found.switch
         assert "cheap enough" in found.headline
         assert "100,000 rows need 175 MiB" in found.reasons[0]
 
     def test_a_target_out_of_reach(self) -> None:
-        found = advise(None, "no plan reaches it", None, "itq", 384, 384, MANY)
+        found = advice(option("itq", None, "no plan reaches it"), option("sign", None, "nor this"))
         assert (found.switch, found.reasons) == (False, ("No plan reaches it.",))
 
     def test_codes_that_pay(self) -> None:
-        found = advise(PLAN, "", replace(PLAN, cost=260.0), "itq", 384, 384, MANY)
+        signs = option("sign", replace(PLAN, cost=260.0))
+        found = advice(signs, option("itq"), option("progressive", replace(PLAN, cost=150.0)))
         assert (found.switch, found.headline) == (True, "Switch to itq codes of 384 bits")
-        assert "at 2.0 times the cost" in found.reasons[-1]
-        assert "do not reach" in advise(PLAN, "", None, "itq", 384, 384, MANY).reasons[-1]
+        assert "sign (of a kind), 100 candidates on 64 bits, at 2.0 times" in found.reasons[-1]
+        assert "do not reach" in advice(option("itq"), option("sign", None)).reasons[-1]
         assert any("plan again on the whole table" in reason for reason in found.reasons)
 
     def test_sign_bits_that_are_enough(self) -> None:
-        found = advise(PLAN, "", replace(PLAN, cost=65.0, exact=50), "itq", 384, 384, MANY)
+        signs = option("sign", replace(PLAN, cost=65.0, exact=50))
+        found = advice(signs, option("itq"))
         assert "plain sign bits" in found.headline
         assert "reads 50 of them" in " ".join(found.reasons)
-        assert "2.0 times as much" in found.reasons[-1]
-        plain = advise(PLAN, "", PLAN, "sign", 384, 384, MANY)
-        assert "plain sign bits" in plain.headline
+        assert "itq (of a kind), 100 candidates on 64 bits, at 2.0 times" in found.reasons[-1]
+        assert "plain sign bits" in advice(option("sign")).headline
+
+    def test_a_method_has_to_save_more_than_a_tenth(self) -> None:
+        for cost, headline in ((120.0, "plain sign bits"), (110.0, "itq codes")):
+            found = advice(option("sign"), option("itq", replace(PLAN, cost=cost)))
+            assert headline in found.headline
+
+    def test_codes_alone_are_told_of_where_vectors_are_cheaper(self) -> None:
+        alone = replace(PLAN, rescore="asymmetric", exact=0, cost=390.0)
+        found = advice(option("itq"), option("progressive", alone))
+        assert "Switch to itq codes" in found.headline
+        assert found.reasons[-1].startswith("Without stored vectors: progressive (of a kind)")
+        assert "at 3.0 times" in found.reasons[-1]
+        only = advice(option("progressive", alone))
+        assert not any("Without" in reason for reason in only.reasons)
+        assert any("48 bytes a row hold everything" in reason for reason in only.reasons)
 
     def test_memory(self) -> None:
         first, _, last = memory(384, (64,), 1000)
@@ -115,6 +139,12 @@ class TestFindings:
                 assert curve is not None
                 assert all(y.low <= y.mean <= y.high for y in curve.y)
             assert method.candidates.y[-1].mean >= method.candidates.y[0].mean
+        assert [o.method for o in found.options if o.label == found.advised]
+        for option in found.options:
+            assert (option.plan is None) == bool(option.failure)
+        best = min(o.plan.cost for o in found.options if o.plan is not None)
+        assert found.plan is not None
+        assert found.plan.cost <= 1.1 * best
         assert len(found.balance) == 48
         assert 0.9 < found.entropy <= 1
         assert found.spectrum[-1] == 1

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from bitryoshka.plan import Plan
 from bitryoshka.search_ways import GRAPH_BYTES
 
-__all__ = ["Advice", "Memory", "advise", "memory"]
+__all__ = ["Advice", "Memory", "Option", "advise", "cheapest", "memory"]
 
 # float indexes of this size fit beside everything else on the smallest servers
 CHEAP_BYTES = 2**30
+# plain sign bits need no file, no catalogue and no trigger: a method has to save more than this
+WORTH = 1.1
 
 
 class Advice(NamedTuple):
@@ -19,6 +22,21 @@ class Advice(NamedTuple):
     switch: bool
     headline: str
     reasons: tuple[str, ...]
+
+
+class Option(NamedTuple):
+    """A method's cheapest plan, or why it has none; ``bits``: of its whole code."""
+
+    method: str
+    label: str
+    bits: int
+    plan: Plan | None
+    failure: str
+
+    @property
+    def reads_vectors(self) -> bool:
+        """Whether stored vectors are needed to search."""
+        return self.plan is not None and self.plan.exact > 0
 
 
 class Memory(NamedTuple):
@@ -37,16 +55,18 @@ def memory(dimensions: int, lengths: tuple[int, ...], rows: int) -> list[Memory]
     return [Memory(name, n, n * rows, (n + GRAPH_BYTES) * rows) for name, n in sizes.items()]
 
 
-def advise(
-    plan: Plan | None,
-    failure: str,
-    sign_plan: Plan | None,
-    method: str,
-    dimensions: int,
-    bits: int,
-    rows: int,
-) -> Advice:
-    """Weigh size against what the plan, if there is one, finds."""
+def cheapest(options: Sequence[Option]) -> Option | None:
+    """The option with the cheapest plan, or sign bits where nothing saves much against them."""
+    reached = [(o.plan.cost, i, o) for i, o in enumerate(options) if o.plan is not None]
+    if not reached:
+        return None
+    cost, _, best = min(reached)
+    signs = min((found for found in reached if found[2].method == "sign"), default=None)
+    return signs[2] if signs is not None and signs[0] <= WORTH * cost else best
+
+
+def advise(best: Option | None, options: Sequence[Option], dimensions: int, rows: int) -> Advice:
+    """Weigh size against what the best option finds, beside the others; None: none has a plan."""
     floats = (4 * dimensions + GRAPH_BYTES) * rows
     if floats <= CHEAP_BYTES:
         return Advice(
@@ -57,29 +77,42 @@ def advise(
                 f"{size(CHEAP_BYTES)} codes save too little to pay for what they lose.",
             ),
         )
-    if plan is None:
+    if best is None or best.plan is None:
         return Advice(
             False,
             "Do not switch: the target is not shown to be reached",
-            (f"{_capital(failure)}.",),
+            (f"{_capital(options[0].failure)}.",),
         )
-    signs_do = sign_plan is not None and (method == "sign" or sign_plan.cost <= plan.cost)
-    reasons = _reasons(sign_plan if signs_do and sign_plan else plan, floats, bits, rows)
-    if signs_do and sign_plan is not None:
+    reasons = _reasons(best.plan, floats, best.bits, rows)
+    others = [o for o in options if o.plan is not None and o.method != best.method]
+    if best.method == "sign":
         headline = "Switch to plain sign bits: they are enough here"
         reasons.append("The database makes them without a binarizer (pgvector: binary_quantize).")
-        if method != "sign":
-            times = plan.cost / sign_plan.cost
-            reasons.append(f"With {method} codes a query would cost {times:.1f} times as much.")
-        return Advice(True, headline, tuple(reasons))
-    if sign_plan is None:
-        reasons.append("Plain sign bits do not reach the target.")
+        second = cheapest(others)
+        if second is not None:
+            reasons.append(f"The cheapest of the others: {_beside(second, best)}.")
     else:
+        headline = f"Switch to {best.method} codes of {best.bits} bits"
+        signs = cheapest([o for o in others if o.method == "sign"])
         reasons.append(
-            f"Plain sign bits reach the target too, at {sign_plan.cost / plan.cost:.1f} times the "
-            f"cost of a query ({sign_plan.candidates} candidates on {sign_plan.prefix_bits} bits)."
+            "Plain sign bits do not reach the target."
+            if signs is None
+            else f"Plain sign bits reach the target too: {_beside(signs, best)}."
         )
-    return Advice(True, f"Switch to {method} codes of {bits} bits", tuple(reasons))
+    alone = cheapest([o for o in options if not o.reads_vectors])
+    if best.reads_vectors and alone is not None:
+        reasons.append(f"Without stored vectors: {_beside(alone, best)}.")
+    return Advice(True, headline, tuple(reasons))
+
+
+def _beside(option: Option, best: Option) -> str:
+    """An option's plan and its cost, as a clause."""
+    if option.plan is None or best.plan is None:
+        raise TypeError("expected options with plans")
+    return (
+        f"{option.label}, {option.plan.candidates} candidates on {option.plan.prefix_bits} bits, "
+        f"at {option.plan.cost / best.plan.cost:.1f} times the cost of a query"
+    )
 
 
 def _reasons(plan: Plan, floats: int, bits: int, rows: int) -> list[str]:

@@ -22,7 +22,7 @@ from bitryoshka.evaluation import (
 )
 from bitryoshka.plan import Plan, plan
 from bitryoshka.quality import Evaluation, evaluate
-from bitryoshka.report.advice import Advice, Memory, advise, memory
+from bitryoshka.report.advice import Advice, Memory, Option, advise, cheapest, memory
 from bitryoshka.search_ways import measure
 from bitryoshka.training import FitResult, fit
 from bitryoshka.vectors import check_vectors, normalized
@@ -66,7 +66,12 @@ class Worst(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Findings:
-    """All that the report shows. ``rows``: those to plan for, ``sampled``: those measured on."""
+    """All that the report shows.
+
+    ``rows``: those to plan for, ``sampled``: those measured on. ``chosen``: what `fit` takes,
+    ``advised``: the method of the cheapest plan, or the chosen one where no plan is made. The
+    ``plan`` is the advised one's, and so are ``bits``, ``balance``, ``entropy`` and ``worst``.
+    """
 
     source: str
     rows: int
@@ -77,6 +82,7 @@ class Findings:
     k: int
     target_recall: float
     chosen: str
+    advised: str
     bits: int
     hamming_bits: int
     float_ndcg: float | None
@@ -86,6 +92,7 @@ class Findings:
     entropy: float
     spectrum: tuple[float, ...]
     worst: tuple[Worst, ...]
+    options: tuple[Option, ...]
     plan: Plan | None
     advice: Advice
     skipped: Mapping[str, str]
@@ -118,7 +125,8 @@ def find(
     ``judgements``: as for `bitryoshka.quality.evaluate`. ``rows``: how many there will be, N if
     None. ``texts``, ``query_texts``: one for each row and query, to show the worst queries by.
 
-    Raises as `bitryoshka.fit` does, and VectorsError where texts and rows differ in number.
+    The FitResult is the advised method's. Raises as `bitryoshka.fit` does, and VectorsError where
+    texts and rows differ in number.
     """
     array = check_vectors(vectors)
     _check_texts(texts, len(array), "texts")
@@ -134,17 +142,34 @@ def find(
         _check_texts(query_texts, len(asked), "query_texts")
         query_names = list(query_texts or [f"query {i}" for i in range(len(asked))])
     result = fit(array, bits=bits, method=method, seed=seed, metric=metric, progress=progress)
-    b = result.binarizer
-    unit = normalized(asked, metric, b.dimensions, "queries")
+    chosen = str(result.binarizer.info["method"])
+    unit = normalized(asked, metric, array.shape[1], "queries")
     exact = exact_topk(unit, array, k, metric).rows
     evaluations = {
         label: (name, binarizer, evaluate(binarizer, array, unit, judgements, k=k))
         for label, name, binarizer in _representatives(result)
     }
-    made, failure = _planned(b, array, unit, k, target_recall, seed)
-    signs = [x for label, (name, x, _) in evaluations.items() if name == "sign"]
-    sign_plan = _planned(signs[0], array, unit, k, target_recall, seed)[0] if signs else None
-    chosen = str(b.info["method"])
+    options = [
+        option
+        for label, (name, binarizer, _) in evaluations.items()
+        for option in _options(name, label, binarizer, array, unit, k, target_recall, seed)
+    ]
+    # what is chosen has its failure told, if all fail
+    options.sort(key=lambda option: option.label != chosen)
+    best = cheapest(options)
+    if best is not None:
+        if best.label != chosen:
+            # to all rows, and with all that a file of it needs
+            again = fit(array, bits=bits, method=best.method, seed=seed, metric=metric)
+            result = FitResult(again.binarizer, result.comparison)
+        fitted = _options(
+            best.method, best.label, result.binarizer, array, unit, k, target_recall, seed
+        )
+        if fitted[0].plan is not None:
+            options = [*fitted, *(o for o in options if o.label != best.label)]
+            best = fitted[0]
+    b = result.binarizer
+    made = None if best is None else best.plan
     total = len(array) if rows is None else rows
     balance = unpack(b.encode(array)).mean(axis=0)
     float_ndcg = next(iter(evaluations.values()))[2].float_ndcg
@@ -158,6 +183,7 @@ def find(
         k=k,
         target_recall=target_recall,
         chosen=chosen,
+        advised=str(b.info["method"]),
         bits=b.bits,
         hamming_bits=b.hamming_bits,
         float_ndcg=float_ndcg,
@@ -170,8 +196,9 @@ def find(
         entropy=float(_entropy(balance).mean()),
         spectrum=_spectrum(array, metric),
         worst=_worst(b, array, unit, exact, made, names, query_names),
+        options=tuple(options),
         plan=made,
-        advice=advise(made, failure, sign_plan, chosen.split(" ")[0], b.dimensions, b.bits, total),
+        advice=advise(best, options, b.dimensions, total),
         skipped=result.comparison.skipped,
     )
     return findings, result
@@ -195,24 +222,28 @@ def _representatives(result: FitResult) -> list[tuple[str, str, Binarizer]]:
     return [(c.label, c.method, c.binarizer) for c in candidates]
 
 
-def _planned(
+def _options(
+    name: str,
+    label: str,
     b: Binarizer,
     vectors: NDArray[np.number],
     unit: NDArray[np.float32],
     k: int,
     target: float,
     seed: int,
-) -> tuple[Plan | None, str]:
-    """A plan, or why there is none; without stored vectors if codes alone are enough."""
-    failure = ""
-    for rescoring in ("asymmetric",), ("asymmetric", "exact"):
+) -> list[Option]:
+    """The cheapest plan, and where that reads stored vectors, the cheapest by codes alone."""
+    found: list[Option] = []
+    for rescoring in ("asymmetric", "exact"), ("asymmetric",):
         try:
-            found = plan(b, vectors, unit, k, target, rescoring=rescoring, seed=seed)
+            made = plan(b, vectors, unit, k, target, rescoring=rescoring, seed=seed)
         except (PlanError, VectorsError) as error:
-            failure = str(error)
-        else:
-            return found, ""
-    return None, failure
+            found = found or [Option(name, label, b.bits, None, str(error))]
+            break
+        found.append(Option(name, label, b.bits, made, ""))
+        if not found[0].reads_vectors:
+            break
+    return found
 
 
 def _method(

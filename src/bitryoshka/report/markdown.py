@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bitryoshka.evaluation import Interval
-from bitryoshka.report.advice import size
+from bitryoshka.report.advice import Option, size
 from bitryoshka.report.findings import Curve, Findings
 
-__all__ = ["to_markdown"]
+__all__ = ["PLAN_HEAD", "plan_cells", "to_markdown"]
+
+PLAN_HEAD = ["candidates", "rescored by", "recall", "at least", "cost"]
 
 
 def to_markdown(found: Findings) -> str:
@@ -19,7 +21,10 @@ def to_markdown(found: Findings) -> str:
         "\n".join(f"* {reason}" for reason in found.advice.reasons),
         f"{found.source}: {found.sampled:,} vectors of {found.dimensions} dimensions measured with "
         f"{found.queries} {kind}, for {found.rows:,} rows and recall@{found.k} "
-        f"{found.target_recall:g}. Chosen on held-out queries: {found.chosen}.",
+        f"{found.target_recall:g}. `fit` takes {found.chosen}; the cheapest plan is one of "
+        f"{found.advised}.",
+        "## Plans",
+        _table(["code", *PLAN_HEAD], [[o.label, *plan_cells(o, found)] for o in found.options]),
         f"## Recall@{found.k} by bits",
         curves([m.hamming._replace(name=f"{m.label}, Hamming") for m in found.methods]),
         curves([m.asymmetric._replace(name=f"{m.label}, float query") for m in found.methods]),
@@ -51,6 +56,20 @@ def to_markdown(found: Findings) -> str:
         ),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def plan_cells(option: Option, found: Findings) -> list[str]:
+    """An option's plan under `PLAN_HEAD`; the cost beside that of the advised plan."""
+    made, advised = option.plan, found.plan
+    if made is None or advised is None:
+        return ["target not reached", *[""] * (len(PLAN_HEAD) - 1)]
+    return [
+        f"{made.candidates} on {made.prefix_bits} bits",
+        {None: "none", "asymmetric": "whole codes"}.get(made.rescore, "stored vectors"),
+        f"{made.recall:.3f}",
+        f"{made.recall_at_least:.3f}",
+        f"{made.cost / advised.cost:.1f}",
+    ]
 
 
 def curves(lines: Sequence[Curve]) -> str:

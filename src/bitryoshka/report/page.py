@@ -6,7 +6,7 @@ from bitryoshka.errors import MissingExtraError
 from bitryoshka.report.advice import size
 from bitryoshka.report.charts import Chart, bars, lines
 from bitryoshka.report.findings import Findings
-from bitryoshka.report.markdown import ranged
+from bitryoshka.report.markdown import PLAN_HEAD, plan_cells, ranged
 
 __all__ = ["to_html"]
 
@@ -26,7 +26,8 @@ def to_html(found: Findings) -> str:
     )
     environment.filters |= {"size": size, "ranged": ranged}
     template = environment.get_template("page.html.j2")
-    return template.render(found=found, charts=_charts(found)) + "\n"
+    plans = {"plan_head": PLAN_HEAD, "plan_cells": plan_cells}
+    return template.render(found=found, charts=_charts(found), **plans) + "\n"
 
 
 def _charts(found: Findings) -> list[Chart]:
