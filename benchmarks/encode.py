@@ -12,17 +12,26 @@ them on blocks of the encoder's size into reused buffers, which is the harder bo
 hold for both. Encoder and bounds take turns; a ratio is that of neighbouring runs, and
 the median of the ratios is reported, so that other work on the machine hits both alike.
 
-Memory is what Python's allocator is asked for at most (tracemalloc, which NumPy reports to), less
-the output, while a memory-mapped file is encoded: pages of the file belong to the system's cache.
+Peers take turns in the same way, all with a bit for each of 384 dimensions: `quantize_embeddings`
+of sentence-transformers, which takes the signs of the vectors as they are, without a product, and
+FAISS's ITQ followed by LSH. Their memory is what a process of its own holds at most, beyond input
+and output.
+
+Memory of the encoder is what Python's allocator is asked for at most (tracemalloc, which NumPy
+reports to), less the output, while a memory-mapped file is encoded: pages of the file belong to the
+system's cache.
 """
 
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import tempfile
 import time
 import tracemalloc
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
@@ -32,6 +41,7 @@ from numpy.typing import NDArray
 
 import bitryoshka
 from benchmarks.results import Target, at_least, at_most, write
+from benchmarks.training import Peak, watching
 from bitryoshka.vectors import BLOCK_BYTES
 
 Floats = NDArray[np.float32]
@@ -148,6 +158,60 @@ def measure_memory(case: Case, rows: int, folder: Path) -> float:
     return (peak - codes.nbytes) / MIB
 
 
+def sign_encoders(sample: Floats) -> dict[str, Callable[[Floats], Codes]]:
+    """Ways from vectors to one sign bit a dimension, fitted to a sample."""
+    import faiss
+    from sentence_transformers.util.quantization import quantize_embeddings
+
+    d = sample.shape[1]
+    ours = binarizer(Case("", d, d, 0), sample)
+    index = faiss.IndexPreTransform(faiss.ITQTransform(d, d, True), faiss.IndexLSH(d, d, False))
+    index.train(sample)
+    return {
+        "ours": ours.encode,
+        "quantize_embeddings": lambda x: quantize_embeddings(x, precision="ubinary"),
+        "FAISS ITQ+LSH": index.sa_encode,
+    }
+
+
+def measure_peers(x: Floats, rounds: int) -> dict[str, dict[str, float]]:
+    """Rows a second of every sign encoder, and how many times ours that is."""
+    encoders = sign_encoders(x[:2000])
+    for encode in encoders.values():
+        encode(x)
+    times = [
+        {name: seconds(partial(encode, x)) for name, encode in encoders.items()}
+        for _ in range(rounds)
+    ]
+    return {
+        name: {
+            "rows_per_second": round(len(x) / median(t[name] for t in times)),
+            "times_ours": median(t["ours"] / t[name] for t in times),
+            "mib_beyond_output": held_by(name, len(x), x.shape[1]),
+        }
+        for name in encoders
+    }
+
+
+def held_by(name: str, rows: int, dimensions: int) -> float:
+    """Peak MiB beyond the output that a fresh process holds while it encodes."""
+    fresh = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(max_workers=1, mp_context=fresh) as pool:
+        return pool.submit(_held, name, rows, dimensions).result()
+
+
+def _held(name: str, rows: int, dimensions: int) -> float:
+    x = vectors(rows, dimensions)
+    encode = sign_encoders(x[:2000])[name]
+    encode(x[:10])
+    before = Peak()
+    before.look()
+    with watching(0.001) as peak:
+        codes = encode(x)
+    # less than nothing where the system took pages back meanwhile
+    return max(0.0, peak.held - before.held - codes.nbytes / MIB)
+
+
 def targets(figures: dict[str, Any]) -> list[Target]:
     """Speed against the bound, and memory that the number of rows does not change."""
     speed, memory = figures["speed"], figures["memory_mib_beyond_output"]
@@ -176,9 +240,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "dimensions": DIMENSIONS,
         "rounds": given.rounds,
         "block_mib": BLOCK_BYTES / MIB,
+        "peers": measure_peers(x, given.rounds),
         "speed": {},
         "memory_mib_beyond_output": {},
     }
+    print(figures["peers"])
     for case in CASES:
         figures["speed"][case.name] = found = measure_speed(case, x, given.rounds)
         print(

@@ -188,6 +188,20 @@ def encode_lines(figures: Figures) -> str:
     )
 
 
+def encode_peers(figures: Figures) -> str:
+    """Sign encoders beside ours."""
+    rows = [
+        [
+            name,
+            f"{found['rows_per_second']:,}",
+            f"{found['times_ours']:.2f}",
+            f"{found['mib_beyond_output']:.0f}",
+        ]
+        for name, found in figures["peers"].items()
+    ]
+    return _markdown(["to 384 sign bits", "rows a second", "times ours", "MiB beyond codes"], rows)
+
+
 def closed_form_table(figures: Figures) -> str:
     """Closed forms on each set, by the library."""
     sets = figures["sets"]
@@ -448,6 +462,7 @@ BLOCKS: dict[str, tuple[str, Callable[[Figures], str]]] = {
     "quality-bytes": ("quality", quality_bytes),
     "sweep": ("sweep", sweep_table),
     "encode": ("encode", encode_lines),
+    "encode-peers": ("encode", encode_peers),
     "closed-form": ("closed_form", closed_form_table),
     "other-models": ("quality_other_models", quality_sets),
     "documents": ("quality_documents", quality_sets),

@@ -273,6 +273,18 @@ class TestEncode:
         differing = np.bitwise_count(encode.blockwise(x, w, None) ^ expected).sum()
         assert differing <= 2  # blocks may round a product that is almost 0 otherwise
 
+    def test_every_sign_encoder_gives_a_bit_a_dimension(self) -> None:
+        x = encode.vectors(2000, 64)
+        encoders = encode.sign_encoders(x)
+        codes = {name: encoder(x) for name, encoder in encoders.items()}
+        assert {c.shape for c in codes.values()} == {(2000, 8)}
+        np.testing.assert_array_equal(codes["quantize_embeddings"], np.packbits(x > 0, axis=1))
+        for fitted in ("ours", "FAISS ITQ+LSH"):
+            assert 0.4 < np.bitwise_count(codes[fitted]).mean() / 8 < 0.6
+
+    def test_memory_of_a_sign_encoder_is_its_own(self) -> None:
+        assert 0 <= encode.held_by("ours", 20_000, 64) < 64
+
     def test_memory_does_not_grow_with_the_rows(self, tmp_path: Path) -> None:
         case = encode.Case("small", 64, 32, 0.5)
         fewer, more = (encode.measure_memory(case, rows, tmp_path) for rows in (8_000, 24_000))

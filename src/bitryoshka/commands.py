@@ -28,7 +28,9 @@ from bitryoshka.quality_commands import quality
 from bitryoshka.training import fit
 from bitryoshka.vector_files import read_vectors
 
-Method = Literal["auto", "sign", "centred", "rotation", "itq", "progressive", "learned"]
+Method = Literal[
+    "auto", "closed", "sign", "centred", "rotation", "itq", "progressive", "regressed", "learned"
+]
 
 ENCODE_ROWS = 32_768
 

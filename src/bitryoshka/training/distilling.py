@@ -34,12 +34,12 @@ class Recipe(NamedTuple):
     ``sharpness``, slope of the tanh in deviations of a dimension; ``noise``, deviation of the noise
     added before the sign, in the same unit (stochastic binarization); ``orthogonality``, weight of
     the penalty; ``short``, a prefix of b bits weighs ``b ** -short``, the order of importance of
-    the prefixes; ``cuts``, weight of the asymmetric score of the longer cuts; ``query_signs``,
+    the prefixes; ``cuts``, weight of the asymmetric score of the longer cuts, and ``ridge`` of the
+    regression that their weights start from, as a share of the mean variance; ``query_signs``,
     queries have a projection of their own for their bits; ``learn_steps``, train the quantizer's
     steps.
 
-    Weights: ``weight_steps``, ``weight_rate``, ``weight_tau``; ``ridge`` of the regression that
-    they start from, as a share of the mean variance.
+    Weights: ``weight_steps``, ``weight_rate``, ``weight_tau``.
 
     Batches: ``anchors``, ``rows`` and ``hard`` neighbours of each anchor; ``jitter``, the most that
     an anchor moves along the difference of two random rows when signs are trained; ``labels``,

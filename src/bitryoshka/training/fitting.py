@@ -77,9 +77,10 @@ def fit(
             dimension).
         nested_bits: lengths at which the code may be cut, multiples of 8 up to ``bits``. None:
             32, 64, 96, 128, 192, 256, 384, ... The number of sign bits and ``bits`` are added.
-        method: "sign", "centred", "rotation", "itq", "progressive", "learned" (needs the extra
-            ``train``), or "auto": all that can be tried, the plainest that is not beaten wins;
-            "closed": the same without the learned method.
+        method: "sign", "centred", "rotation", "itq", "progressive", "regressed" (progressive codes
+            whose query weights are a regression), "learned" (needs the extra ``train``), or "auto":
+            all that can be tried, the plainest that is not beaten wins; "closed": the same without
+            the learned method.
         seed: of every random choice.
         progress: show a progress bar on standard error (needs tqdm).
         hamming_bits: number of sign bits of progressive and learned codes, a multiple of 8; None

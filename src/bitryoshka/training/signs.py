@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from bitryoshka.binarizer import Binarizer
 from bitryoshka.bits import prefix, unpack
 from bitryoshka.training.closed_form import Goal, regression, weighed_codes
+from bitryoshka.training.decoding import regressed_weights
 from bitryoshka.training.distilling import (
     Floats,
     Part,
@@ -36,7 +37,7 @@ from bitryoshka.training.distilling import (
     to_numpy,
 )
 from bitryoshka.training.neighbourhood import Batch, Neighbourhood
-from bitryoshka.training.weights import Judge, regression_weights
+from bitryoshka.training.weights import Judge
 
 CHECK_ROWS = 5_000
 
@@ -85,7 +86,7 @@ def learn_signs(
     few = around.rows[:: -(-len(around.rows) // CHECK_ROWS)]
 
     def check() -> float:
-        return judge(regression_weights(model.built(), few, recipe.ridge)) if judge else 0.0
+        return judge(regressed_weights(model.built(), few)) if judge else 0.0
 
     part = Part("signs", recipe.sign_steps, report, check if judge else None, stop)
     steps = descend(model.groups(), model.loss, around, recipe, part, seed, recipe.jitter)

@@ -20,6 +20,7 @@ from bitryoshka.training.closed_form import (
     sign_codes,
 )
 from bitryoshka.training.comparison import HeldOut, quick_recall
+from bitryoshka.training.decoding import retrieval_weights
 
 Floats = NDArray[np.float32]
 Rows = NDArray[np.int64]
@@ -82,6 +83,10 @@ def variants_for(
             for m in sizes
         ),
     ]
+    usual = min(sizes, key=lambda m: abs(m - min(goal.bits / 2, dimensions * 2 / 3)), default=0)
+    if usual:
+        label = f"regressed ({usual} Hamming bits)"
+        found.append(Variant("regressed", label, _regressed(goal, usual), 2))
     if method in ("auto", "closed") and goal.bits > dimensions:
         for kind in ("sign", "centred", "itq"):
             skipped[kind] = f"at most {most} bits from {dimensions} dimensions"
@@ -89,11 +94,10 @@ def variants_for(
         pass  # torch stays unloaded
     elif not torch_installed():
         skipped["learned"] = str(MissingExtraError("it", "train"))
-    elif not sizes:
+    elif not usual:
         skipped["learned"] = "no progressive code of this length to start from"
     else:
-        best = min(goal.bits / 2, dimensions * 2 / 3)
-        found += _learned(goal, min(sizes, key=lambda m: abs(m - best)))
+        found += _learned(goal, usual)
     wanted = ("auto", "closed")
     usable = [v for v in found if method in (*wanted, v.method) and v.method not in skipped]
     if not usable:
@@ -107,6 +111,14 @@ def variants_for(
 
 def _closed(method: str, label: str, make: Callable[..., Binarizer], *settings: Any) -> Variant:
     return Variant(method, label, lambda material, watch: make(material.rows, *settings), 1)
+
+
+def _regressed(goal: Goal, hamming_bits: int) -> Callable[[Material, Watch], Binarizer]:
+    def build(material: Material, watch: Watch) -> Binarizer:
+        code = progressive_codes(material.rows, goal, hamming_bits)
+        return retrieval_weights(code, material.rows, material.queries, goal.seed)
+
+    return build
 
 
 def with_labels(

@@ -11,13 +11,11 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from bitryoshka.binarizer import Binarizer
-from bitryoshka.bits import prefix, unpack
-from bitryoshka.training.closed_form import regression
+from bitryoshka.bits import unpack
+from bitryoshka.training.decoding import decoders, retrieval_weights
 from bitryoshka.training.distilling import (
-    Floats,
     Part,
     Recipe,
     Report,
@@ -35,27 +33,6 @@ from bitryoshka.training.neighbourhood import Batch, Neighbourhood
 Judge = Callable[[Binarizer], float]
 
 
-def regression_weights(binarizer: Binarizer, rows: Floats, ridge: float) -> Binarizer:
-    """Weights for which every length of the code decodes the rows (N, d) best, by least squares."""
-    return replace(binarizer, weight_projection=np.concatenate(_decoders(binarizer, rows, ridge)))
-
-
-def _decoders(binarizer: Binarizer, rows: Floats, ridge: float) -> list[Floats]:
-    codes = binarizer.encode(rows)
-    return [_decoder(binarizer, codes, rows, n, ridge) for n in binarizer.nested_bits]
-
-
-def _decoder(
-    binarizer: Binarizer, codes: NDArray[np.uint8], rows: Floats, length: int, ridge: float
-) -> Floats:
-    levels = np.abs(binarizer.levels[binarizer.nested_bits.index(length), :length]).clip(1e-12)
-    bits = unpack(prefix(codes, length)).astype(np.float32) * 2 - 1
-    # in units of the levels, so that the ridge shrinks the weights of fine bits most
-    bits *= levels
-    decoder: Floats = regression(rows, bits, ridge) * levels[:, None]
-    return decoder
-
-
 def learn_weights(
     binarizer: Binarizer,
     around: Neighbourhood,
@@ -66,13 +43,15 @@ def learn_weights(
 ) -> Binarizer:
     """Train the query weights of each length of the code; codes and their bits stay.
 
-    ``judge`` gives a binarizer's held-out recall: the best of the weights on the way are kept.
-    Deterministic for a seed.
+    They start from `retrieval_weights`: what a plain regression spoils for near neighbours, the
+    descent does not mend. ``judge`` gives a binarizer's held-out recall: the best of the weights
+    on the way are kept. Deterministic for a seed.
     """
     recipe = recipe or Recipe()
-    start = _decoders(binarizer, around.rows, recipe.ridge)
+    queries = around.anchors[around.own < 0]
+    start = retrieval_weights(binarizer, around.rows, queries, seed)
     if not recipe.weight_steps:
-        return replace(binarizer, weight_projection=np.concatenate(start))
+        return start
     device = best_device()
     rows = torch.from_numpy(around.rows).to(device)
     bits = to_device(unpack(binarizer.encode(around.rows)), device)
@@ -83,7 +62,7 @@ def learn_weights(
     ]
     maps = [
         parameter(decoder / to_numpy(level), device)
-        for decoder, level in zip(start, levels, strict=True)
+        for decoder, level in zip(decoders(start), levels, strict=True)
     ]
 
     def loss_of(batch: Batch) -> torch.Tensor:
