@@ -322,6 +322,17 @@ def test_funnel_made_once_answers_every_query(
     run(work)
 
 
+def test_a_parameter_keeps_its_value(
+    filled: str, vectors: NDArray[np.float32], binarizer: bitryoshka.Binarizer
+) -> None:
+    engine = create_engine(url(filled, "psycopg"), poolclass=NullPool)
+    usual = funnel(select(Doc.id), Doc.code, bindparam("query", vectors[7]), binarizer)
+    with engine.connect() as connection:
+        found = list(connection.scalars(usual))
+        assert found == list(connection.scalars(usual, {"query": vectors[7]}))
+        assert found != list(connection.scalars(usual, {"query": vectors[8]}))
+
+
 def test_two_binarizers_of_one_length_do_not_share_a_statement(
     run: Run, vectors: NDArray[np.float32], binarizer: bitryoshka.Binarizer
 ) -> None:
@@ -468,7 +479,9 @@ def test_funnel_refuses_what_does_not_fit(
         funnel(select(Doc), Doc.code, vectors[0, :3], binarizer)
     with pytest.raises(VectorsError, match="finite"):
         funnel(select(Doc), Doc.code, vectors[0] * np.nan, binarizer)
+    with pytest.raises(VectorsError, match="zero"):
+        funnel(select(Doc), Doc.code, vectors[0] * 0, binarizer)
     with pytest.raises(BitsError, match="24"):
         funnel(select(Doc), Doc.code, vectors[0], binarizer, prefix_bits=24)
-    with pytest.raises(SearchError, match="found 'exact'"):
+    with pytest.raises(SearchError, match="found rescore='exact'"):
         funnel(select(Doc), Doc.code, vectors[0], binarizer, rescore="exact")  # type: ignore[arg-type]

@@ -21,7 +21,7 @@ from bitryoshka.binarizer import Binarizer
 from bitryoshka.bits import query_planes
 from bitryoshka.errors import VectorsError
 from bitryoshka.sqlalchemy.code import Code, Planes
-from bitryoshka.vectors import check_vectors
+from bitryoshka.vectors import normalized
 
 __all__ = ["bound_query"]
 
@@ -35,34 +35,33 @@ def bound_query(
 
     ``scored``: the parameter holds the planes for the asymmetric score, and the signs after them.
     A ``bindparam`` for a query keeps its name and gets its value when the statement is executed.
-    VectorsError for a query that is not one vector (d,) or (1, d) of finite numbers.
+    VectorsError for a query that is not one usable vector (d,) or (1, d).
     """
     kind = _type(binarizer, bits, scored)
     if isinstance(query, BindParameter):
-        parameter = BindParameter(query.key, type_=kind, required=True)
+        parameter = BindParameter(query.key, query.value, type_=kind, required=query.required)
     else:
-        parameter = BindParameter(None, _one(query, binarizer), type_=kind, unique=True)
-    return SignsOf(parameter, bits) if scored else parameter, parameter
+        one = _one(query)
+        normalized(one, binarizer.metric, binarizer.dimensions, "query")
+        parameter = BindParameter(None, one, type_=kind, unique=True)
+    return SignsAfterPlanes(parameter, bits) if scored else parameter, parameter
 
 
 @lru_cache
 def _type(binarizer: Binarizer, bits: int, scored: bool) -> Code | Planes:
     # asked once, so that a length that is not offered is refused before a statement is made
     binarizer.encode_queries(np.ones((1, binarizer.dimensions), np.float32), bits)
-    return QueryPlanes(binarizer, bits) if scored else QuerySigns(binarizer, bits)
+    return PlanesOfQuery(binarizer, bits) if scored else SignsOfQuery(binarizer, bits)
 
 
-def _one(query: Any, binarizer: Binarizer) -> NDArray[np.float32]:
+def _one(query: Any) -> NDArray[np.float32]:
     one: NDArray[np.float32] = np.atleast_2d(np.asarray(query, np.float32))
-    check_vectors(one, binarizer.dimensions, "query")
     if len(one) != 1:
         raise VectorsError(f"expected one query, found {len(one)}")
-    if not np.isfinite(one).all():
-        raise VectorsError("query must be finite in float32, found NaN or infinity")
     return one
 
 
-class QuerySigns(Code):
+class SignsOfQuery(Code):
     """A query as its first sign bits: a code of that length."""
 
     cache_ok = True
@@ -82,12 +81,11 @@ class QuerySigns(Code):
         return lambda query: write(self._signs(query))
 
     def _signs(self, query: Any) -> NDArray[np.uint8]:
-        one = _one(query, self.binarizer)
-        signs: NDArray[np.uint8] = self.binarizer.encode_queries(one, self.bits)[0]
+        signs: NDArray[np.uint8] = self.binarizer.encode_queries(_one(query), self.bits)[0]
         return signs
 
 
-class QueryPlanes(Planes):
+class PlanesOfQuery(Planes):
     """A query as eight planes of its weights, and then its first sign bits."""
 
     cache_ok = True
@@ -99,12 +97,12 @@ class QueryPlanes(Planes):
 
     def rows(self, value: Any) -> Iterable[NDArray[np.uint8]]:
         """Nine bit strings."""
-        one = _one(value, self.binarizer)
+        one = _one(value)
         planes = query_planes(self.binarizer.query_weights(one), PLANES).planes[0]
         return [*planes, self.binarizer.encode_queries(one, self.bits)[0]]
 
 
-class SignsOf(ColumnElement[NDArray[np.uint8]]):
+class SignsAfterPlanes(ColumnElement[NDArray[np.uint8]]):
     """The sign bits of a parameter that holds planes as well."""
 
     inherit_cache = True
@@ -119,7 +117,7 @@ class SignsOf(ColumnElement[NDArray[np.uint8]]):
         self.type = Code(bits)
 
 
-@compiles(SignsOf)
-def _signs_of(element: SignsOf, compiler: SQLCompiler, **arguments: Any) -> str:
+@compiles(SignsAfterPlanes)
+def _signs_of(element: SignsAfterPlanes, compiler: SQLCompiler, **arguments: Any) -> str:
     array = compiler.process(element.parameter, **arguments)
     return f"(({array})[{PLANES + 1}])::BIT({element.type.bits})"
