@@ -47,7 +47,6 @@ def found() -> Findings:
         bits=48,
         target_recall=0.9,
         rows=MANY,
-        method="closed",
         source="<b>notes & papers</b>",
         texts=[f"text <script>alert({i})</script> | number {i}" for i in range(len(ROWS))],
         query_texts=["a question " * 40 + str(i) for i in range(len(QUERIES))],
@@ -132,7 +131,8 @@ class TestAdvice:
 class TestFindings:
     def test_every_method_is_there(self, found: Findings) -> None:
         names = [m.name for m in found.methods]
-        assert names == ["sign", "centred", "rotation", "itq", "progressive"]
+        closed = ["sign", "centred", "rotation", "itq", "progressive", "regressed"]
+        assert names == [*closed, "learned"]
         assert found.chosen.split(" ")[0] in names
         for method in found.methods:
             for curve in (method.hamming, method.asymmetric, method.candidates, method.ndcg):
@@ -212,7 +212,7 @@ class TestPage:
             "return m.tagName + (m.getAttribute('d') || '').replace(/^M[0-9. ]+/, '')"
             " + getComputedStyle(svg.querySelector('.line')).strokeDasharray})"
         )
-        assert len(marks) == len(set(marks)) == 5
+        assert len(marks) == len(set(marks)) == 7
 
     def test_what_users_wrote_stays_text(self, page: Path) -> None:
         text = page.read_text("utf-8")
