@@ -20,6 +20,7 @@ from bitryoshka.training.closed_form import (
     STEP,
     Goal,
     allocate,
+    decomposed,
     default_nested_bits,
     itq_codes,
     itq_rotation,
@@ -103,6 +104,25 @@ def test_principal_axes_of_fewer_rows_than_dimensions(rows: int) -> None:
     assert not spread[rows:].any()
     again = principal_axes(few, 48).axes
     np.testing.assert_array_equal(again, axes)
+
+
+def test_a_matrix_that_lapack_gives_up_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    generator, svd = np.random.default_rng(0), np.linalg.svd
+    factors = generator.normal(size=(2, 40, 64)).astype(np.float32)
+    matrix = factors[0].T @ factors[1]
+
+    def stubborn(found: NDArray[np.floating], **settings: bool) -> object:
+        if np.array_equal(found, matrix):  # which one does depends on the LAPACK
+            raise np.linalg.LinAlgError("SVD did not converge")
+        return svd(found, **settings)
+
+    monkeypatch.setattr(np.linalg, "svd", stubborn)
+    left, values, right = decomposed(matrix)
+    np.testing.assert_allclose((left * values) @ right, matrix, atol=1e-3)
+    for basis in (left.T, right):
+        np.testing.assert_allclose(basis @ basis.T, np.eye(64), atol=1e-5)
+    assert (values[40:] < 1e-2).all()
+    assert values[39] > 1
 
 
 def test_random_rotation_is_one() -> None:

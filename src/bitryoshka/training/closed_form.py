@@ -77,7 +77,7 @@ def principal_axes(sample: Floats, m: int) -> Subspace:
         values, vectors = np.linalg.eigh(covariance)
         values, vectors = values[::-1][:m], vectors[:, ::-1][:, :m]
     else:
-        _, singular, right = np.linalg.svd(sample - mean, full_matrices=False)
+        _, singular, right = decomposed(sample - mean)
         keep = singular > singular.max(initial=0) * 1e-5
         filler = np.random.default_rng(0).normal(size=(d, max(0, m - int(keep.sum()))))
         vectors = np.linalg.qr(np.concatenate([right[keep].T, filler], axis=1))[0][:, :m]
@@ -89,6 +89,21 @@ def principal_axes(sample: Floats, m: int) -> Subspace:
         np.ascontiguousarray(vectors.T, np.float32),
         np.maximum(values, 0).astype(np.float32),
     )
+
+
+def decomposed(matrix: NDArray[np.floating]) -> tuple[Floats, Floats, Floats]:
+    """Thin singular value decomposition (left, values, right).
+
+    LAPACK gives up on some matrices without full rank; moved by a millionth they do as well, as
+    any completion of their singular vectors does.
+    """
+    try:
+        found = np.linalg.svd(matrix, full_matrices=False)
+    except np.linalg.LinAlgError:
+        nudge = np.random.default_rng(0).normal(size=matrix.shape) * np.abs(matrix).max() * 1e-6
+        found = np.linalg.svd(matrix + nudge, full_matrices=False)
+    left, values, right = (part.astype(np.float32, copy=False) for part in found)
+    return left, values, right
 
 
 def random_rotation(m: int, generator: np.random.Generator) -> Floats:
@@ -106,7 +121,7 @@ def itq_rotation(z: Floats, seed: int, iterations: int = ITQ_ITERATIONS) -> Floa
     rotation = random_rotation(z.shape[1], np.random.default_rng(seed))
     for _ in range(iterations):
         signs = np.where(z @ rotation > 0, np.float32(1), np.float32(-1))
-        left, _, right = np.linalg.svd(z.T @ signs)
+        left, _, right = decomposed(z.T @ signs)
         rotation = (left @ right).astype(np.float32)
     return rotation
 
