@@ -100,8 +100,12 @@ def advise(best: Option | None, options: Sequence[Option], dimensions: int, rows
             else f"Plain sign bits reach the target too: {_beside(signs, best)}."
         )
     alone = cheapest([o for o in options if not o.reads_vectors])
-    if best.reads_vectors and alone is not None:
-        reasons.append(f"Without stored vectors: {_beside(alone, best)}.")
+    if best.reads_vectors:
+        reasons.append(
+            f"Without stored vectors, {best.bits} bits do not reach the target: longer codes may."
+            if alone is None
+            else f"Without stored vectors: {_beside(alone, best)}."
+        )
     return Advice(True, headline, tuple(reasons))
 
 
