@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -149,10 +150,11 @@ def find(
         label: (name, binarizer, evaluate(binarizer, array, unit, judgements, k=k))
         for label, name, binarizer in _representatives(result)
     }
+    plans = partial(_options, vectors=array, unit=unit, k=k, target=target_recall, seed=seed)
     options = [
         option
         for label, (name, binarizer, _) in evaluations.items()
-        for option in _options(name, label, binarizer, array, unit, k, target_recall, seed)
+        for option in plans(name, label, binarizer)
     ]
     # what is chosen has its failure told, if all fail
     options.sort(key=lambda option: option.label != chosen)
@@ -160,11 +162,12 @@ def find(
     if best is not None:
         if best.label != chosen:
             # to all rows, and with all that a file of it needs
-            again = fit(array, bits=bits, method=best.method, seed=seed, metric=metric)
+            again = fit(
+                array, bits=bits, method=best.method, seed=seed, metric=metric, progress=progress
+            )
             result = FitResult(again.binarizer, result.comparison)
-        fitted = _options(
-            best.method, best.label, result.binarizer, array, unit, k, target_recall, seed
-        )
+        label = str(result.binarizer.info["method"])
+        fitted = plans(best.method, label, result.binarizer)
         if fitted[0].plan is not None:
             options = [*fitted, *(o for o in options if o.label != best.label)]
             best = fitted[0]
