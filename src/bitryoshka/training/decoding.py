@@ -19,6 +19,8 @@ Floats = NDArray[np.float32]
 RIDGE = 0.03
 # the last leaves the weights as they are
 RIDGES = (RIDGE, 0.1, 0.3, 1.0, 3.0, 10.0, 1e6)
+# longer codes lose nothing to a light one, and every one that is tried costs the cube of the length
+JUDGED_BITS = 1024
 FEWEST, MOST, SEARCHED = 40, 300, 10_000
 _BLOCK = 8192
 
@@ -95,8 +97,12 @@ def retrieval_weights(binarizer: Binarizer, rows: Floats, queries: Floats, seed:
         found = asymmetric_topk(weights, prefix(codes, len(prior)), k).rows
         return float(recall_at_k(found, exact, k).mean())
 
-    ridges = [max(RIDGES, key=lambda ridge: recall(prior, ridge)) for prior in decoders(binarizer)]
-    return regressed_weights(binarizer, rows, ridges)
+    def best(prior: Floats) -> float:
+        if len(prior) > JUDGED_BITS:
+            return RIDGE
+        return max(RIDGES, key=lambda ridge: recall(prior, ridge))
+
+    return regressed_weights(binarizer, rows, [best(prior) for prior in decoders(binarizer)])
 
 
 def decoders(binarizer: Binarizer) -> list[Floats]:
