@@ -19,7 +19,7 @@ from bitryoshka.errors import BitsError, FileFormatError, PlanError, VectorsErro
 from bitryoshka.search_ways import Rescoring, Way, measure
 from bitryoshka.vectors import check_vectors, normalized
 
-__all__ = ["Plan", "choose", "lower_bound", "plan"]
+__all__ = ["Plan", "choose", "lower_bound", "plan", "plan_among"]
 
 Floats = NDArray[np.float64]
 
@@ -163,6 +163,20 @@ def plan(
     if k > len(array):
         raise VectorsError(f"the best {k} rows of each query need more rows, found {len(array)}")
     found = measure(binarizer, array, unit, k, rescoring, max_candidates)
+    return plan_among(found, binarizer, len(array), k, target_recall, confidence, seed)
+
+
+def plan_among(
+    found: Mapping[Way, Floats],
+    binarizer: Binarizer,
+    rows: int,
+    k: int,
+    target_recall: float,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> Plan:
+    """`plan`, from what `search_ways.measure` found on ``rows`` rows: recalls (Q,) of each way."""
+    _check_queries(len(next(iter(found.values()))), rows)
     chosen, recalls = choose(found, k, target_recall, confidence, seed)
     return Plan(
         k=k,
@@ -172,7 +186,7 @@ def plan(
         recall_at_least=lower_bound(recalls, confidence),
         confidence=confidence,
         cost=chosen.cost,
-        rows=len(array),
+        rows=rows,
         queries=len(recalls),
         fingerprint=binarizer.fingerprint,
     )
@@ -254,12 +268,16 @@ def _split(
         held = min(HELD_OUT, len(array) // 5)
         picked = np.random.default_rng(seed).choice(len(array), held, replace=False)
         queries, array = array[picked], np.delete(array, picked, axis=0)
-    if len(np.asarray(queries)) < MIN_QUERIES:
+    _check_queries(len(np.asarray(queries)), len(array))
+    return array, normalized(queries, binarizer.metric, binarizer.dimensions, "queries")
+
+
+def _check_queries(queries: int, rows: int) -> None:
+    if queries < MIN_QUERIES:
         raise VectorsError(
             f"a plan needs at least {MIN_QUERIES} queries (or {5 * MIN_QUERIES} rows to hold some "
-            f"out), found {len(np.asarray(queries))} queries and {len(array)} rows"
+            f"out), found {queries} queries and {rows} rows"
         )
-    return array, normalized(queries, binarizer.metric, binarizer.dimensions, "queries")
 
 
 def _order(recalls: dict[Way, float]) -> list[Way]:

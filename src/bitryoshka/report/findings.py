@@ -21,16 +21,17 @@ from bitryoshka.evaluation import (
     recall_at_k,
     rescore,
 )
-from bitryoshka.plan import Plan, plan
+from bitryoshka.plan import Plan, plan_among
 from bitryoshka.quality import Evaluation, evaluate
 from bitryoshka.report.advice import Advice, Memory, Option, advise, cheapest, memory
-from bitryoshka.search_ways import measure
+from bitryoshka.search_ways import Way, measure
 from bitryoshka.training import FitResult, fit
 from bitryoshka.vectors import check_vectors, normalized
 
 __all__ = ["Curve", "Findings", "Method", "Worst", "find"]
 
 Rows = NDArray[np.int64]
+Recalls = Mapping[Way, NDArray[np.float64]]
 
 HELD_OUT = 500
 WORST = 5
@@ -150,11 +151,15 @@ def find(
         label: (name, binarizer, evaluate(binarizer, array, unit, judgements, k=k))
         for label, name, binarizer in _representatives(result)
     }
-    plans = partial(_options, vectors=array, unit=unit, k=k, target=target_recall, seed=seed)
+    measured = {
+        label: measure(binarizer, array, unit, k)
+        for label, (_, binarizer, _) in evaluations.items()
+    }
+    plans = partial(_options, rows=len(array), k=k, target=target_recall, seed=seed)
     options = [
         option
         for label, (name, binarizer, _) in evaluations.items()
-        for option in plans(name, label, binarizer)
+        for option in plans(name, label, binarizer, measured[label])
     ]
     # what is chosen has its failure told, if all fail
     options.sort(key=lambda option: option.label != chosen)
@@ -167,7 +172,8 @@ def find(
             )
             result = FitResult(again.binarizer, result.comparison)
         label = str(result.binarizer.info["method"])
-        fitted = plans(best.method, label, result.binarizer)
+        ways = measure(result.binarizer, array, unit, k)
+        fitted = plans(best.method, label, result.binarizer, ways)
         if fitted[0].plan is not None:
             options = [*fitted, *(o for o in options if o.label != best.label)]
             best = fitted[0]
@@ -191,7 +197,7 @@ def find(
         hamming_bits=b.hamming_bits,
         float_ndcg=float_ndcg,
         methods=tuple(
-            _method(name, label, binarizer, found, array, unit)
+            _method(name, label, binarizer, found, measured[label])
             for label, (name, binarizer, found) in evaluations.items()
         ),
         memory=tuple(memory(b.dimensions, b.nested_bits, total)),
@@ -229,40 +235,36 @@ def _options(
     name: str,
     label: str,
     b: Binarizer,
-    vectors: NDArray[np.number],
-    unit: NDArray[np.float32],
+    ways: Recalls,
+    rows: int,
     k: int,
     target: float,
     seed: int,
 ) -> list[Option]:
     """The cheapest plan, and where that reads stored vectors, the cheapest by codes alone."""
+    alone = {way: recall for way, recall in ways.items() if way.exact == 0}
     found: list[Option] = []
-    for rescoring in ("asymmetric", "exact"), ("asymmetric",):
+    for offered in ways, alone:
         try:
-            made = plan(b, vectors, unit, k, target, rescoring=rescoring, seed=seed)
+            made = plan_among(offered, b, rows, k, target, seed=seed)
         except (PlanError, VectorsError) as error:
-            found = found or [Option(name, label, b.bits, None, str(error))]
-            break
+            return found or [Option(name, label, b.bits, None, str(error))]
         found.append(Option(name, label, b.bits, made, ""))
         if not found[0].reads_vectors:
             break
     return found
 
 
-def _method(
-    name: str,
-    label: str,
-    b: Binarizer,
-    found: Evaluation,
-    vectors: NDArray[np.number],
-    unit: NDArray[np.float32],
-) -> Method:
+def _method(name: str, label: str, b: Binarizer, found: Evaluation, ways: Recalls) -> Method:
     def curve(search: str) -> Curve:
         picked = [row for row in found.rows if row.search == search]
         return Curve(label, tuple(r.bits for r in picked), tuple(r.codes.recall for r in picked))
 
-    recalls = measure(b, vectors, unit, found.k, ("exact",))
-    ways = {w.candidates: r for w, r in recalls.items() if w.prefix_bits == b.hamming_bits}
+    listed = {
+        way.candidates: recall
+        for way, recall in ways.items()
+        if way.rescore == "exact" and way.prefix_bits == b.hamming_bits
+    }
     judged = [
         (row.bits, row.codes.ndcg_retention)
         for row in found.rows
@@ -273,7 +275,7 @@ def _method(
         label=label,
         hamming=curve("hamming"),
         asymmetric=curve("asymmetric"),
-        candidates=Curve(label, tuple(ways), tuple(bootstrap_interval(r) for r in ways.values())),
+        candidates=Curve(label, tuple(listed), tuple(map(bootstrap_interval, listed.values()))),
         ndcg=Curve(label, *map(tuple, zip(*judged, strict=True))) if judged else None,
     )
 
