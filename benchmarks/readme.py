@@ -413,13 +413,18 @@ def plan_table(figures: Figures) -> str:
 
 
 def drift_table(figures: Figures) -> str:
-    """What was advised, by what was done to the sample."""
+    """What was noticed and advised, by what was done to the sample."""
     rows = [
-        [name, kind, *(str(advice.get(a, 0)) for a in ("keep", "recalibrate", "refit"))]
+        [
+            name,
+            kind,
+            f"{found['noticed'][kind]:.0%}",
+            *(str(advice.get(a, 0)) for a in ("keep", "recalibrate", "refit")),
+        ]
         for name, found in figures["sets"].items()
         for kind, advice in found["advice"].items()
     ]
-    return _markdown(["set", "sample", "keep", "recalibrate", "refit"], rows, 2)
+    return _markdown(["set", "sample", "noticed", "keep", "recalibrate", "refit"], rows, 2)
 
 
 def reports_table(figures: Figures) -> str:

@@ -27,12 +27,22 @@ def binarizer() -> Binarizer:
 
 def test_no_alarm_on_fresh_samples(binarizer: Binarizer) -> None:
     rng = np.random.default_rng(0)
-    found = Counter(
-        check(binarizer, FRESH[rng.choice(3000, size, replace=False)]).advice
+    found = [
+        check(binarizer, FRESH[rng.choice(3000, size, replace=False)])
         for size in (100, 150, 250, 400)
         for _ in range(25)
-    )
-    assert found["keep"] >= 95
+    ]
+    assert Counter(drift.advice for drift in found)["keep"] >= 95
+    assert sum(drift.moved for drift in found) <= 5
+
+
+def test_a_shift_that_does_not_matter_is_noticed(binarizer: Binarizer) -> None:
+    deviation = binarizer.project(ROWS).std(axis=0).mean()
+    found = check(binarizer, moved_rows(FRESH, binarizer, 0.12 * deviation))
+    assert found.advice == "keep"
+    assert found.moved
+    assert found.shift < found.shift_limit
+    assert found.text().endswith("moved beyond chance, but too little to matter")
 
 
 @pytest.mark.parametrize("rows", [200, 3000])

@@ -30,9 +30,7 @@ MOST_WORLDS = 8
 
 # What is worth acting on, beyond what chance explains. A mean shift of 0.15 standard deviations
 # moves 6 % of the values past a threshold; 0.03 of recall is what a refit is worth elsewhere.
-SHIFT = 0.15
-SPREAD = 0.15
-BALANCE = 0.05
+MATTERS = {"shift": 0.15, "spread": 0.15, "balance": 0.05}
 RECALL = 0.03
 # of the resamples' mean and deviation: fewer than 1 in 1,000 where they are near normal
 DEVIATIONS = 4.0
@@ -106,9 +104,12 @@ class Drift:
     of their standard deviations, as a logarithm; ``balance``: of the bits' share of ones: root mean
     squares over dimensions or bits. ``recall``: found in small worlds of new rows, beside the
     reference's and that with thresholds moved to the new vectors; None where not comparable.
+    ``moved``: whether the shift is beyond chance, if only a little. Spreads cannot be compared so
+    closely, because a projection is fitted to those of its own rows.
     """
 
     advice: Advice
+    moved: bool
     rows: int
     shift: float
     shift_limit: float
@@ -137,6 +138,8 @@ class Drift:
                 f"{self.recall_reference:.3f} at the fit"
             )
         advice = "recalibrate thresholds" if self.advice == "recalibrate" else self.advice
+        if self.advice == "keep" and self.moved:
+            figures.append("moved beyond chance, but too little to matter")
         return f"{advice}: {self.rows} rows, {', '.join(figures)}"
 
 
@@ -165,7 +168,8 @@ def check(
     sample = _sample(check_vectors(vectors, binarizer.dimensions), seed)
     after = Reference.of(binarizer, sample)
     found = _differences(before, after)
-    limits = _limits(binarizer, sample, before, after, seed)
+    chance = _chance(binarizer, sample, before, after, seed)
+    limits = {name: float(np.hypot(chance[name], MATTERS[name])) for name in chance}
     moved = _moved(binarizer, after.mean - before.mean)
     size = max(set(before.recall) & set(after.recall), default=None)
     old = new = kept = limit = None
@@ -183,6 +187,7 @@ def check(
         advice = "refit" if wrong[1] or lost else "recalibrate"
     return Drift(
         advice=advice,
+        moved=found["shift"] > chance["shift"],
         rows=len(sample),
         **found,
         **{f"{name}_limit": value for name, value in limits.items()},
@@ -291,10 +296,10 @@ def _differences(before: Reference, after: Reference) -> dict[str, float]:
     }
 
 
-def _limits(
+def _chance(
     b: Binarizer, sample: NDArray[np.number], before: Reference, after: Reference, seed: int
 ) -> dict[str, float]:
-    """What resamples of the new vectors differ by, for both sample sizes, and what matters."""
+    """What resamples of the new vectors hardly ever differ by, for both sample sizes."""
     n = len(sample)
     shares = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), RESAMPLES) / n
     z = b.project(sample).astype(np.float64)
@@ -303,14 +308,12 @@ def _limits(
     ones = shares @ _ones(b, sample)
     scale, floor = np.sqrt(_floor(before.variance)), _floor(after.variance)
     spreads = np.log(np.maximum(variance, 1e-3 * floor) / floor) / 2
-    chance = {
+    differences = {
         "shift": _rms((mean - after.mean) / scale),
         "spread": _rms(spreads),
         "balance": _rms(ones - after.balance),
     }
     both = (1 + n / before.rows) ** 0.5
-    matters = {"shift": SHIFT, "spread": SPREAD, "balance": BALANCE}
     return {
-        name: float(np.hypot(both * (x.mean() + DEVIATIONS * x.std()), matters[name]))
-        for name, x in chance.items()
+        name: float(both * (x.mean() + DEVIATIONS * x.std())) for name, x in differences.items()
     }
