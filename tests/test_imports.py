@@ -21,6 +21,7 @@ SOURCE = Path(bitryoshka.__file__).parent
 LAYERS = (
     ("errors",),
     ("atomic_file", "bits", "postgres_rules", "progress", "sql_files", "vectors"),
+    ("additive",),
     ("binarizer_file", "evaluation", "judgements", "schema_scripts", "vector_files"),
     ("binarizer",),
     ("search_ways",),
@@ -39,6 +40,7 @@ LAYER = {name: number for number, names in enumerate(LAYERS) for name in names}
 CORE = {"numpy"}
 POSTGRES = {"numpy", "pgvector", "psycopg"}
 AT_ONCE = {
+    "additive.compiled": {"numba", "numpy"},
     "binarizer_file": {"numpy", "safetensors"},
     "command_output": {"typer"},
     "commands": {"numpy", "typer"},

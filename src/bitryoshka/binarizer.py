@@ -1,4 +1,4 @@
-"""The binarizer: from vectors to progressive codes, and from queries to bits and weights."""
+"""The binarizer: from vectors to codes, and from queries to bits and weights."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bitryoshka import binarizer_file
-from bitryoshka.bits import check_bits
+from bitryoshka.additive import Additive
+from bitryoshka.bits import check_bits, check_codes
 from bitryoshka.errors import BitsError, FileFormatError
 from bitryoshka.vectors import blocks, check_vectors, normalized
 
@@ -26,34 +27,47 @@ Metric = Literal["cosine", "inner_product"]
 Floats = NDArray[np.float32]
 
 MAX_PLANES = 8
+# additive codes are searched for in blocks that stay in a processor's cache
+SEARCHED_ROWS = 1024
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Binarizer:
     """A trained adapter from ``d`` float dimensions to a nested code of ``bits`` bits.
 
-    A vector x (normalised first where ``metric`` is "cosine") is projected to
-    ``z = W x - offset``. Dimension j is quantized to the integer
+    A vector x (normalised first where ``metric`` is "cosine") is projected to ``z = W x - offset``.
+    There are two kinds of codes.
+
+    Additive codes start from the signs of z; then the bits are searched for that `Additive` asks
+    for, so that a learned sum of -1 and +1 rows comes nearest to x. The first m bits are the
+    Hamming part.
+
+    Progressive codes (``additive`` None) are the signs of z, most informative first, then precision
+    bits: dimension j is quantized to the integer
     ``k_j = clip(ceil(z_j / step_j) - 1 + 2^(B_j - 1), 0, 2^B_j - 1)``, whose first binary digit
-    says whether z_j > 0. The code holds the signs of all m dimensions first, most informative
-    first, then the further digits in the order that the fit found most useful. The decoded
-    value is linear in the bits, which is why a query needs only one weight per bit.
+    says whether z_j > 0, and the further digits follow in the order that the fit found most useful.
+
+    The decoded value is linear in the bits of both, so that a query needs only one weight per bit.
 
     Arrays (all read-only):
 
     * ``projection`` (m, d) float32: W.
     * ``offset`` (m,) float32: ``W @ mean`` plus the learned thresholds.
     * ``step`` (m,) float32, positive: the quantizer's step of each projected dimension.
-    * ``bit_dimension`` (bits,) int32, ``bit_plane`` (bits,) uint8: what each bit of the code is;
-      plane 0 is the sign. The first m entries are dimension 0 to m - 1, plane 0.
-    * ``levels`` (len(nested_bits), bits) float32: decoding weight of each bit at each length.
+    * ``bit_dimension`` (n,) int32, ``bit_plane`` (n,) uint8: what each bit is that z alone gives;
+      plane 0 is the sign. The first m entries are dimension 0 to m - 1, plane 0. Additive codes
+      have these m; progressive codes have one for each of their bits.
+    * ``levels`` (len(nested_bits), n) float32: decoding weight of each such bit at each length.
+
+    The last four may be None, for plain signs of the projected dimensions.
 
     Queries may have parameters of their own, each of them None where it equals the rows':
 
     * ``weight_projection`` (sum(nested_bits), d) float32: the query weights of each length are
       its product with the query, one row for each bit of the first length, then of the second...
-    * ``hamming_projection`` (m, d), ``hamming_offset`` (m,) float32: in place of W and ``offset``
-      for the bits of queries.
+      Additive codes always have it.
+    * ``hamming_projection`` (hamming_bits, d), ``hamming_offset`` (hamming_bits,) float32: in place
+      of W and ``offset`` for the bits of queries.
 
     ``info`` describes where the binarizer came from; it is saved, and is not part of the
     fingerprint. Make binarizers with `bitryoshka.fit` or `Binarizer.load`.
@@ -61,12 +75,13 @@ class Binarizer:
 
     projection: Floats
     offset: Floats
-    step: Floats
-    bit_dimension: NDArray[np.int32]
-    bit_plane: NDArray[np.uint8]
-    levels: Floats
     nested_bits: tuple[int, ...]
     metric: Metric = "cosine"
+    step: Floats = None  # type: ignore[assignment]
+    bit_dimension: NDArray[np.int32] = None  # type: ignore[assignment]
+    bit_plane: NDArray[np.uint8] = None  # type: ignore[assignment]
+    levels: Floats = None  # type: ignore[assignment]
+    additive: Additive | None = None
     weight_projection: Floats | None = None
     hamming_projection: Floats | None = None
     hamming_offset: Floats | None = None
@@ -85,33 +100,67 @@ class Binarizer:
         if np.ndim(self.projection) != 2:
             raise BitsError(f"projection must be (m, d), found shape {np.shape(self.projection)}")
         m, d = np.shape(self.projection)
-        nested = tuple(check_bits(b, "each of nested_bits") for b in self.nested_bits)
-        bits = np.size(self.bit_dimension)
-        if list(nested) != sorted(set(nested)) or not nested or nested[-1] != bits:
-            raise BitsError(f"nested_bits must rise to the code's {bits} bits, found {nested}")
         check_bits(m, "the number of projected dimensions")
-        if m not in nested:
-            raise BitsError(f"nested_bits must include the {m} Hamming bits, found {nested}")
+        nested = tuple(check_bits(b, "each of nested_bits") for b in self.nested_bits)
+        if list(nested) != sorted(set(nested)) or not nested:
+            raise BitsError(f"nested_bits must rise, found {nested}")
+        object.__setattr__(self, "nested_bits", nested)
         if self.metric not in ("cosine", "inner_product"):
             raise BitsError(f"metric must be 'cosine' or 'inner_product', found {self.metric!r}")
+        for name, plain in (
+            ("step", np.ones(m)),
+            ("bit_dimension", np.arange(m)),
+            ("bit_plane", np.zeros(m)),
+            ("levels", np.arange(m) < np.array(nested)[:, None]),
+        ):
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, plain)
+        laid_out = np.size(self.bit_dimension)
+        self._check_lengths(m, d, laid_out)
         settle("projection", np.float32, (m, d))
         settle("offset", np.float32, (m,))
         settle("step", np.float32, (m,))
-        settle("bit_dimension", np.int32, (bits,))
-        settle("bit_plane", np.uint8, (bits,))
-        settle("levels", np.float32, (len(nested), bits))
+        settle("bit_dimension", np.int32, (laid_out,))
+        settle("bit_plane", np.uint8, (laid_out,))
+        settle("levels", np.float32, (len(nested), laid_out))
         for name, shape in (
             ("weight_projection", (sum(nested), d)),
-            ("hamming_projection", (m, d)),
-            ("hamming_offset", (m,)),
+            ("hamming_projection", (self.hamming_bits, d)),
+            ("hamming_offset", (self.hamming_bits,)),
         ):
             if getattr(self, name) is not None:
                 settle(name, np.float32, shape)
-        object.__setattr__(self, "nested_bits", nested)
         object.__setattr__(self, "info", MappingProxyType(dict(self.info)))
         if not (self.step > 0).all():
             raise BitsError("step must be positive in every dimension")
         self._check_layout(m)
+
+    def _check_lengths(self, m: int, d: int, laid_out: int) -> None:
+        """That bits, dimensions and Hamming bits fit together."""
+        nested, additive = self.nested_bits, self.additive
+        if additive is None:
+            if nested[-1] != laid_out:
+                raise BitsError(
+                    f"nested_bits must rise to the code's {laid_out} bits, found {nested}"
+                )
+        else:
+            rows = additive.decoder.shape[1]
+            if rows != d:
+                raise BitsError(f"the decoder must have {d} dimensions, found {rows}")
+            if not max(m, nested[-1]) <= additive.bits:
+                raise BitsError(
+                    f"an additive code of {additive.bits} bits cannot start from {m} signs "
+                    f"and be cut at {nested}"
+                )
+            if laid_out != m or self.weight_projection is None:
+                raise BitsError(
+                    "additive codes have one sign for each projected dimension, and "
+                    "weight_projection for their queries"
+                )
+        if self.hamming_bits not in nested:
+            raise BitsError(
+                f"nested_bits must include the {self.hamming_bits} Hamming bits, found {nested}"
+            )
 
     def _check_layout(self, m: int) -> None:
         dimension, plane = self.bit_dimension, self.bit_plane
@@ -137,13 +186,13 @@ class Binarizer:
 
     @property
     def hamming_bits(self) -> int:
-        """Number of leading sign bits: the part that Hamming distance compares."""
-        return int(self.projection.shape[0])
+        """Number of leading bits that start as signs: the part that Hamming distance compares."""
+        return min(int(self.projection.shape[0]), self.bits)
 
     @cached_property
     def planes(self) -> NDArray[np.uint8]:
         """Bits per projected dimension, ``(m,)`` uint8."""
-        return np.bincount(self.bit_dimension, minlength=self.hamming_bits).astype(np.uint8)
+        return np.bincount(self.bit_dimension, minlength=len(self.projection)).astype(np.uint8)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -199,11 +248,12 @@ class Binarizer:
     def project(self, vectors: ArrayLike) -> Floats:
         """Projected vectors ``(N, m)`` float32, thresholds subtracted.
 
-        Column j is > 0 exactly where bit j of the code is 1. Raises VectorsError for a wrong
-        dimension, NaN, infinity, and for zero vectors where the metric is "cosine".
+        Column j is > 0 exactly where bit j of a progressive code is 1; bit j of an additive code
+        starts there. Raises VectorsError for a wrong dimension, NaN, infinity, and for zero vectors
+        where the metric is "cosine".
         """
         array = check_vectors(vectors, self.dimensions)
-        out = np.empty((len(array), self.hamming_bits), np.float32)
+        out = np.empty((len(array), len(self.projection)), np.float32)
         for rows, u in self._project_blocks(array, self._scaled, "vectors"):
             np.subtract(u, self._scaled_offset, out=out[rows])
             out[rows] *= self.step
@@ -224,6 +274,8 @@ class Binarizer:
         (500, 8)
         """
         length = self._check_length(bits, self.bits)
+        if self.additive is not None:
+            return self._search(vectors, self.additive)[:, : length // 8]
         if length <= self.hamming_bits:
             weights, offset = self._scaled[:, :length], self._scaled_offset[:length]
             return self._encode_signs(vectors, weights, offset, "vectors")
@@ -233,6 +285,37 @@ class Binarizer:
             u -= self._scaled_offset
             out[rows] = self._pack_planes(u, length)
         return out
+
+    def _search(self, vectors: ArrayLike, additive: Additive) -> NDArray[np.uint8]:
+        """Whole additive codes, block by block: a beginning is that of the whole code."""
+        array = check_vectors(vectors, self.dimensions)
+        out = np.empty((len(array), additive.bits // 8), np.uint8)
+        cosine = self.metric == "cosine"
+        for rows, block, norms in blocks(
+            array, self.dimensions, norms=cosine, block_rows=SEARCHED_ROWS
+        ):
+            unit = block if norms is None else block / norms[:, None]
+            z = unit @ self._scaled - self._scaled_offset
+            start = np.where(z > 0, np.float32(1), np.float32(-1))
+            out[rows] = additive.encode(unit, start)
+        return out
+
+    def losses(self, vectors: ArrayLike, codes: ArrayLike | None = None) -> NDArray[np.float64]:
+        """The loss of additive codes (N, bits/8) of vectors (N, d): ``(N,)`` float64.
+
+        ``codes``: whole codes, of `encode` or from a database; None: those of `encode`. A stored
+        code is right where its loss is no more than that of encoding anew: rounding may settle a
+        tie between two bits either way. Raises BitsError for codes that are not additive or whole.
+        """
+        if self.additive is None or self.bits != self.additive.bits:
+            raise BitsError("losses are those of whole additive codes")
+        unit = normalized(vectors, self.metric, self.dimensions)
+        found = self.encode(vectors) if codes is None else check_codes(codes)
+        if found.shape != (len(unit), self.bits // 8):
+            raise BitsError(
+                f"codes must have shape {(len(unit), self.bits // 8)}, found {found.shape}"
+            )
+        return self.additive.loss(unit, found)
 
     def _encode_signs(
         self, vectors: ArrayLike, weights: Floats, offset: Floats, name: str
@@ -325,27 +408,28 @@ class Binarizer:
         ``bits``: one of ``nested_bits``. The result has a fingerprint of its own.
         """
         length = self._check_length(bits, self.bits)
-        m = min(length, self.hamming_bits)
         nested = tuple(b for b in self.nested_bits if b <= length)
-        weights, signs, offset = (
-            self.weight_projection,
-            self.hamming_projection,
-            self.hamming_offset,
-        )
-        steps, planes = self.step[:m], np.bincount(self.bit_dimension[:length], minlength=m)
+        weights, hamming = self.weight_projection, min(length, self.hamming_bits)
+        signs, thresholds = self.hamming_projection, self.hamming_offset
+        cut: dict[str, Any] = {
+            "nested_bits": nested,
+            "weight_projection": None if weights is None else weights[: sum(nested)],
+            "hamming_projection": None if signs is None else signs[:hamming],
+            "hamming_offset": None if thresholds is None else thresholds[:hamming],
+        }
+        if self.additive is not None:  # the bits that are kept depend on those that are not
+            return replace(self, levels=self.levels[: len(nested)], **cut)
+        steps, planes = self.step[:hamming], np.bincount(self.bit_dimension[:length])
         # dropping the last digits of k doubles the step for each
         return replace(
             self,
-            projection=self.projection[:m],
-            offset=self.offset[:m],
-            step=steps * np.exp2(self.planes[:m] - planes).astype(np.float32),
+            projection=self.projection[:hamming],
+            offset=self.offset[:hamming],
+            step=steps * np.exp2(self.planes[:hamming] - planes).astype(np.float32),
             bit_dimension=self.bit_dimension[:length],
             bit_plane=self.bit_plane[:length],
             levels=self.levels[: len(nested), :length],
-            nested_bits=nested,
-            weight_projection=None if weights is None else weights[: sum(nested)],
-            hamming_projection=None if signs is None else signs[:m],
-            hamming_offset=None if offset is None else offset[:m],
+            **cut,
         )
 
     def save(self, path: str | os.PathLike[str]) -> None:

@@ -2,7 +2,8 @@
 
 The header's metadata holds, all as strings: ``format`` ("bitryoshka"), ``format_version``,
 ``fingerprint``, ``settings`` and ``info`` (JSON objects). Tensors carry the names of the
-`Binarizer`'s arrays. Nothing in the file is ever executed.
+`Binarizer`'s arrays, those of its `Additive` after "additive.". Format 1 is that of progressive
+codes; additive codes, whose encoder they need, are format 2. Nothing in the file is ever executed.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as to_bytes
 
+from bitryoshka.additive import Additive
 from bitryoshka.atomic_file import replacing
 from bitryoshka.errors import FileFormatError
 
@@ -24,19 +26,33 @@ if TYPE_CHECKING:
     from bitryoshka.binarizer import Binarizer
 
 FORMAT = "bitryoshka"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 _ARRAYS = ("projection", "offset", "step", "bit_dimension", "bit_plane", "levels")
 _OPTIONAL = ("weight_projection", "hamming_projection", "hamming_offset")
+_ADDITIVE = "additive."
+_ADDITIVE_ARRAYS = ("length_weights", "decoder", "centre", "flips")
 
 
 def settings(binarizer: Binarizer) -> dict[str, Any]:
     """What decides codes and weights besides the arrays."""
-    return {"nested_bits": list(binarizer.nested_bits), "metric": binarizer.metric}
+    found: dict[str, Any] = {
+        "nested_bits": list(binarizer.nested_bits),
+        "metric": binarizer.metric,
+    }
+    if (additive := binarizer.additive) is not None:
+        found["additive"] = {
+            "lengths": list(additive.lengths),
+            "score_weight": additive.score_weight,
+            "sweeps": additive.sweeps,
+        }
+    return found
 
 
 def arrays(binarizer: Binarizer) -> dict[str, NDArray[Any]]:
     """The arrays that a file holds, by name."""
     found = {name: getattr(binarizer, name) for name in (*_ARRAYS, *_OPTIONAL)}
+    if (additive := binarizer.additive) is not None:
+        found |= {_ADDITIVE + name: getattr(additive, name) for name in _ADDITIVE_ARRAYS}
     return {name: array for name, array in found.items() if array is not None}
 
 
@@ -44,7 +60,7 @@ def save(binarizer: Binarizer, path: str | os.PathLike[str]) -> None:
     """Write the file beside its destination, then move it there."""
     metadata = {
         "format": FORMAT,
-        "format_version": str(FORMAT_VERSION),
+        "format_version": "1" if binarizer.additive is None else "2",
         "fingerprint": binarizer.fingerprint,
         "settings": json.dumps(settings(binarizer), sort_keys=True),
         "info": json.dumps(dict(binarizer.info), sort_keys=True),
@@ -99,10 +115,22 @@ def load(
             found = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (KeyError, TypeError, ValueError, SafetensorError) as error:
         raise FileFormatError(f"{os.fspath(path)} is damaged: {error!r}") from error
-    missing = set(_ARRAYS) - set(found)
-    if missing:
+    wanted = set(_ARRAYS)
+    if searched := kept.pop("additive", None):
+        wanted |= {_ADDITIVE + name for name in _ADDITIVE_ARRAYS}
+    if missing := wanted - set(found):
         raise FileFormatError(f"{os.fspath(path)} lacks the arrays {sorted(missing)}")
+    if searched:
+        parts = {name: found.pop(_ADDITIVE + name) for name in _ADDITIVE_ARRAYS}
+        kept["additive"] = _additive(path, {**searched, **parts})
     return {**found, **kept, "info": info}
+
+
+def _additive(path: str | os.PathLike[str], fields: dict[str, Any]) -> Additive:
+    try:
+        return Additive(**{**fields, "lengths": tuple(fields["lengths"])})
+    except (KeyError, TypeError, ValueError) as error:
+        raise FileFormatError(f"{os.fspath(path)} is not a usable binarizer: {error}") from error
 
 
 def check_fingerprint(path: str | os.PathLike[str], fingerprint: str) -> None:
