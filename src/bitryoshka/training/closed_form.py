@@ -26,15 +26,14 @@ DISTORTION = np.array(
 STEP = np.array([1.5958, 0.9957, 0.5860, 0.3352, 0.1881, 0.1041, 0.0569, 0.0308])
 
 ITQ_ITERATIONS = 50
+# more rows turn the rotation no further
+ITQ_ROWS = 10_000
 
 # How far queries are centred before their signs are taken. The rows are centred whole, which
 # balances their bits; but `<q, x - mean>` ranks rows as `<q, x>` does, and `<q - mean, x - mean>`
 # does not. Half the way keeps the queries' bits balanced and most of their ranking
 # (benchmarks/ablation.py measures it).
 QUERY_CENTRING = 0.5
-
-# of the regression that decodes codes, as a share of the mean variance
-RIDGE = 1e-3
 
 
 class Goal(NamedTuple):
@@ -166,22 +165,14 @@ def uniform_levels(step: Floats, layout: Layout, nested_bits: tuple[int, ...]) -
 
 
 def assemble(
-    goal: Goal,
-    projection: Floats,
-    offset: Floats,
-    variances: NDArray[np.floating],
-    importance: NDArray[np.floating] | None = None,
+    goal: Goal, projection: Floats, offset: Floats, variances: NDArray[np.floating]
 ) -> Binarizer:
-    """A binarizer from a projection: bits allocated and steps set by the variances.
-
-    ``importance`` (m,): what a squared error in each dimension counts; None: all alike.
-    """
+    """A binarizer from a projection: bits allocated and steps set by the variances."""
     deviations = np.sqrt(np.asarray(variances, np.float64))
     floor = deviations.max(initial=0) * 1e-6 or 1.0
     nested = goal.nested_bits or default_nested_bits(goal.bits, len(projection))
     nested = tuple(sorted({*nested, len(projection), goal.bits}))
-    counted = variances if importance is None else variances * importance
-    layout = tidy(allocate(counted, goal.bits), nested)
+    layout = tidy(allocate(variances, goal.bits), nested)
     step = (np.maximum(deviations, floor) * STEP[layout.depth - 1]).astype(np.float32)
     return Binarizer(
         projection=projection,
@@ -230,60 +221,33 @@ def itq_codes(sample: Floats, goal: Goal) -> Binarizer:
     return replace(progressive_codes(sample, goal, goal.bits), hamming_offset=None)
 
 
-def progressive_codes(sample: Floats, goal: Goal, *blocks: int) -> Binarizer:
-    """ITQ signs of principal axes, then precision bits by water-filling.
+def progressive_codes(sample: Floats, goal: Goal, hamming_bits: int) -> Binarizer:
+    """ITQ signs of principal axes, then precision bits by water-filling."""
+    found = itq_projection(sample, hamming_bits, goal.seed)
+    binarizer = assemble(goal, found.weights, found.offset, found.variances)
+    return replace(binarizer, hamming_offset=QUERY_CENTRING * found.offset)
 
-    ``blocks``: numbers of axes that are rotated together, the leading ones first; their sum is
-    the number of Hamming bits. One block gives the best Hamming code of the whole length. With
-    several, a prefix that ends with the first block is the ITQ code of that length, and variances
-    fall from block to block, so that water-filling has more to choose; but all signs together
-    are a weaker Hamming code. The learned method starts there.
-    """
-    space = principal_axes(sample, sum(blocks))
+
+class Projection(NamedTuple):
+    """``weights`` (m, d), ``offset`` (m,) and ``variances`` (m,) of projected values, falling."""
+
+    weights: Floats
+    offset: Floats
+    variances: Floats
+
+
+def itq_projection(
+    sample: Floats, m: int, seed: int, iterations: int = ITQ_ITERATIONS
+) -> Projection:
+    """The m leading principal axes in the rotation of ITQ."""
+    space = principal_axes(sample, m)
     z = (sample - space.mean).astype(np.float32) @ space.axes.T
-    projection, variances, start = [], [], 0
-    for size in blocks:
-        axes = slice(start, start + size)
-        rotation = itq_rotation(np.ascontiguousarray(z[:, axes]), goal.seed)
-        spread = (z[:, axes] @ rotation).var(axis=0)
-        order = np.argsort(-spread, kind="stable")
-        projection.append((rotation.T @ space.axes[axes])[order])
-        variances.append(spread[order])
-        start += size
-    w = np.concatenate(projection)
-    offset = w @ space.mean
-    binarizer = assemble(goal, w, offset, np.concatenate(variances))
-    return replace(binarizer, hamming_offset=QUERY_CENTRING * offset)
-
-
-def nested_start(sample: Floats, goal: Goal, hamming_bits: int, first: int) -> Binarizer:
-    """A start whose short and long prefixes are both good Hamming codes.
-
-    The ITQ code of ``first`` bits, then directions of the ITQ code of ``hamming_bits`` bits: late
-    bits see the whole space again, so that no bit of a long prefix is mostly noise.
-    """
-    whole = progressive_codes(sample, goal, hamming_bits)
-    if first >= hamming_bits:
-        return whole
-    leading = progressive_codes(sample, Goal(first, (first,), goal.metric, goal.seed), first)
-    projection = np.concatenate([leading.projection, whole.projection[: hamming_bits - first]])
-    offset = np.concatenate([leading.offset, whole.offset[: hamming_bits - first]])
-    built = weighed_codes(sample, goal, projection, offset)
-    return replace(built, hamming_offset=(QUERY_CENTRING * offset).astype(np.float32))
-
-
-def weighed_codes(rows: Floats, goal: Goal, projection: Floats, offset: Floats) -> Binarizer:
-    """Codes of any projection: precision bits go where they help the regression of the rows."""
-    z = rows @ projection.T - offset
-    importance = (regression(rows, z, RIDGE) ** 2).sum(axis=1)
-    return assemble(goal, projection, offset, z.var(axis=0), importance)
-
-
-def regression(rows: Floats, values: Floats, ridge: float) -> Floats:
-    """The map A (m, d) for which ``values @ A`` comes nearest to the centred rows."""
-    x = rows - rows.mean(axis=0)
-    y = (values - values.mean(axis=0)).astype(np.float64)
-    gram = y.T @ y
-    gram.flat[:: len(gram) + 1] += ridge * np.trace(gram) / len(gram) + 1e-30
-    solved: Floats = np.linalg.solve(gram, y.T @ x).astype(np.float32)
-    return solved
+    few = np.ascontiguousarray(z[:: -(-len(z) // ITQ_ROWS)])
+    rotation = itq_rotation(few, seed, iterations)
+    spread = (z @ rotation).var(axis=0)
+    order = np.argsort(-spread, kind="stable")
+    weights = (rotation.T @ space.axes)[order]
+    weights, offset, spread = (
+        part.astype(np.float32) for part in (weights, weights @ space.mean, spread[order])
+    )
+    return Projection(weights, offset, spread)

@@ -1,111 +1,151 @@
-"""Query weights by regression: what each bit of a code says about the vector, all bits together."""
+"""Decoders: what each bit of a code says about the vector, all bits together.
+
+Both regressions are linear in the decoder's rows, whose products with a query are its weights. The
+first brings decoded vectors near to their own, the second brings the differences between the scores
+of near neighbours near to the exact ones, which is what ranks them. NumPy only.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bitryoshka.binarizer import Binarizer
-from bitryoshka.bits import prefix, unpack
-from bitryoshka.evaluation import asymmetric_topk, exact_topk, recall_at_k
+from bitryoshka.evaluation import exact_topk
 
 Floats = NDArray[np.float32]
+Rows = NDArray[np.int64]
 
-# as a share of a bit's variance, which is about 1
-RIDGE = 0.03
-# the last leaves the weights as they are
-RIDGES = (RIDGE, 0.1, 0.3, 1.0, 3.0, 10.0, 1e6)
-# longer codes lose nothing to a light one, and every one that is tried costs the cube of the length
-JUDGED_BITS = 1024
-FEWEST, MOST, SEARCHED = 40, 300, 10_000
-_BLOCK = 8192
+STEPS = 12
+NEIGHBOURS = 32
+MOST_ANCHORS = 4000
+_BLOCK = 64
 
 
-class Moments(NamedTuple):
-    """Of a sample's bits, as -1 and 1, and vectors: covariance (bits, bits), and (bits, d)."""
+class Decoder(NamedTuple):
+    """Rows (bits, d) and centre (d,): a vector is near ``centre + signs @ rows``."""
 
-    bits: NDArray[np.float64]
-    vectors: NDArray[np.float64]
+    rows: Floats
+    centre: Floats
+
+
+class Neighbours(NamedTuple):
+    """Anchors (A, d) and the numbers of their nearest rows (A, k), the anchor itself left out."""
+
+    anchors: Floats
+    near: Rows
 
     @classmethod
-    def of(cls, binarizer: Binarizer, sample: Floats) -> Moments:
-        """Read in blocks, so that no more than a block of bits is unpacked."""
-        bits = binarizer.bits
-        gram, cross = np.zeros((bits, bits)), np.zeros((bits, binarizer.dimensions))
-        ones, total = np.zeros(bits), np.zeros(binarizer.dimensions)
-        for start in range(0, len(sample), _BLOCK):
-            rows = sample[start : start + _BLOCK]
-            signs = unpack(binarizer.encode(rows)) * np.float32(2) - 1
-            gram += signs.T @ signs
-            cross += signs.T @ rows
-            ones += signs.sum(axis=0, dtype=np.float64)
-            total += rows.sum(axis=0, dtype=np.float64)
-        n = len(sample)
-        return cls(gram / n - np.outer(ones, ones) / n**2, cross / n - np.outer(ones, total) / n**2)
-
-    def decoder(self, prior: Floats, ridge: float) -> Floats:
-        """Of the first bits, as many as the prior has rows; a regression shrunk to the prior."""
-        n = len(prior)
-        regularised = self.bits[:n, :n] + ridge * np.eye(n)
-        solved: Floats = np.linalg.solve(regularised, self.vectors[:n] + ridge * prior)
-        return solved.astype(np.float32)
+    def of(cls, rows: Floats, queries: Floats, seed: int) -> Neighbours:
+        """Random rows and all queries, at most 4,000 of each, look for their neighbours."""
+        generator = np.random.default_rng(seed)
+        own = np.sort(generator.permutation(len(rows))[:MOST_ANCHORS])
+        k = min(NEIGHBOURS, len(rows) - 1)
+        found = exact_topk(rows[own], rows, k + 1, "inner_product").rows
+        other = found != own[:, None]
+        # among equal rows the anchor may not be found: then the last one goes
+        other[other.all(axis=1), -1] = False
+        near = found[other].reshape(len(own), k)
+        asked = queries[generator.permutation(len(queries))[:MOST_ANCHORS]]
+        if len(asked):
+            near = np.concatenate([near, exact_topk(asked, rows, k, "inner_product").rows])
+        return cls(np.concatenate([rows[own], asked]), near)
 
 
-def regressed_weights(
-    binarizer: Binarizer, sample: Floats, ridge: float | Sequence[float] = RIDGE
-) -> Binarizer:
-    """The same codes with query weights from a ridge regression, at every nested length.
+def regression(
+    rows: Floats,
+    signs: Floats,
+    score_weight: float,
+    ridge: float,
+    start: Decoder | None = None,
+    around: Neighbours | None = None,
+    neighbour_weight: float = 0.0,
+) -> Decoder:
+    """The decoder D, c of signs (N, bits) of rows (N, d), by ridge regression.
 
-    ``sample`` (N, d) float32, normalised where the metric is "cosine". The decoder D (bits, d)
-    minimises ``|x - mean - D^T s(x)|^2 + ridge |D - D0|^2`` over the sample, where s(x) are the
-    centred bits and D0 is the decoder that the binarizer has; the weights of a query are ``D q``.
-    A bit's plain level knows its own quantizer alone; here bits that go together share the work.
-    ``ridge``: one, or one for each length.
+    It minimises ``sum |r|^2 + score_weight (x . r)^2`` over the rows, r the residuals, plus
+    ``ridge * bits * |D|^2``, by conjugate gradients. With neighbours it adds the mean over all
+    anchors q and their near rows i of ``(q . r_i - mean over the near rows)^2``, times N and
+    ``neighbour_weight``: a shift of all scores of a query does not change its ranking.
+    ``start``: where to begin; None: at the plain regression.
     """
-    moments = Moments.of(binarizer, sample)
-    ridges = np.broadcast_to(ridge, len(binarizer.nested_bits)).tolist()
-    found = [
-        moments.decoder(prior, strength)
-        for prior, strength in zip(decoders(binarizer), ridges, strict=True)
-    ]
-    return replace(binarizer, weight_projection=np.concatenate(found))
+    n, bits = signs.shape
+    design: Floats = np.concatenate([signs, np.ones((n, 1), np.float32)], axis=1)
+    penalty = np.full((bits + 1, 1), ridge * bits, np.float32) + np.float32(1e-6 * n)
+    penalty[-1] = 1e-6 * n
+    gram = (design.T @ design).astype(np.float64)
+    gram.flat[:: bits + 2] += penalty[:, 0]
+    inverse: Floats = np.linalg.inv(gram).astype(np.float32)
+    squares = np.einsum("nd,nd->n", rows, rows)
+    wanted = design.T @ (rows * (1 + score_weight * squares)[:, None])
+    local = None
+    if around is not None and neighbour_weight:
+        strength = neighbour_weight * n / around.near.size
+        local = _Local(around, signs, strength)
+        wanted[:-1] += local.target(rows)
+
+    def applied(x: Floats) -> Floats:
+        decoded = design @ x
+        if score_weight:
+            decoded += score_weight * np.einsum("nd,nd->n", decoded, rows)[:, None] * rows
+        found: Floats = design.T @ decoded + penalty * x
+        if local is not None:
+            found[:-1] += local.applied(x[:-1])
+        return found
+
+    begin: Floats = (inverse @ (design.T @ rows)).astype(np.float32)
+    if start is not None:
+        begin = np.concatenate([start.rows, start.centre[None]]).astype(np.float32)
+    solved = _conjugate_gradients(applied, wanted, inverse, begin)
+    return Decoder(np.ascontiguousarray(solved[:-1]), np.ascontiguousarray(solved[-1]))
 
 
-def retrieval_weights(binarizer: Binarizer, rows: Floats, queries: Floats, seed: int) -> Binarizer:
-    """Regressed weights, shrunk at every length as far as retrieval is best.
-
-    The regression knows how the whole sample spreads. Where near neighbours spread otherwise, as
-    among many short texts, it ranks them worse than plain levels do, and more so the shorter the
-    code. ``queries`` (Q, d) judge; where there are fewer than 40, rows that the regression does not
-    see while it is judged.
-    """
-    order = np.random.default_rng(seed).permutation(len(rows))
-    judges = 0 if len(queries) >= FEWEST else min(MOST, len(rows) // 5)
-    asked = queries[:MOST] if judges == 0 else rows[order[:judges]]
-    seen = rows[np.sort(order[judges:])]
-    searched = rows[np.sort(order[judges : judges + SEARCHED])]
-    k = min(10, len(searched))
-    exact = exact_topk(asked, searched, k, "inner_product").rows
-    codes, moments = binarizer.encode(searched), Moments.of(binarizer, seen)
-
-    def recall(prior: Floats, ridge: float) -> float:
-        weights = asked @ moments.decoder(prior, ridge).T
-        found = asymmetric_topk(weights, prefix(codes, len(prior)), k).rows
-        return float(recall_at_k(found, exact, k).mean())
-
-    def best(prior: Floats) -> float:
-        if len(prior) > JUDGED_BITS:
-            return RIDGE
-        return max(RIDGES, key=lambda ridge: recall(prior, ridge))
-
-    return regressed_weights(binarizer, rows, [best(prior) for prior in decoders(binarizer)])
+def _conjugate_gradients(
+    applied: Callable[[Floats], Floats], wanted: Floats, inverse: Floats, x: Floats
+) -> Floats:
+    """Solve ``applied(x) = wanted``, preconditioned by the inverse of the plain regression."""
+    left = wanted - applied(x)
+    step = inverse @ left
+    size = float(np.vdot(left, step))
+    enough = 1e-10 * float(np.vdot(wanted, inverse @ wanted))
+    direction = step
+    for _ in range(STEPS):
+        if size <= enough:
+            break
+        moved = applied(direction)
+        rate = np.float32(size / float(np.vdot(direction, moved)))
+        x = x + rate * direction
+        left = left - rate * moved
+        step = inverse @ left
+        before, size = size, float(np.vdot(left, step))
+        direction = step + np.float32(size / before) * direction
+    return x
 
 
-def decoders(binarizer: Binarizer) -> list[Floats]:
-    """The decoder (length, d) that the binarizer has, at every length."""
-    unit = np.eye(binarizer.dimensions, dtype=np.float32)
-    return [binarizer.query_weights(unit, length).T for length in binarizer.nested_bits]
+class _Local:
+    """The part of the normal equations that neighbours add, block by block of anchors."""
+
+    def __init__(self, around: Neighbours, signs: Floats, strength: float) -> None:
+        self.around, self.signs, self.strength = around, signs, np.float32(strength)
+
+    def target(self, rows: Floats) -> Floats:
+        """From the exact scores, (bits, d)."""
+        return self._gathered(lambda anchors, near: rows[near] @ anchors[:, :, None])
+
+    def applied(self, decoder: Floats) -> Floats:
+        """From the scores of a decoder's rows (bits, d)."""
+        return self._gathered(
+            lambda anchors, near: self.signs[near] @ (anchors @ decoder.T)[:, :, None]
+        )
+
+    def _gathered(self, scores_of: Callable[[Floats, Rows], Floats]) -> Floats:
+        anchors, near = self.around
+        weighed = np.empty((len(anchors), self.signs.shape[1]), np.float32)
+        for begin in range(0, len(anchors), _BLOCK):
+            block = slice(begin, begin + _BLOCK)
+            scores = scores_of(anchors[block], near[block])[:, :, 0]
+            scores = scores - scores.mean(axis=1, keepdims=True)
+            weighed[block] = (scores[:, None, :] @ self.signs[near[block]])[:, 0]
+        return self.strength * (weighed.T @ anchors)

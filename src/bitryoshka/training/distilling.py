@@ -17,7 +17,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from bitryoshka.training.closed_form import RIDGE
 from bitryoshka.training.neighbourhood import Batch, Neighbourhood
 
 Floats = NDArray[np.float32]
@@ -28,43 +27,20 @@ _NEVER = -1e9
 
 
 class Recipe(NamedTuple):
-    """Settings of the training, the same for every data set; 0 or False leaves a part out.
+    """Settings of the training, the same for every data set.
 
-    Signs: ``sign_steps``, ``sign_rate``; ``tau``, temperature of the float neighbourhood;
-    ``sharpness``, slope of the tanh in deviations of a dimension; ``noise``, deviation of the noise
-    added before the sign, in the same unit (stochastic binarization); ``orthogonality``, weight of
-    the penalty; ``short``, a prefix of b bits weighs ``b ** -short``, the order of importance of
-    the prefixes; ``cuts``, weight of the asymmetric score of the longer cuts, and ``ridge`` of the
-    regression that their weights start from, as a share of the mean variance; ``query_signs``,
-    queries have a projection of their own for their bits; ``learn_steps``, train the quantizer's
-    steps.
-
-    Weights: ``weight_steps``, ``weight_rate``, ``weight_tau``.
-
-    Batches: ``anchors``, ``rows`` and ``hard`` neighbours of each anchor; ``jitter``, the most that
-    an anchor moves along the difference of two random rows when signs are trained; ``labels``,
-    share of the target that lies on a labelled answer. ``checks``: how often each part is judged by
-    held-out retrieval; after ``patience`` checks without a better one it stops.
+    ``steps`` and ``rate`` of the descent, ``tau``: temperature of the float neighbourhood.
+    ``anchors``, ``rows`` and ``hard`` neighbours of each anchor in a batch; ``labels``, share of
+    the target that lies on a labelled answer. ``checks``: how often it is judged by held-out
+    retrieval; after ``patience`` checks without a better one it stops.
     """
 
-    sign_steps: int = 600
-    sign_rate: float = 2e-3
-    tau: float = 0.04
-    sharpness: float = 1.0
-    noise: float = 0.0
-    orthogonality: float = 3.0
-    short: float = 0.0
-    cuts: float = 2.5
-    query_signs: bool = True
-    learn_steps: bool = False
-    weight_steps: int = 200
-    weight_rate: float = 3e-4
-    weight_tau: float = 0.03
-    ridge: float = RIDGE
+    steps: int = 400
+    rate: float = 3e-4
+    tau: float = 0.06
     anchors: int = 128
     rows: int = 1024
     hard: int = 4
-    jitter: float = 0.5
     labels: float = 0.5
     checks: int = 6
     patience: int = 3
@@ -116,7 +92,6 @@ def descend(
     recipe: Recipe,
     part: Part,
     seed: int,
-    jitter: float,
 ) -> int:
     """Adam with a rate that rises for a seventh of the steps and then falls to nothing.
 
@@ -129,7 +104,7 @@ def descend(
     best = _Best(parameters, recipe.patience)
     every = max(1, part.steps // max(1, recipe.checks))
     sizes = (recipe.anchors, recipe.rows, recipe.hard)
-    for step, batch in enumerate(around.batches(part.steps, *sizes, jitter, seed), 1):
+    for step, batch in enumerate(around.batches(part.steps, *sizes, seed), 1):
         loss = loss_of(batch)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]

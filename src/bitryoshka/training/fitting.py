@@ -39,9 +39,11 @@ MIN_ROWS = 50
 SAMPLE_ROWS = 20_000
 HELD_OUT_QUERIES = 500
 WORLD_ROWS = 2000
-# a learned code takes long to fit: not again for a few more rows than it has seen
-REFIT_BELOW = 0.85
-METHODS = ("auto", "closed", *PLAINNESS)
+# what candidates are judged on: rows to search, and those of them that they are fitted to
+SEARCHED_ROWS = 10_000
+FITTED_ROWS = 5000
+FITTED_SHARE = 2 / 3
+METHODS = ("auto", *PLAINNESS)
 
 
 class FitResult(NamedTuple):
@@ -75,23 +77,25 @@ def fit(
             others are learned from. None, or fewer than 40: vectors are held out as queries.
         bits: length of the whole code, a multiple of 8; may exceed d (at most 8 bits for each
             dimension).
-        nested_bits: lengths at which the code may be cut, multiples of 8 up to ``bits``. None:
-            32, 64, 96, 128, 192, 256, 384, ... The number of sign bits and ``bits`` are added.
-        method: "sign", "centred", "rotation", "itq", "progressive", "regressed" (progressive codes
-            whose query weights are a regression), "learned" (needs the extra ``train``), or "auto":
-            all that can be tried, the plainest that is not beaten wins; "closed": the same without
-            the learned method.
+        nested_bits: lengths at which the code will be cut, multiples of 8 up to ``bits``, for which
+            its bits are chosen and the methods judged as well. None: for the whole code alone, and
+            32, 64, 96, 128, 192, 256, 384, ... are offered as they come. The number of Hamming bits
+            and ``bits`` are added.
+        method: "sign", "centred", "rotation", "itq", "progressive", "additive", "learned" (additive
+            codes whose query weights are trained; needs the extra ``train``), or "auto": all but
+            the last, unless there are enough labelled pairs to learn from; the plainest that is not
+            beaten wins.
         seed: of every random choice.
         progress: show a progress bar on standard error (needs tqdm).
-        hamming_bits: number of sign bits of progressive and learned codes, a multiple of 8; None
-            tries several.
+        hamming_bits: number of Hamming bits of progressive and additive codes, a multiple of 8;
+            None tries several.
         metric: "cosine" or "inner_product".
         pairs: labelled queries ``(P, d)`` and, for each, the row of ``vectors`` that answers it,
             ``(P,)`` integers. They serve as queries; labels are learned from where there are 80
             or more, and kept only if held-out ones then find more answers and no fewer neighbours.
         source_model: name of the embedding model, kept in the file.
         callback: called after every step of the learned method with a dict of ``stage``
-            ("signs" or "weights"), ``step``, ``steps``, ``loss``, and at times ``held_out_recall``.
+            ("weights"), ``step``, ``steps``, ``loss``, and at times ``held_out_recall``.
 
     Raises:
         VectorsError: too few rows, wrong shape, NaN, infinity, zero vectors under cosine.
@@ -116,9 +120,11 @@ def fit(
         plain = normalized(queries, metric, sample.shape[1], "queries")
         unit = np.concatenate([asked, plain])
     whole = Material(sample, unit, _places(answers, picked, len(unit)))
-    material, held_out = _split(whole, generator)
+    material, held_out, unseen = _split(whole, generator)
     skipped: dict[str, str] = {}
-    variants = variants_for(request, array.shape[1], method, skipped)
+    cuts = request.goal.nested_bits or (bits,)
+    judged = request._replace(goal=request.goal._replace(nested_bits=cuts))
+    variants = variants_for(judged, array.shape[1], method, skipped, len(asked) > 0)
     if len(asked):
         variants = with_labels(variants, material, held_out, skipped)
     candidates = []
@@ -131,14 +137,15 @@ def fit(
         comparison = compare(candidates, held_out, skipped)
         advance("compared", len(variants))
     chosen = comparison.outcomes[comparison.chosen].candidate
-    binarizer = chosen.binarizer
-    # documents that were held out show what new ones will; where there are none, rows stand in
-    fresh = material.rows if len(unit) >= MIN_QUERIES else held_out.queries
-    recall = Reference.of(binarizer, fresh[generator.permutation(len(fresh))[:WORLD_ROWS]]).recall
-    if chosen.method != "learned" or len(material.rows) < REFIT_BELOW * len(sample):
-        [again] = [v for v in variants if v.label == chosen.label]
-        with progress_bar(again.work, f"fit {again.label} to all rows", progress) as advance:
-            binarizer = again.build(whole, Watch(_reporter(advance, callback), None))
+    # rows that the decoder has not seen show what new ones will
+    fresh = unseen[generator.permutation(len(unseen))[:WORLD_ROWS]]
+    recall = Reference.of(chosen.binarizer, fresh).recall
+    whole_ones = variants_for(request, array.shape[1], method, {}, len(asked) > 0)
+    if len(asked):
+        whole_ones = with_labels(whole_ones, material, held_out, {})
+    [again] = [v for v in whole_ones if v.label == chosen.label]
+    with progress_bar(again.work, f"fit {again.label} to all rows", progress) as advance:
+        binarizer = again.build(whole, Watch(_reporter(advance, callback), None))
     info = {
         "method": chosen.label,
         "source_model": source_model,
@@ -226,9 +233,13 @@ def _reporter(advance: Callable[..., None], callback: Report | None) -> Report:
     return report
 
 
-def _split(whole: Material, generator: np.random.Generator) -> tuple[Material, HeldOut]:
-    """Hold out queries: half of those given, or documents that then leave the searched rows."""
-    queries, answers = whole.queries, whole.answers
+def _split(whole: Material, generator: np.random.Generator) -> tuple[Material, HeldOut, Floats]:
+    """What candidates are fitted to, what judges them, and rows that they have not seen.
+
+    Held out as queries are half of those given, or documents. They search rows of which the
+    candidates have seen a part: a code fitted to few rows flatters itself on those.
+    """
+    rows, queries, answers = whole
     if len(queries) >= MIN_QUERIES:
         # a query that comes with several labels stays on one side
         _, same = np.unique(queries, axis=0, return_inverse=True)
@@ -236,12 +247,31 @@ def _split(whole: Material, generator: np.random.Generator) -> tuple[Material, H
         judges = min(HELD_OUT_QUERIES, len(queries) // 2)
         judging, learning = shuffled[:judges], shuffled[judges:]
         learning = learning[~np.isin(same.ravel()[learning], same.ravel()[judging])]
-        held_out = HeldOut.of(queries[judging], whole.rows, answers=answers[judging])
-        return Material(whole.rows, queries[learning], answers[learning]), held_out
-    order = generator.permutation(len(whole.rows))
-    judges = min(HELD_OUT_QUERIES, len(whole.rows) // 5)
-    kept = np.sort(order[judges:])
-    rows = whole.rows[kept]
-    # too few labels to learn from, and some of their rows may be gone
-    left = Material(rows, queries, np.full(len(queries), -1))
-    return left, HeldOut.of(whole.rows[order[:judges]], rows)
+        left, judging_queries = np.arange(len(rows)), queries[judging]
+    else:
+        # too few labels to learn from, and some of their rows may be gone
+        answers = np.full(len(queries), -1)
+        judging, learning = np.arange(0), np.arange(len(queries))
+        order = generator.permutation(len(rows))
+        judges = min(HELD_OUT_QUERIES, len(rows) // 5)
+        left, judging_queries = np.sort(order[judges:]), rows[order[:judges]]
+    wanted = answers[answers >= 0]
+    searched = left[_pick(len(left), SEARCHED_ROWS, np.searchsorted(left, wanted), generator)]
+    size = min(FITTED_ROWS, max(MIN_ROWS // 2, int(FITTED_SHARE * len(searched))))
+    learned = np.searchsorted(searched, answers[learning][answers[learning] >= 0])
+    fitted = _pick(len(searched), size, learned, generator)
+    seen = np.zeros(len(searched), np.bool_)
+    seen[fitted] = True
+
+    def places(of: Rows, among: Rows) -> Rows:
+        """Where answers are among row numbers; -1 for those without one."""
+        found = np.searchsorted(among, of)
+        known = (of >= 0) & (among[np.minimum(found, len(among) - 1)] == of)
+        return np.where(known, found, -1)
+
+    material = Material(
+        rows[searched[fitted]], queries[learning], places(answers[learning], searched[fitted])
+    )
+    judged = places(answers[judging], searched) if len(judging) else None
+    held_out = HeldOut.of(judging_queries, rows[searched], answers=judged)
+    return material, held_out, rows[searched[~seen]]

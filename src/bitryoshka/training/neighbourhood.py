@@ -67,14 +67,11 @@ class Neighbourhood:
         answer = np.concatenate([np.full(len(own), -1), none if answers is None else answers])
         return cls(rows, anchors, near, np.concatenate([own, none]), answer)
 
-    def batches(
-        self, steps: int, anchors: int, rows: int, hard: int, jitter: float, seed: int
-    ) -> Iterator[Batch]:
+    def batches(self, steps: int, anchors: int, rows: int, hard: int, seed: int) -> Iterator[Batch]:
         """Anchors, ``hard`` of the neighbours of each, labelled answers, and random rows.
 
         Half of the anchors are queries where there are any. Near neighbours come more often:
-        their ranks are squares of uniform numbers. With ``jitter``, each anchor moves by up to so
-        much along the difference of two random rows, and is as long as before.
+        their ranks are squares of uniform numbers.
         """
         generator = np.random.default_rng(seed)
         documents = np.flatnonzero(self.own >= 0)
@@ -89,16 +86,4 @@ class Neighbourhood:
             answer = self.answer[picked]
             found = np.unique(np.concatenate([near.ravel(), spread, answer[answer >= 0]]))
             place = np.where(answer >= 0, np.searchsorted(found, answer), -1)
-            taken = self.anchors[picked]
-            if jitter:
-                taken = self._moved(taken, jitter, generator)
-            yield Batch(taken, found, self.own[picked, None] == found, place)
-
-    def _moved(self, anchors: Floats, jitter: float, generator: np.random.Generator) -> Floats:
-        one, other = generator.integers(0, len(self.rows), (2, len(anchors)))
-        share = jitter * generator.random((len(anchors), 1), np.float32)
-        moved = anchors + share * (self.rows[one] - self.rows[other])
-        length = np.linalg.norm(moved, axis=1, keepdims=True)
-        before = np.linalg.norm(anchors, axis=1, keepdims=True)
-        result: Floats = moved * (before / np.where(length > 0, length, 1))
-        return result
+            yield Batch(self.anchors[picked], found, self.own[picked, None] == found, place)

@@ -1,4 +1,4 @@
-"""Every way to fit a binarizer: the closed forms, and the learned method where torch is there."""
+"""Every way to fit a binarizer: the closed forms, additive codes, and learned query weights."""
 
 from __future__ import annotations
 
@@ -11,23 +11,31 @@ from numpy.typing import NDArray
 
 from bitryoshka.binarizer import MAX_PLANES, Binarizer
 from bitryoshka.errors import BitsError, MissingExtraError
+from bitryoshka.training.additive import Settings, additive_codes
 from bitryoshka.training.closed_form import (
     Goal,
     itq_codes,
-    nested_start,
     progressive_codes,
     rotation_codes,
     sign_codes,
 )
 from bitryoshka.training.comparison import HeldOut, quick_recall
-from bitryoshka.training.decoding import retrieval_weights
 
 Floats = NDArray[np.float32]
 Rows = NDArray[np.int64]
 Report = Callable[[dict[str, Any]], None]
 
 MIN_QUERIES = 40
-SHORT_BITS = 64
+# longer additive codes take long to fit and gain little over progressive ones
+MOST_ADDITIVE_BITS = 2048
+# what is tried for the settings of additive codes, one change at a time
+CHANGES: dict[str, dict[str, Any]] = {
+    "light ridge": {"ridge": 0.15},
+    "heavy ridge": {"ridge": 1.5},
+    "score weight 4": {"score_weight": 4.0},
+    "more rounds": {"rounds": (3, 3)},
+    "no neighbours": {"neighbour_weight": 0.0},
+}
 
 
 class Request(NamedTuple):
@@ -66,45 +74,43 @@ class Variant(NamedTuple):
 
 
 def variants_for(
-    request: Request, dimensions: int, method: str, skipped: dict[str, str]
+    request: Request, dimensions: int, method: str, skipped: dict[str, str], labelled: bool = False
 ) -> list[Variant]:
-    """Every way to fit that the method asks for and the length allows."""
+    """Every way to fit that the method asks for and the length allows.
+
+    ``labelled``: whether there are pairs to learn from, which is what "auto" trains weights for.
+    """
     goal, most = request.goal, dimensions // 8 * 8
-    sizes = [request.hamming_bits] if request.hamming_bits else hamming_sizes(goal.bits, dimensions)
-    sizes = [m for m in sizes if m <= most and goal.bits <= m * MAX_PLANES]
     found = [
         _closed("sign", "sign", sign_codes, goal, "zero"),
         _closed("centred", "centred (mean)", sign_codes, goal, "mean"),
         _closed("centred", "centred (median)", sign_codes, goal, "median"),
         _closed("rotation", "rotation", rotation_codes, goal),
         _closed("itq", "itq", itq_codes, goal),
-        *(
-            _closed("progressive", f"progressive ({m} Hamming bits)", progressive_codes, goal, m)
-            for m in sizes
-        ),
     ]
-    usual = min(sizes, key=lambda m: abs(m - min(goal.bits / 2, dimensions * 2 / 3)), default=0)
-    if usual:
-        label = f"regressed ({usual} Hamming bits)"
-        found.append(Variant("regressed", label, _regressed(goal, usual), 2))
-    if method in ("auto", "closed") and goal.bits > dimensions:
+    if goal.bits > dimensions:
         for kind in ("sign", "centred", "itq"):
             skipped[kind] = f"at most {most} bits from {dimensions} dimensions"
-    if method not in ("auto", "learned"):
-        pass  # torch stays unloaded
-    elif not torch_installed():
-        skipped["learned"] = str(MissingExtraError("it", "train"))
-    elif not usual:
-        skipped["learned"] = "no progressive code of this length to start from"
-    else:
-        found += _learned(goal, usual)
-    wanted = ("auto", "closed")
-    usable = [v for v in found if method in (*wanted, v.method) and v.method not in skipped]
+    sizes = [request.hamming_bits] if request.hamming_bits else hamming_sizes(goal.bits, dimensions)
+    sizes = [m for m in sizes if m <= most and goal.bits <= m * MAX_PLANES]
+    if method == "auto":  # additive codes are better: one to compare them with
+        sizes = sizes[len(sizes) // 2 :][:1]
+    for m in sizes:
+        label = f"progressive ({m} Hamming bits)"
+        found.append(_closed("progressive", label, progressive_codes, goal, m))
+    sizes = additive_sizes(goal, request.hamming_bits, dimensions)
+    if goal.bits > MOST_ADDITIVE_BITS:
+        skipped["additive"] = skipped["learned"] = f"at most {MOST_ADDITIVE_BITS} bits"
+    elif sizes:
+        found += _additive(goal, sizes)
+        if method == "learned" or (labelled and torch_installed()):
+            found.append(_learned(goal, sizes[0]))
+    usable = [v for v in found if method in ("auto", v.method) and v.method not in skipped]
     if not usable:
         raise BitsError(
-            f"no code of {goal.bits} bits and hamming_bits={request.hamming_bits} can be made "
-            f"from {dimensions} dimensions: expected at most {most} Hamming bits, and at most "
-            f"{MAX_PLANES} bits for each"
+            f"no {method} code of {goal.bits} bits and hamming_bits={request.hamming_bits} can be "
+            f"made from {dimensions} dimensions: expected at most {most} Hamming bits, "
+            f"{MAX_PLANES} bits for each, and {MOST_ADDITIVE_BITS} bits of additive codes"
         )
     return usable
 
@@ -113,12 +119,28 @@ def _closed(method: str, label: str, make: Callable[..., Binarizer], *settings: 
     return Variant(method, label, lambda material, watch: make(material.rows, *settings), 1)
 
 
-def _regressed(goal: Goal, hamming_bits: int) -> Callable[[Material, Watch], Binarizer]:
-    def build(material: Material, watch: Watch) -> Binarizer:
-        code = progressive_codes(material.rows, goal, hamming_bits)
-        return retrieval_weights(code, material.rows, material.queries, goal.seed)
+def _additive(goal: Goal, sizes: list[int]) -> list[Variant]:
+    """The usual settings with every number of Hamming bits, then every change of them."""
+    tried = [(m, "", Settings()) for m in sizes]
+    tried += [(sizes[0], f", {label}", Settings(**change)) for label, change in CHANGES.items()]
 
-    return build
+    def variant(m: int, label: str, settings: Settings) -> Variant:
+        def build(material: Material, watch: Watch) -> Binarizer:
+            return additive_codes(material.rows, material.queries, goal, m, settings)
+
+        return Variant("additive", f"additive ({m} Hamming bits{label})", build, 4)
+
+    return [variant(*one) for one in tried]
+
+
+def additive_sizes(goal: Goal, hamming_bits: int | None, dimensions: int) -> list[int]:
+    """Numbers of Hamming bits worth trying for an additive code, the usual one first."""
+    most = min(dimensions, goal.bits) // 8 * 8
+    if hamming_bits:
+        return [hamming_bits] if hamming_bits <= most else []
+    if cuts := [n for n in goal.nested_bits or () if n < goal.bits]:  # stages begin at cuts
+        return sorted((n for n in cuts if n <= most), reverse=True)[:2] or [most]
+    return sorted({most, max(8, most * 2 // 3 // 8 * 8)}, reverse=True)
 
 
 def with_labels(
@@ -128,7 +150,8 @@ def with_labels(
     learned = [v for v in variants if v.method == "learned"]
     blind = [v._replace(build=_without_labels(v.build)) if v in learned else v for v in variants]
     fewest = min(int((found >= 0).sum()) for found in (material.answers, held_out.answers))
-    if not learned:
+    if not torch_installed():
+        skipped["labels"] = str(MissingExtraError("learning from labelled pairs", "train"))
         return variants
     if fewest < MIN_QUERIES:
         skipped["labels"] = (
@@ -136,6 +159,8 @@ def with_labels(
             f"at least {MIN_QUERIES} are needed to tell whether they help"
         )
         return blind
+    if not learned:
+        return variants
     [*_, plain] = learned
     return [*blind, plain._replace(label=f"{plain.label}, labels", guard=plain.label)]
 
@@ -149,46 +174,25 @@ def _without_labels(
     return blind
 
 
-def _learned(goal: Goal, hamming_bits: int) -> list[Variant]:
-    """Learned query weights over closed-form codes, and learned signs with learned weights."""
+def _learned(goal: Goal, hamming_bits: int) -> Variant:
+    """An additive code whose query weights are trained further (torch)."""
     from bitryoshka.training.distilling import NEIGHBOURS, Recipe
     from bitryoshka.training.neighbourhood import Neighbourhood
-    from bitryoshka.training.signs import learn_signs
     from bitryoshka.training.weights import learn_weights
 
     recipe = Recipe()
-    stops: dict[bool, int] = {}
 
-    def around(material: Material) -> Neighbourhood:
-        return Neighbourhood.of(
+    def build(material: Material, watch: Watch) -> Binarizer:
+        code = additive_codes(material.rows, material.queries, goal, hamming_bits, Settings())
+        near = Neighbourhood.of(
             material.rows, material.queries, goal.seed, NEIGHBOURS, material.answers
         )
-
-    def judge(watch: Watch) -> Callable[[Binarizer], float] | None:
         held_out = watch.held_out
-        return None if held_out is None else lambda b: quick_recall(b, held_out)
+        judge = None if held_out is None else lambda b: quick_recall(b, held_out)
+        return learn_weights(code, near, goal.seed, recipe, watch.report, judge)
 
-    def weights(material: Material, watch: Watch) -> Binarizer:
-        start = progressive_codes(material.rows, goal, hamming_bits)
-        near = around(material)
-        return learn_weights(start, near, goal.seed, recipe, watch.report, judge(watch))
-
-    def signs(material: Material, watch: Watch) -> Binarizer:
-        near, labelled = around(material), bool((material.answers >= 0).any())
-        start = nested_start(material.rows, goal, hamming_bits, SHORT_BITS)
-        found = learn_signs(
-            start, near, goal.seed, recipe, watch.report, judge(watch), stops.get(labelled)
-        )
-        stops[labelled] = found.steps
-        code = found.binarizer
-        return learn_weights(code, near, goal.seed, recipe, watch.report, judge(watch))
-
-    size = f"{hamming_bits} Hamming bits"
-    both = recipe.sign_steps + recipe.weight_steps
-    return [
-        Variant("learned", f"learned weights ({size})", weights, recipe.weight_steps),
-        Variant("learned", f"learned ({size})", signs, both),
-    ]
+    label = f"learned weights ({hamming_bits} Hamming bits)"
+    return Variant("learned", label, build, recipe.steps)
 
 
 def hamming_sizes(bits: int, dimensions: int) -> list[int]:

@@ -1,0 +1,187 @@
+"""Fitting additive codes: the decoder by regression on the bits, the bits by descent, in turns.
+
+Both lower the loss of `bitryoshka.additive` (alternation as in Babenko and Lempitsky, "Additive
+quantization for extreme vector compression", CVPR 2014). NumPy only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitryoshka.additive import Additive
+from bitryoshka.binarizer import SEARCHED_ROWS, Binarizer
+from bitryoshka.bits import unpack
+from bitryoshka.training.closed_form import Goal, Projection, default_nested_bits, itq_projection
+from bitryoshka.training.decoding import Decoder, Neighbours, regression
+
+Floats = NDArray[np.float32]
+
+# what the rotation lacks, the start that is learned from the bits has
+ITQ_ITERATIONS = 15
+# share of the bits that a restart turns
+FLIPPED = 0.04
+# of the regression that bits start from, as a share of the mean variance
+START_RIDGE = 0.1
+
+
+class Settings(NamedTuple):
+    """How additive codes are fitted.
+
+    ``score_weight``: a of the loss. ``ridge``: of the regressions, see there. ``rounds`` of
+    regression and descent, ``sweeps`` of a descent, and ``restarts`` once the decoder stands.
+    Each cut that is asked for counts in the loss as often as the whole code is longer.
+    ``neighbour_weight``: of near neighbours in the regression of the queries' weights.
+    """
+
+    score_weight: float = 2.0
+    ridge: float = 0.5
+    rounds: tuple[int, ...] = (2, 2)
+    sweeps: int = 8
+    restarts: int = 0
+    neighbour_weight: float = 64.0
+
+
+def additive_codes(
+    rows: Floats,
+    queries: Floats,
+    goal: Goal,
+    hamming_bits: int,
+    settings: Settings,
+) -> Binarizer:
+    """An additive code of rows (N, d), N > 1.
+
+    Queries have decoders of their own, which keep the order of near neighbours as well; ``queries``
+    (Q, d), none or more, look for neighbours beside the rows. A query's bits are the signs of its
+    weights. ``goal.nested_bits``: cuts that the bits are searched for too; None: for the whole code
+    alone, and the usual cuts are offered as they come.
+    """
+    asked = sorted({*(goal.nested_bits or ()), goal.bits})
+    lengths = tuple(n for n in asked if n >= hamming_bits) if goal.nested_bits else (goal.bits,)
+    start = _hamming_start(rows, hamming_bits, asked, goal.seed)
+    for rounds in settings.rounds:
+        signs = _signs(rows, start)
+        staged = _residual_stages(rows, signs, _stages(hamming_bits, lengths), settings, goal.seed)
+        decoders = [_regression(rows, staged[:, :n], settings) for n in lengths]
+        for _ in range(rounds):
+            bits = _encode(_additive(lengths, decoders, settings, goal.seed, 0), rows, signs)
+            decoders = [
+                _regression(rows, bits[:, :n], settings, known)
+                for n, known in zip(lengths, decoders, strict=True)
+            ]
+        used, start = start, _learned_start(rows, bits[:, :hamming_bits])
+    additive = _additive(lengths, decoders, settings, goal.seed, settings.restarts)
+    nested = goal.nested_bits or default_nested_bits(goal.bits, hamming_bits)
+    nested = tuple(sorted({*nested, hamming_bits, goal.bits}))
+    found, around = _encode(additive, rows, signs), Neighbours.of(rows, queries, goal.seed)
+    weights = {n: _query_decoder(rows, found[:, :n], settings, around).rows for n in nested}
+    return Binarizer(
+        projection=used.weights,
+        offset=used.offset,
+        nested_bits=nested,
+        metric=goal.metric,
+        weight_projection=np.concatenate([*weights.values()]),
+        hamming_projection=weights[hamming_bits],
+        hamming_offset=np.zeros(hamming_bits, np.float32),
+        additive=additive,
+    )
+
+
+def _regression(
+    rows: Floats, signs: Floats, settings: Settings, start: Decoder | None = None
+) -> Decoder:
+    return regression(rows, signs, settings.score_weight, settings.ridge, start)
+
+
+def _query_decoder(rows: Floats, signs: Floats, settings: Settings, around: Neighbours) -> Decoder:
+    """What queries weigh bits by: the rows' decoder, moved to keep the order of neighbours."""
+    a, ridge, weight = settings.score_weight, settings.ridge, settings.neighbour_weight
+    plain = regression(rows, signs, a, ridge)
+    return regression(rows, signs, a, ridge, plain, around, weight) if weight else plain
+
+
+def _hamming_start(rows: Floats, hamming_bits: int, asked: Sequence[int], seed: int) -> Projection:
+    """The ITQ projection of the Hamming bits, behind that of the shortest prefix asked for.
+
+    The prefix is a good Hamming code by itself, and the bits after it see the whole space again, so
+    that the longer ones are too.
+    """
+    whole = itq_projection(rows, hamming_bits, seed, ITQ_ITERATIONS)
+    short = min(asked)
+    if short >= hamming_bits:
+        return whole
+    prefix = itq_projection(rows, short, seed, ITQ_ITERATIONS)
+    return Projection(
+        *(
+            np.concatenate([a, b[: hamming_bits - short]])
+            for a, b in zip(prefix, whole, strict=True)
+        )
+    )
+
+
+def _learned_start(rows: Floats, bits: Floats) -> Projection:
+    """The linear map whose signs come near to bits (N, m): what a descent starts from."""
+    mean, balance = rows.mean(axis=0), bits.mean(axis=0)
+    gram = (rows.T @ rows).astype(np.float64) / len(rows) - np.outer(mean, mean)
+    gram.flat[:: len(gram) + 1] += START_RIDGE * np.trace(gram) / len(gram) + 1e-12
+    cross = rows.T @ bits / len(rows) - np.outer(mean, balance)
+    weights = np.linalg.solve(gram, cross).T.astype(np.float32)
+    return Projection(weights, weights @ mean - balance, balance)
+
+
+def _signs(rows: Floats, projection: Projection) -> Floats:
+    above = rows @ projection.weights.T > projection.offset
+    return np.where(above, np.float32(1), np.float32(-1))
+
+
+def _stages(hamming_bits: int, lengths: Sequence[int]) -> list[int]:
+    """Sizes of the stages after the Hamming bits: up to each length, none above their number."""
+    sizes: list[int] = []
+    for begin, end in pairwise(sorted({hamming_bits, *lengths})):
+        whole, rest = divmod(end - begin, hamming_bits)
+        sizes += [hamming_bits] * whole + [rest] * (rest > 0)
+    return sizes
+
+
+def _residual_stages(
+    rows: Floats, signs: Floats, sizes: Sequence[int], settings: Settings, seed: int
+) -> Floats:
+    """The signs, and behind them ITQ signs of what is left, stage by stage."""
+    for size in sizes:
+        decoder = regression(rows, signs, 0.0, settings.ridge)
+        left = rows - decoder.centre - signs @ decoder.rows
+        stage = itq_projection(left, size, seed, ITQ_ITERATIONS)
+        signs = np.concatenate([signs, _signs(left, stage)], axis=1)
+    return signs
+
+
+def _additive(
+    lengths: tuple[int, ...],
+    decoders: Sequence[Decoder],
+    settings: Settings,
+    seed: int,
+    restarts: int,
+) -> Additive:
+    turned = np.random.default_rng(seed).random((restarts, lengths[-1])) < FLIPPED
+    return Additive(
+        lengths=lengths,
+        length_weights=np.float32(lengths[-1]) / np.array(lengths, np.float32),
+        decoder=np.concatenate([decoder.rows for decoder in decoders]),
+        centre=np.stack([decoder.centre for decoder in decoders]),
+        flips=np.packbits(turned, axis=1),
+        score_weight=settings.score_weight,
+        sweeps=settings.sweeps,
+    )
+
+
+def _encode(additive: Additive, rows: Floats, start: Floats) -> Floats:
+    """Bits (N, bits) as -1 and +1."""
+    found = np.empty((len(rows), additive.bits), np.float32)
+    for begin in range(0, len(rows), SEARCHED_ROWS):
+        block = slice(begin, begin + SEARCHED_ROWS)
+        found[block] = unpack(additive.encode(rows[block], start[block]))
+    return found * 2 - 1
