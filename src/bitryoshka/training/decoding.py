@@ -115,12 +115,12 @@ def _conjugate_gradients(
         if size <= enough:
             break
         moved = applied(direction)
-        rate = np.float32(size / float(np.vdot(direction, moved)))
-        x = x + rate * direction
-        left = left - rate * moved
+        rate = size / float(np.vdot(direction, moved))
+        x = (x + rate * direction).astype(np.float32)
+        left = (left - rate * moved).astype(np.float32)
         step = inverse @ left
         before, size = size, float(np.vdot(left, step))
-        direction = step + np.float32(size / before) * direction
+        direction = (step + size / before * direction).astype(np.float32)
     return x
 
 

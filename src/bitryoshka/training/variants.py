@@ -88,7 +88,7 @@ def variants_for(
         _closed("rotation", "rotation", rotation_codes, goal),
         _closed("itq", "itq", itq_codes, goal),
     ]
-    if goal.bits > dimensions:
+    if method == "auto" and goal.bits > dimensions:
         for kind in ("sign", "centred", "itq"):
             skipped[kind] = f"at most {most} bits from {dimensions} dimensions"
     sizes = [request.hamming_bits] if request.hamming_bits else hamming_sizes(goal.bits, dimensions)
@@ -108,9 +108,9 @@ def variants_for(
     usable = [v for v in found if method in ("auto", v.method) and v.method not in skipped]
     if not usable:
         raise BitsError(
-            f"no {method} code of {goal.bits} bits and hamming_bits={request.hamming_bits} can be "
-            f"made from {dimensions} dimensions: expected at most {most} Hamming bits, "
-            f"{MAX_PLANES} bits for each, and {MOST_ADDITIVE_BITS} bits of additive codes"
+            f"no code of {goal.bits} bits and hamming_bits={request.hamming_bits} can be made "
+            f"from {dimensions} dimensions: expected at most {most} Hamming bits, and at most "
+            f"{MAX_PLANES} bits for each, {MOST_ADDITIVE_BITS} in all of additive codes"
         )
     return usable
 
