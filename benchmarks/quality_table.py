@@ -14,7 +14,7 @@ FUNNEL_LOSS = 0.01
 LEAST_GAIN = 0.001
 BITS_OF = {"48": "384", "96": "768"}
 ABOVE_FAISS = ("OPQ+PQ", "RaBitQ", "ITQ+LSH")
-PREFIX = {"faiss": "FAISS "}
+PREFIX = {"faiss": "FAISS ", "libraries": ""}
 
 Rows = Mapping[str, Any]
 
