@@ -11,6 +11,7 @@ Place = tuple[str, str, str]
 
 PEERS = {
     "faiss": "FAISS ",
+    "libraries": "",
     "sentence_transformers": "sentence-transformers ",
     "qdrant": "Qdrant ",
     "truncated": "",

@@ -5,10 +5,11 @@ counts the exact float top 10 on the same documents; retention is nDCG@10 as a s
 exact float search. ``sign`` and ``itq`` (one separate fit for each length) are independent code,
 ``progressive`` is the library's closed form fitted for each length alone, and ``ours`` is one code
 for all lengths: Hamming on its prefixes, float query on its cuts, and the funnel (Hamming top 100
-on the sign bits, then float query). ``faiss``, ``sentence_transformers``, ``qdrant`` and
-``truncated`` floats are peers at equal bytes, or the nearest that they offer; ``queries`` gives
-`fit` a set's unlabelled training queries too. ``rescored`` figures order a search's first 40 rows
-by their floats. Sets without queries hold 500 documents out and do not count in the mean.
+on the sign bits, then float query). ``faiss``, other ``libraries``, ``sentence_transformers``,
+``qdrant`` and ``truncated`` floats are peers at equal bytes, or the nearest that they offer;
+``queries`` gives `fit` a set's unlabelled training queries too. ``rescored`` figures order a
+search's first 40 rows by their floats. Sets without queries hold 500 documents out and do not
+count in the mean.
 """
 
 from __future__ import annotations
@@ -23,9 +24,9 @@ from typing import Any
 import numpy as np
 
 import bitryoshka
-from benchmarks import baselines
+from benchmarks import baselines, faiss_codes, library_codes
 from benchmarks.datasets import Dataset, Floats, read_dataset
-from benchmarks.faiss_codes import variants
+from benchmarks.faiss_codes import Variant
 from benchmarks.judge import Coded, Judge, Search, score_search
 from benchmarks.peers import (
     peer_rows,
@@ -39,8 +40,8 @@ from bitryoshka.evaluation import bootstrap_interval
 
 PREFIXES = (64, 128, 256)
 CUTS = (192, 384, 768)
-FAISS_BYTES = (48, 96)
-PEERS = ("faiss", "sentence_transformers", "qdrant", "truncated")
+PEER_BYTES = (24, 32, 48, 96)
+PEERS = ("faiss", "libraries", "sentence_transformers", "qdrant", "truncated")
 METHODS = ("sign", "itq", "progressive", "ours", *PEERS, "queries", "pairs")
 
 Rows = dict[str, Any]
@@ -109,15 +110,21 @@ def our_rows(judge: Judge, binarizer: bitryoshka.Binarizer) -> Rows:
     }
 
 
-def faiss_rows(judge: Judge) -> Rows:
-    """FAISS's codes, by family and bytes; of a family's variants the one with most recall."""
+def variant_rows(
+    judge: Judge, variants: Callable[[Floats, Floats, int], Iterator[Variant]]
+) -> Rows:
+    """Figures by family and bytes; of a family's variants the one with most recall."""
     rows: Rows = {}
-    for code_bytes in FAISS_BYTES:
+    for code_bytes in PEER_BYTES:
         for variant in variants(judge.data.documents, judge.data.queries, code_bytes):
             figures = judge.with_rescoring(variant.search)
             held = rows.setdefault(variant.family, {}).get(str(code_bytes))
             if held is None or figures["recall"] > held["recall"]:
-                kept = {"variant": variant.label, "code_bytes": variant.code_bytes}
+                kept = {
+                    "variant": variant.label,
+                    "code_bytes": variant.code_bytes,
+                    "shared_bytes": variant.shared_bytes,
+                }
                 rows[variant.family][str(code_bytes)] = {**figures, **kept}
     return rows
 
@@ -173,7 +180,8 @@ def measure(
         "itq": lambda: itq_rows(judge),
         "progressive": lambda: progressive_rows(judge),
         "ours": lambda: our_rows(judge, fit_ours(data.documents, ours)),
-        "faiss": lambda: faiss_rows(judge),
+        "faiss": lambda: variant_rows(judge, faiss_codes.variants),
+        "libraries": lambda: variant_rows(judge, library_codes.variants),
         "sentence_transformers": lambda: peer_rows(judge, sentence_transformers_peers(data)),
         "qdrant": lambda: qdrant_rows(judge),
         "truncated": lambda: peer_rows(judge, truncated_peers(data)),

@@ -253,16 +253,6 @@ class TestQuality:
         assert found["96 bytes: recall above FAISS OPQ+PQ"].measured == pytest.approx(0.05)
         assert targets({"mean": {}, "sets": {}}) == []
 
-    def test_faiss_has_equal_bytes(self, data: Dataset) -> None:
-        from benchmarks.faiss_codes import variants
-
-        documents, queries = data.documents, data.queries
-        found = list(variants(documents, queries, 24))
-        assert {v.family for v in found} == {"OPQ+PQ", "RaBitQ", "ITQ+LSH"}
-        assert all(v.code_bytes <= 24 for v in found)
-        judge = Judge.of(data)
-        assert all(judge.figures(v.search)["recall"] > 0.4 for v in found)
-
 
 class TestEncode:
     def test_bounds_are_the_two_calls(self) -> None:
