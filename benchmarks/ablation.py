@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from bitryoshka.training.signs import learn_signs
 
 from benchmarks.datasets import Floats, read_dataset
 from benchmarks.judge import Coded, Judge
@@ -30,7 +31,6 @@ from bitryoshka.training.closed_form import (
 )
 from bitryoshka.training.distilling import NEIGHBOURS, Recipe
 from bitryoshka.training.neighbourhood import Neighbourhood
-from bitryoshka.training.signs import learn_signs
 from bitryoshka.training.weights import learn_weights
 
 NESTED = (64, 128, 192, 256, 384, 768)

@@ -132,8 +132,7 @@ class TestAdvice:
 class TestFindings:
     def test_every_method_is_there(self, found: Findings) -> None:
         names = [m.name for m in found.methods]
-        closed = ["sign", "centred", "rotation", "itq", "progressive", "regressed"]
-        assert names == [*closed, "learned"]
+        assert names == ["sign", "centred", "rotation", "itq", "progressive", "additive"]
         assert found.chosen.split(" ")[0] in names
         for method in found.methods:
             for curve in (method.hamming, method.asymmetric, method.candidates, method.ndcg):

@@ -28,9 +28,7 @@ from bitryoshka.quality_commands import quality
 from bitryoshka.training import fit
 from bitryoshka.vector_files import read_vectors
 
-Method = Literal[
-    "auto", "closed", "sign", "centred", "rotation", "itq", "progressive", "regressed", "learned"
-]
+Method = Literal["auto", "sign", "centred", "rotation", "itq", "progressive", "additive", "learned"]
 
 ENCODE_ROWS = 32_768
 
