@@ -24,6 +24,7 @@ LAYERS = (
     ("additive",),
     ("binarizer_file", "evaluation", "judgements", "schema_scripts", "vector_files"),
     ("binarizer",),
+    ("catalogue",),
     ("search_ways",),
     ("drift", "plan", "quality"),
     ("training",),
