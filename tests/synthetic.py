@@ -47,7 +47,7 @@ def exact_binarizer(
     )
 
 
-def additive_binarizer(
+def random_additive(
     seed: int,
     lengths: tuple[int, ...] = (48,),
     signs: int = 24,
