@@ -1,8 +1,8 @@
 -- The loss as a bit sees it is its row's product with the residual: against holds these products,
 -- negated, and moves by a row of table gram where a bit turns. products are those of the decoder's
 -- rows with the vector, and along those of the vector with the residual of each length, both times
--- the root of score_weight. The next bit to turn is found for all bits at once. A sign of 0 is that
--- of a bit which is not set yet.
+-- the root of score_weight. The next bit to turn is found for all bits at once; where the next one
+-- is not set yet (a sign of 0), it turns, one way or the other.
 CREATE FUNCTION bitryoshka.additive_body() RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 SET search_path FROM CURRENT
@@ -44,8 +44,11 @@ DECLARE
     gradient vector;
     same vector;
     wanted varbit;
-    differing varbit;
+    pull double precision;
+    pulled double precision[] := '{}';
+    pulls vector[] := '{}';
     step integer;
+    cleared integer;
     turn integer;
     moved vector;
     changed vector;
@@ -94,24 +97,43 @@ BEGIN
     against := (SELECT array_agg(g <#> signs) FROM {gram} AS x (g))::vector;
     against := zero - against - linear;
     LOOP
-        IF turning IS NOT NULL THEN
-            wanted := ~ negative;
-            differing := turning;
+        IF place < bits AND get_bit(unset, place) = 1 THEN
+            step := 1;
+            pull := -(against <#> subvector(unit, bits - place, bits));
+            FOR part IN 1..scored LOOP
+                IF place < lengths[part] THEN
+                    pull := pull - along[part] * products[begins[part] + place + 1];
+                END IF;
+            END LOOP;
+            cleared := CASE WHEN pull > 0 THEN 1 ELSE 0 END;
+        ELSIF turning IS NOT NULL THEN
+            step := position(B'1' IN substring(turning FROM place + 1));
+            IF step > 0 THEN
+                cleared := 1 - get_bit(negative, place + step - 1);
+            END IF;
         ELSE
             gradient := against - signs * reach;
             FOR part IN 1..scored LOOP
-                IF abs(along[part]) >= tiny THEN
-                    same := array_fill(along[part]::real, ARRAY[32])::vector;
-                    WHILE vector_dims(same) < bits LOOP
-                        same := same || same || same || same;
-                    END LOOP;
-                    gradient := gradient - scores[part] * subvector(same, 1, bits);
+                IF along[part] IS DISTINCT FROM pulled[part] THEN
+                    pulled[part] := along[part];
+                    IF abs(along[part]) < tiny THEN
+                        pulls[part] := zero;
+                    ELSE
+                        same := array_fill(along[part]::real, ARRAY[32])::vector;
+                        WHILE vector_dims(same) < bits LOOP
+                            same := same || same || same || same;
+                        END LOOP;
+                        pulls[part] := scores[part] * subvector(same, 1, bits);
+                    END IF;
                 END IF;
+                gradient := gradient - pulls[part];
             END LOOP;
             wanted := binary_quantize(gradient);
-            differing := (wanted # negative) | unset;
+            step := position(B'1' IN substring((wanted # negative) | unset FROM place + 1));
+            IF step > 0 THEN
+                cleared := get_bit(wanted, place + step - 1);
+            END IF;
         END IF;
-        step := position(B'1' IN substring(differing FROM place + 1));
         IF step > 0 THEN
             place := place + step;
             moved := {gram row};
@@ -122,7 +144,7 @@ BEGIN
                 changed := changed + changed;
                 turn := 2;
             END IF;
-            IF get_bit(wanted, place - 1) = 0 THEN
+            IF cleared = 0 THEN
                 against := against + moved;
                 signs := signs + changed;
             ELSE
@@ -130,7 +152,7 @@ BEGIN
                 signs := signs - changed;
                 turn := -turn;
             END IF;
-            negative := set_bit(negative, place - 1, get_bit(wanted, place - 1));
+            negative := set_bit(negative, place - 1, cleared);
             unset := set_bit(unset, place - 1, 0);
             FOR part IN 1..scored LOOP
                 IF place <= lengths[part] THEN
