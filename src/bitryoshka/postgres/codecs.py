@@ -130,7 +130,7 @@ def export(connection: Connection, label: str) -> Binarizer:
             hamming_offset=offsets["threshold"] if len(offsets) else None,
             info=json.loads(info),
         )
-    except BitsError as error:
+    except ValueError as error:
         raise FingerprintError(
             f"codec {label} is altered: its tables hold no binarizer: {error}"
         ) from error
