@@ -47,44 +47,6 @@ def exact_binarizer(
     )
 
 
-def random_additive(
-    seed: int,
-    lengths: tuple[int, ...] = (48,),
-    signs: int = 24,
-    metric: Metric = "cosine",
-    restarts: int = 0,
-    dimensions: int = 16,
-    score_weight: float = 2.0,
-    sweeps: int = 8,
-) -> Binarizer:
-    """A random additive code that starts from ``signs`` bits, with queries of its own."""
-    rng = np.random.default_rng(seed)
-
-    def floats(*shape: int) -> NDArray[np.float32]:
-        return rng.normal(size=shape).astype(np.float32)
-
-    bits = lengths[-1]
-    nested = tuple(sorted({signs, *lengths}))
-    additive = Additive(
-        lengths=lengths,
-        length_weights=np.array([*rng.uniform(0.1, 0.9, len(lengths) - 1), 1]),
-        decoder=floats(sum(lengths), dimensions) / np.float32(math.sqrt(bits * dimensions)),
-        centre=floats(len(lengths), dimensions) / np.float32(8),
-        flips=np.packbits(rng.random((restarts, bits)) < 0.1, axis=1).reshape(restarts, bits // 8),
-        score_weight=score_weight,
-        sweeps=sweeps,
-    )
-    return Binarizer(
-        projection=floats(signs, dimensions),
-        offset=floats(signs) / np.float32(8),
-        nested_bits=nested,
-        metric=metric,
-        additive=additive,
-        weight_projection=floats(sum(nested), dimensions),
-        hamming_offset=floats(signs) / np.float32(8),
-    )
-
-
 def exact_signs(bits: int) -> Binarizer:
     """The signs of the vectors themselves, under cosine."""
     return Binarizer(

@@ -18,7 +18,7 @@ from pgvector import Vector
 from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
-from synthetic import exact_binarizer, integer_rows, random_additive
+from synthetic import additive_binarizer, exact_binarizer, integer_rows
 
 from bitryoshka import Binarizer
 from bitryoshka.alembic.codec_operations import _literals
@@ -193,7 +193,7 @@ def test_a_codec_arrives_with_every_bit(
         hamming_offset=threshold_alone.offset + 1,
     )
     history = History(tmp_path, installed_database, driver)
-    additive = random_additive(3, (24, 48), restarts=2)
+    additive = additive_binarizer(3, lengths=(24, 48), restarts=2)
     given = {"whole": whole, "threshold": threshold_alone, "additive": additive}
     for name, binarizer in given.items():
         binarizer.save(tmp_path / f"{name}.safetensors")

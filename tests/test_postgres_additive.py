@@ -13,9 +13,10 @@ from attached_rows import check_codes, rows_of
 from numpy.typing import NDArray
 from pgvector import Vector
 from psycopg import sql
-from synthetic import exact_binarizer, random_additive
+from synthetic import additive_binarizer, exact_binarizer
 
 from bitryoshka import Binarizer, CodecError, DatabaseError, FingerprintError
+from bitryoshka.binarizer import Metric
 from bitryoshka.catalogue import check_limits
 from bitryoshka.postgres import (
     attach,
@@ -30,34 +31,40 @@ from bitryoshka.postgres import (
     verify,
 )
 from bitryoshka.postgres.server import Connection
+from bitryoshka.schema_scripts import filled, migrations, quoted
+from bitryoshka.sql_files import read_sql
 
 TABLES = ("additive", "additive_lengths", "decoder", "gram")
 CASES: dict[str, Callable[[], Binarizer]] = {
-    "one length": lambda: random_additive(0, signs=48),
-    "bits beyond the signs": lambda: random_additive(1),
-    "inner product": lambda: random_additive(2, metric="inner_product"),
-    "several lengths": lambda: random_additive(3, (16, 32, 48), 16),
-    "signs beyond a length": lambda: random_additive(4, (16, 48), 32, "inner_product"),
-    "restarts": lambda: random_additive(5, restarts=2),
-    "all of it": lambda: random_additive(6, (24, 40), 24, "inner_product", restarts=3),
-    "plain squares": lambda: random_additive(7, (24, 48), 24, score_weight=0, restarts=1),
-    "one sweep": lambda: random_additive(8, sweeps=1),
-    "cut": lambda: random_additive(9, (24, 48), 24, restarts=1).truncate(24),
-    "cut below the signs": lambda: below_the_signs(10),
+    "one length": lambda: searched(0, signs=48),
+    "bits beyond the signs": lambda: searched(1),
+    "inner product": lambda: searched(2, metric="inner_product"),
+    "several lengths": lambda: searched(3, (16, 32, 48), 16),
+    "signs beyond a length": lambda: searched(4, (16, 48), 32, "inner_product"),
+    "restarts": lambda: searched(5, restarts=2),
+    "all of it": lambda: searched(6, (24, 40), 24, "inner_product", restarts=3),
+    "plain squares": lambda: searched(7, (24, 48), 24, score_weight=0, restarts=1),
+    "one sweep": lambda: in_one_sweep(searched(8)),
+    "cut": lambda: searched(9, (24, 48), 24, restarts=1).truncate(24),
+    "cut below the signs": lambda: searched(10, (16, 48), 32, restarts=1).truncate(16),
 }
 
 
-def below_the_signs(seed: int) -> Binarizer:
-    whole = random_additive(seed, (16, 48), 16)
-    wide = random_additive(seed, (16, 48), 32)
-    nested = {"nested_bits": (16, 32, 48), "weight_projection": np.ones((96, 16))}
-    changed = replace(whole, projection=wide.projection, offset=wide.offset, **nested, **plain())
-    return changed.truncate(16)
+def searched(
+    seed: int,
+    lengths: tuple[int, ...] = (48,),
+    signs: int = 24,
+    metric: Metric = "cosine",
+    **more: Any,
+) -> Binarizer:
+    """A code of ``lengths``, which begins with signs; of vectors (N, 16)."""
+    options = {"dimensions": 16, **more}
+    return additive_binarizer(seed, hamming_bits=signs, lengths=lengths, metric=metric, **options)
 
 
-def plain() -> dict[str, None]:
-    names = ("step", "bit_dimension", "bit_plane", "levels", "hamming_offset")
-    return dict.fromkeys(names)
+def in_one_sweep(binarizer: Binarizer) -> Binarizer:
+    assert binarizer.additive is not None
+    return replace(binarizer, additive=replace(binarizer.additive, sweeps=1))
 
 
 def some(rows: int, seed: int = 0) -> NDArray[np.float32]:
@@ -168,7 +175,7 @@ def test_queries_are_those_of_python(case: tuple[Connection, Binarizer]) -> None
 
 
 def test_a_generated_column(installed: Connection) -> None:
-    binarizer, vectors = random_additive(3, (16, 48), 16), some(60)
+    binarizer, vectors = searched(3, (16, 48), 16), some(60)
     register(installed, "docs", binarizer)
     installed.execute("SELECT bitryoshka.create_encoder('docs@1')")
     installed.execute(
@@ -183,7 +190,7 @@ def test_a_generated_column(installed: Connection) -> None:
 
 
 def test_fill_code_column(installed: Connection) -> None:
-    binarizer = random_additive(4)
+    binarizer = searched(4)
     register(installed, "docs", binarizer)
     table(installed, some(60), "halfvec")
     installed.execute("SELECT bitryoshka.add_code_column('items', 'embedding', 'docs@1')")
@@ -199,14 +206,14 @@ def test_fill_code_column(installed: Connection) -> None:
 def test_vectors_of_any_size(installed: Connection, scale: float) -> None:
     """Products too small for a float count as nothing."""
     for name, metric in (("docs", "cosine"), ("inner", "inner_product")):
-        binarizer = random_additive(5, metric=metric, restarts=1)  # type: ignore[arg-type]
+        binarizer = searched(5, metric=metric, restarts=1)  # type: ignore[arg-type]
         register(installed, name, binarizer)
         vectors = some(100) * np.float32(scale)
         check(binarizer, vectors, by_sql(installed, f"bitryoshka.encode('{name}@1', v)", vectors))
 
 
 def test_bits_without_a_row_are_those_of_python(installed: Connection) -> None:
-    whole = random_additive(6, signs=48)
+    whole = searched(6, signs=48)
     assert whole.additive is not None
     decoder = whole.additive.decoder.copy()
     decoder[::5] = 0
@@ -229,7 +236,7 @@ def test_bits_without_a_row_are_those_of_python(installed: Connection) -> None:
 def test_a_vector_that_has_no_code_is_an_error(
     installed: Connection, call: str, vector: str, message: str
 ) -> None:
-    register(installed, "docs", random_additive(3))
+    register(installed, "docs", searched(3))
     installed.execute("SELECT bitryoshka.create_encoder('docs@1')")
     table(installed, some(1))
     installed.execute("SELECT bitryoshka.add_code_column('items', 'embedding', 'docs@1')")
@@ -242,7 +249,7 @@ def test_a_vector_that_has_no_code_is_an_error(
 
 
 def test_verify_finds_codes_that_are_worse(installed: Connection) -> None:
-    binarizer = random_additive(7)
+    binarizer = searched(7)
     register(installed, "docs", binarizer)
     table(installed, some(80))
     assert attach(installed, "items", "embedding", "docs@1").verification.wrong_rows == 0
@@ -262,7 +269,7 @@ def test_verify_finds_codes_that_are_worse(installed: Connection) -> None:
 
 
 def test_verify_of_a_cut_code_counts_bits(installed: Connection) -> None:
-    register(installed, "docs", random_additive(8).truncate(24))
+    register(installed, "docs", searched(8).truncate(24))
     table(installed, some(80))
     assert attach(installed, "items", "embedding", "docs@1").verification.good
     installed.execute("ALTER TABLE items DISABLE TRIGGER USER")
@@ -277,7 +284,7 @@ def test_verify_of_a_cut_code_counts_bits(installed: Connection) -> None:
 
 
 def test_additive_tables_never_change_and_changes_are_noticed(installed: Connection) -> None:
-    register(installed, "docs", random_additive(3, restarts=1))
+    register(installed, "docs", searched(3, restarts=1))
     for name, change in {
         "additive": "sweeps = 1",
         "additive_lengths": "weight = 2",
@@ -297,7 +304,7 @@ def test_additive_tables_never_change_and_changes_are_noticed(installed: Connect
 
 
 def test_a_codec_without_its_gram_encodes_nothing(installed: Connection) -> None:
-    register(installed, "docs", random_additive(3))
+    register(installed, "docs", searched(3))
     installed.execute("DELETE FROM bitryoshka.gram")
     with pytest.raises(psycopg.errors.UndefinedObject, match="no additive codec with id 1, or"):
         by_sql(installed, "bitryoshka.encode('docs@1', v)", some(1))
@@ -314,7 +321,7 @@ def test_what_is_too_large_is_refused_before_anything_is_written() -> None:
         ((7000, 7504, 8000), "16000 bits over its lengths, found 22504"),
     ):
         with pytest.raises(CodecError, match=message):
-            check_limits(random_additive(0, lengths, 8, dimensions=2))
+            check_limits(searched(0, lengths, 8, dimensions=2))
 
 
 def test_an_upgrade_with_a_table_in_use(connection: Connection) -> None:
@@ -322,7 +329,7 @@ def test_an_upgrade_with_a_table_in_use(connection: Connection) -> None:
     old, vectors = exact_binarizer(3), np.round(some(40) * 4) + np.float32(0.5)
     register(connection, "docs", old)
     with pytest.raises(DatabaseError, match="without additive codecs: run bitryoshka install"):
-        register(connection, "more", random_additive(3))
+        register(connection, "more", searched(3))
     connection.execute("SELECT bitryoshka.create_encoder('docs@1')")
     table(connection, vectors)
     connection.execute("CREATE ROLE bitryoshka_upgrade_test")
@@ -348,7 +355,7 @@ def test_an_upgrade_with_a_table_in_use(connection: Connection) -> None:
         assert connection.execute("SELECT codec, kind FROM bitryoshka.codec_kinds").fetchall() == [
             ("docs@1", "progressive")
         ]
-        new = random_additive(3)
+        new = searched(3)
         register(connection, "more", new)
         attach(connection, "items", "embedding", "more@1", code_column="other")
         insert(connection, vectors + 2, 80)
@@ -381,9 +388,6 @@ def definitions(connection: Connection) -> list[Any]:
 
 def downgrade(connection: Connection, message: str | None = None) -> None:
     """From 0003 to 0002, as Alembic does."""
-    from bitryoshka.schema_scripts import filled, migrations, quoted
-    from bitryoshka.sql_files import read_sql
-
     files = migrations()[2].drop_files
     script = "\n".join(read_sql(name).rstrip(";") + ";" for name in files)
     step = filled("downgrade_step", revision=quoted("0003"), before=quoted("0002"), script=script)
@@ -395,7 +399,7 @@ def downgrade(connection: Connection, message: str | None = None) -> None:
 
 
 def test_pgvector_in_another_schema(bare_database: str) -> None:
-    binarizer, vectors = random_additive(3, (16, 48), 16, restarts=1), some(1)
+    binarizer, vectors = searched(3, (16, 48), 16, restarts=1), some(1)
     with connect(bare_database) as connection:
         connection.execute(
             'CREATE SCHEMA "the extensions"; CREATE EXTENSION vector SCHEMA "the extensions"'

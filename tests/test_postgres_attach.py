@@ -13,7 +13,7 @@ import pytest
 from attached_rows import BINARIZER, LABEL, check_codes, make_table, registered, rows_of
 from pgvector import Vector
 from psycopg import sql
-from synthetic import exact_binarizer, integer_rows, random_additive
+from synthetic import additive_binarizer, exact_binarizer, integer_rows
 
 from bitryoshka import (
     BitsError,
@@ -518,7 +518,7 @@ def test_a_dump_restores_codec_column_and_trigger(
     registered(installed)
     make_table(installed)
     attach(installed, "items", "embedding", LABEL)
-    register(installed, "more", random_additive(1))
+    register(installed, "more", additive_binarizer(1, dimensions=16))
     attach(installed, "items", "embedding", "more@1", code_column="searched")
     installed.execute("SELECT bitryoshka.create_encoder('more@1')")
     installed.execute(

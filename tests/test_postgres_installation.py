@@ -16,7 +16,7 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy import URL
-from synthetic import exact_binarizer, integer_rows, random_additive
+from synthetic import additive_binarizer, exact_binarizer, integer_rows
 
 from bitryoshka import DatabaseError, MissingExtraError
 from bitryoshka.postgres import connect, export, install, register, uninstall
@@ -271,7 +271,7 @@ def test_the_extension_is_upgraded_and_dumped_with_its_codecs(
         ).fetchall()
         assert {"bitryoshka.codecs", "bitryoshka.weights", "bitryoshka.columns"} <= set(dumped)
         assert {"bitryoshka.additive", "bitryoshka.decoder", "bitryoshka.gram"} <= set(dumped)
-        additive = random_additive(3, restarts=1)
+        additive = additive_binarizer(3, dimensions=16, restarts=1)
         register(connection, "more", additive)
         connection.execute("SELECT bitryoshka.create_encoder('more@1')")
         vector = integer_rows(0, 1)

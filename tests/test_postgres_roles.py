@@ -13,7 +13,7 @@ import pytest
 from attached_rows import BINARIZER, LABEL, check_codes, make_table, registered
 from pgvector import Vector
 from psycopg import sql
-from synthetic import exact_binarizer, integer_rows, random_additive
+from synthetic import additive_binarizer, exact_binarizer, integer_rows
 
 from bitryoshka.postgres import attach, detach, drop_codec, install, register, search_column, verify
 from bitryoshka.postgres.server import Connection
@@ -116,7 +116,7 @@ def test_a_writers_rows_get_their_codes(installed: Connection, role: sql.Identif
 def test_a_writers_rows_get_codes_that_are_searched_for(
     installed: Connection, role: sql.Identifier
 ) -> None:
-    registered(installed, random_additive(1))
+    registered(installed, additive_binarizer(1, dimensions=16))
     make_table(installed)
     attach(installed, "items", "embedding", LABEL)
     for grant in granted(role, "writer"):
@@ -150,7 +150,7 @@ def test_an_owner_without_other_rights_registers_and_attaches(
             assert check_codes(installed) == 180
             detach(installed, "items")
         drop_codec(installed, LABEL)
-        assert register(installed, "more", random_additive(1)).label == "more@1"
+        assert register(installed, "more", additive_binarizer(1, dimensions=16)).label == "more@1"
         attach(installed, "items", "embedding", "more@1", in_database=True)
         assert verify(installed, "items").good
         detach(installed, "items")
