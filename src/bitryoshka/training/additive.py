@@ -57,6 +57,7 @@ def additive_codes(
     goal: Goal,
     hamming_bits: int,
     settings: Settings,
+    start: Projection | None = None,
 ) -> Binarizer:
     """An additive code of rows (N, d), N > 1.
 
@@ -64,10 +65,10 @@ def additive_codes(
     (Q, d), none or more, look for neighbours beside the rows. A query's bits are the signs of its
     weights, or where Hamming prefixes are asked for, those of its projection.
     ``goal.nested_bits``: cuts that the bits are searched for too; None: for the whole code alone,
-    and the usual cuts are offered as they come.
+    and the usual cuts are offered as they come. ``start``: `hamming_start`, if it is at hand.
     """
     lengths = tuple(sorted({*(goal.nested_bits or ()), goal.bits}))
-    start = _hamming_start(rows, hamming_bits, lengths, goal.seed)
+    start = start or hamming_start(rows, goal, hamming_bits)
     for rounds in settings.rounds:
         signs = _signs(rows, start)
         staged = _residual_stages(rows, signs, lengths, settings, goal.seed)
@@ -111,19 +112,17 @@ def _query_decoder(rows: Floats, signs: Floats, settings: Settings, around: Neig
     return regression(rows, signs, a, ridge, plain, around, weight) if weight else plain
 
 
-def _hamming_start(
-    rows: Floats, hamming_bits: int, lengths: Sequence[int], seed: int
-) -> Projection:
+def hamming_start(rows: Floats, goal: Goal, hamming_bits: int) -> Projection:
     """The ITQ projection of the Hamming bits, behind that of the shortest prefix asked for.
 
     The prefix is a good Hamming code by itself, and the bits after it see the whole space again, so
     that the longer ones are too.
     """
-    whole = itq_projection(rows, hamming_bits, seed, ITQ_ITERATIONS)
-    short = lengths[0]
+    whole = itq_projection(rows, hamming_bits, goal.seed, ITQ_ITERATIONS)
+    short = min(goal.nested_bits or (goal.bits,))
     if short >= hamming_bits:
         return whole
-    prefix = itq_projection(rows, short, seed, ITQ_ITERATIONS)
+    prefix = itq_projection(rows, short, goal.seed, ITQ_ITERATIONS)
     return Projection(
         *(
             np.concatenate([a, b[: hamming_bits - short]])

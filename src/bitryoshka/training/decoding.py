@@ -18,7 +18,9 @@ from bitryoshka.evaluation import exact_topk
 Floats = NDArray[np.float32]
 Rows = NDArray[np.int64]
 
+# of conjugate gradients: how many at most, and what of the squared error may be left
 STEPS = 12
+PRECISION = 1e-6
 NEIGHBOURS = 32
 MOST_ANCHORS = 4000
 _BLOCK = 64
@@ -109,7 +111,7 @@ def _conjugate_gradients(
     left = wanted - applied(x)
     step = inverse @ left
     size = float(np.vdot(left, step))
-    enough = 1e-10 * float(np.vdot(wanted, inverse @ wanted))
+    enough = PRECISION * float(np.vdot(wanted, inverse @ wanted))
     direction = step
     for _ in range(STEPS):
         if size <= enough:

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from bitryoshka.binarizer import MAX_PLANES, Binarizer
 from bitryoshka.errors import BitsError, MissingExtraError
-from bitryoshka.training.additive import Settings, additive_codes
+from bitryoshka.training.additive import Settings, additive_codes, hamming_start
 from bitryoshka.training.closed_form import (
     Goal,
+    Projection,
     itq_codes,
     progressive_codes,
     rotation_codes,
@@ -123,10 +124,14 @@ def _additive(goal: Goal, sizes: list[int]) -> list[Variant]:
     """The usual settings with every number of Hamming bits, then every change of them."""
     tried = [(m, "", Settings()) for m in sizes]
     tried += [(sizes[0], f", {label}", Settings(**change)) for label, change in CHANGES.items()]
+    starts: dict[tuple[int, int], Projection] = {}
 
     def variant(m: int, label: str, settings: Settings) -> Variant:
         def build(material: Material, watch: Watch) -> Binarizer:
-            return additive_codes(material.rows, material.queries, goal, m, settings)
+            rows, key = material.rows, (id(material.rows), m)
+            if key not in starts:  # settings do not change it
+                starts[key] = hamming_start(rows, goal, m)
+            return additive_codes(rows, material.queries, goal, m, settings, starts[key])
 
         return Variant("additive", f"additive ({m} Hamming bits{label})", build, 4)
 
