@@ -28,6 +28,7 @@ Floats = NDArray[np.float32]
 
 # what the rotation lacks, the start that is learned from the bits has
 ITQ_ITERATIONS = 15
+RIDGE, LIGHT_RIDGE = 0.5, 0.03
 # share of the bits that a restart turns
 FLIPPED = 0.04
 # of the regression that bits start from, as a share of the mean variance
@@ -44,11 +45,16 @@ class Settings(NamedTuple):
     """
 
     score_weight: float = 2.0
-    ridge: float = 0.5
+    ridge: float = RIDGE
     rounds: tuple[int, ...] = (2, 2)
     sweeps: int = 8
     restarts: int = 0
     neighbour_weight: float = 64.0
+
+
+def usual_settings(bits: int, dimensions: int) -> Settings:
+    """What suits codes of so many bits: beyond one bit a dimension less is left to smooth."""
+    return Settings(ridge=RIDGE if bits <= dimensions else LIGHT_RIDGE)
 
 
 def additive_codes(

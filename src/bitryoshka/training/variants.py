@@ -11,7 +11,12 @@ from numpy.typing import NDArray
 
 from bitryoshka.binarizer import MAX_PLANES, Binarizer
 from bitryoshka.errors import BitsError, MissingExtraError
-from bitryoshka.training.additive import Settings, additive_codes, hamming_start
+from bitryoshka.training.additive import (
+    Settings,
+    additive_codes,
+    hamming_start,
+    usual_settings,
+)
 from bitryoshka.training.closed_form import (
     Goal,
     Projection,
@@ -30,12 +35,12 @@ MIN_QUERIES = 40
 # longer additive codes take long to fit and gain little over progressive ones
 MOST_ADDITIVE_BITS = 2048
 # what is tried for the settings of additive codes, one change at a time
-CHANGES: dict[str, dict[str, Any]] = {
-    "light ridge": {"ridge": 0.15},
-    "heavy ridge": {"ridge": 1.5},
-    "score weight 4": {"score_weight": 4.0},
-    "more rounds": {"rounds": (3, 3)},
-    "no neighbours": {"neighbour_weight": 0.0},
+CHANGES: dict[str, Callable[[Settings], Settings]] = {
+    "light ridge": lambda usual: usual._replace(ridge=0.3 * usual.ridge),
+    "heavy ridge": lambda usual: usual._replace(ridge=3 * usual.ridge),
+    "score weight 4": lambda usual: usual._replace(score_weight=4.0),
+    "more rounds": lambda usual: usual._replace(rounds=(3, 3)),
+    "no neighbours": lambda usual: usual._replace(neighbour_weight=0.0),
 }
 
 
@@ -103,9 +108,10 @@ def variants_for(
     if goal.bits > MOST_ADDITIVE_BITS:
         skipped["additive"] = skipped["learned"] = f"at most {MOST_ADDITIVE_BITS} bits"
     elif sizes:
-        found += _additive(goal, sizes)
+        usual = usual_settings(goal.bits, dimensions)
+        found += _additive(goal, sizes, usual)
         if method == "learned" or (labelled and torch_installed()):
-            found.append(_learned(goal, sizes[0]))
+            found.append(_learned(goal, sizes[0], usual))
     usable = [v for v in found if method in ("auto", v.method) and v.method not in skipped]
     if not usable:
         raise BitsError(
@@ -120,10 +126,10 @@ def _closed(method: str, label: str, make: Callable[..., Binarizer], *settings: 
     return Variant(method, label, lambda material, watch: make(material.rows, *settings), 1)
 
 
-def _additive(goal: Goal, sizes: list[int]) -> list[Variant]:
+def _additive(goal: Goal, sizes: list[int], usual: Settings) -> list[Variant]:
     """The usual settings with every number of Hamming bits, then every change of them."""
-    tried = [(m, "", Settings()) for m in sizes]
-    tried += [(sizes[0], f", {label}", Settings(**change)) for label, change in CHANGES.items()]
+    tried = [(m, "", usual) for m in sizes]
+    tried += [(sizes[0], f", {label}", change(usual)) for label, change in CHANGES.items()]
     starts: dict[tuple[int, int], Projection] = {}
 
     def variant(m: int, label: str, settings: Settings) -> Variant:
@@ -179,7 +185,7 @@ def _without_labels(
     return blind
 
 
-def _learned(goal: Goal, hamming_bits: int) -> Variant:
+def _learned(goal: Goal, hamming_bits: int, settings: Settings) -> Variant:
     """An additive code whose query weights are trained further (torch)."""
     from bitryoshka.training.distilling import NEIGHBOURS, Recipe
     from bitryoshka.training.neighbourhood import Neighbourhood
@@ -188,7 +194,7 @@ def _learned(goal: Goal, hamming_bits: int) -> Variant:
     recipe = Recipe()
 
     def build(material: Material, watch: Watch) -> Binarizer:
-        code = additive_codes(material.rows, material.queries, goal, hamming_bits, Settings())
+        code = additive_codes(material.rows, material.queries, goal, hamming_bits, settings)
         near = Neighbourhood.of(
             material.rows, material.queries, goal.seed, NEIGHBOURS, material.answers
         )
