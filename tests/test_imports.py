@@ -64,7 +64,6 @@ AT_ONCE = {
     "alembic": {"alembic", "numpy", "sqlalchemy"},
     "tables": {"rich"},
     "training.distilling": {"numpy", "torch"},
-    "training.signs": {"numpy", "torch"},
     "training.weights": {"numpy", "torch"},
 }
 LATER = {

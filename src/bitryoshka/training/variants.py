@@ -154,19 +154,16 @@ def additive_sizes(goal: Goal, hamming_bits: int | None, dimensions: int) -> lis
     return sorted({most, max(8, most * 2 // 3 // 8 * 8)}, reverse=True)
 
 
-def with_labels(
-    variants: list[Variant], material: Material, held_out: HeldOut, skipped: dict[str, str]
-) -> list[Variant]:
+def with_labels(variants: list[Variant], labelled: int, skipped: dict[str, str]) -> list[Variant]:
     """Learned variants see no labels; if there are enough, the last comes again with them."""
     learned = [v for v in variants if v.method == "learned"]
     blind = [v._replace(build=_without_labels(v.build)) if v in learned else v for v in variants]
-    fewest = min(int((found >= 0).sum()) for found in (material.answers, held_out.answers))
     if not torch_installed():
         skipped["labels"] = str(MissingExtraError("learning from labelled pairs", "train"))
         return variants
-    if fewest < MIN_QUERIES:
+    if labelled < MIN_QUERIES:
         skipped["labels"] = (
-            f"{fewest} labelled pairs on the smaller side of the held-out split, "
+            f"{labelled} labelled pairs on the smaller side of the held-out split, "
             f"at least {MIN_QUERIES} are needed to tell whether they help"
         )
         return blind
