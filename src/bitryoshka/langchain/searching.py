@@ -139,7 +139,7 @@ class Searcher:
     def diverse(
         self, query: ArrayLike, hits: list[Hit], k: int, lambda_mult: float
     ) -> list[Document]:
-        """The ``k`` hits of maximal marginal relevance, by vectors or else by sign bits."""
+        """The ``k`` hits of maximal marginal relevance, by vectors or else by Hamming bits."""
         if not hits:
             return []
         one: Floats = np.asarray(query, np.float64)

@@ -1,6 +1,6 @@
-"""What both parts of the learned method share: the recipe, the loss, and the descent (torch).
+"""How query weights are learned: the recipe, the loss, and the descent (torch).
 
-Both distil the float neighbourhood. For the anchors of a batch, the target over the rows is
+They distil the float neighbourhood. For the anchors of a batch, the target over the rows is
 softmax(cosine / tau), and the student the softmax of a code's scores; the loss is their
 Kullback-Leibler divergence (Hinton, Vinyals and Dean, "Distilling the knowledge in a neural
 network", 2015), taken at every length of the code at once (Kusupati et al., "Matryoshka

@@ -76,7 +76,7 @@ def fit(
         queries: unlabelled query embeddings ``(Q, d)``: half of them judge the candidates, the
             others are learned from. None, or fewer than 40: vectors are held out as queries.
         bits: length of the whole code, a multiple of 8; may exceed d (at most 8 bits for each
-            dimension).
+            dimension; additive codes have at most 2,048 in all).
         nested_bits: lengths at which the code will be cut, multiples of 8 up to ``bits``, for which
             its bits are chosen and the methods judged as well. None: for the whole code alone, and
             32, 64, 96, 128, 192, 256, 384, ... are offered as they come. The number of Hamming bits

@@ -211,5 +211,5 @@ def hamming_sizes(bits: int, dimensions: int) -> list[int]:
 
 
 def torch_installed() -> bool:
-    """Whether the learned method can be used."""
+    """Whether query weights can be learned."""
     return find_spec("torch") is not None
