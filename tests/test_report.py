@@ -212,7 +212,7 @@ class TestPage:
             "return m.tagName + (m.getAttribute('d') || '').replace(/^M[0-9. ]+/, '')"
             " + getComputedStyle(svg.querySelector('.line')).strokeDasharray})"
         )
-        assert len(marks) == len(set(marks)) == 7
+        assert len(marks) == len(set(marks)) == 6
 
     def test_what_users_wrote_stays_text(self, page: Path) -> None:
         text = page.read_text("utf-8")
