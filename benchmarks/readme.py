@@ -186,6 +186,10 @@ def encode_lines(figures: Figures) -> str:
         ]
         for name, found in figures["speed"].items()
     ]
+    rows += [
+        [name, f"{found['rows_per_second']:,}", "", ""]
+        for name, found in figures.get("additive", {}).items()
+    ]
     head = ["code", "rows a second", "of NumPy's product and packbits", "of the same, blockwise"]
     return (
         f"{_markdown(head, rows)}\n\nFrom {figures['dimensions']} float32 dimensions; "

@@ -289,6 +289,11 @@ class TestEncode:
         for fitted in ("ours", "FAISS ITQ+LSH"):
             assert 0.4 < np.bitwise_count(codes[fitted]).mean() / 8 < 0.6
 
+    def test_both_forms_of_additive_codes_are_timed(self) -> None:
+        found = encode.measure_additive(encode.vectors(1200, encode.DIMENSIONS), 1)
+        assert set(found) == set(encode.FORMS)
+        assert all(0 < figure["share_of_progressive"] < 1 for figure in found.values())
+
     def test_memory_of_a_sign_encoder_is_its_own(self) -> None:
         assert 0 <= encode.held_by("ours", 20_000, 64) < 64
 
