@@ -28,7 +28,7 @@ Floats = NDArray[np.float32]
 
 # what the rotation lacks, the start that is learned from the bits has
 ITQ_ITERATIONS = 15
-RIDGE, LIGHT_RIDGE = 0.5, 0.03
+RIDGE, LIGHT_RIDGE = 0.5, 0.1
 # share of the bits that a restart turns
 FLIPPED = 0.04
 # of the regression that bits start from, as a share of the mean variance

@@ -42,7 +42,7 @@ WORLD_ROWS = 2000
 # what candidates are judged on: rows to search, and those of them that they are fitted to
 SEARCHED_ROWS = 10_000
 FITTED_ROWS = 5000
-FITTED_SHARE = 2 / 3
+FITTED_SHARE = 0.8
 METHODS = ("auto", *PLAINNESS)
 
 
