@@ -136,17 +136,13 @@ def quality_sets(figures: Figures) -> str:
 
 def ablation_table(figures: Figures) -> str:
     """What each part is worth, mean over sets."""
-    rows = []
-    for name, found in figures["mean"].items():
-        cells = [
-            _pair(found[kind].get(bits))
-            for kind, lengths in (("hamming", (64, 128, 256)), ("asymmetric", (192, 384, 768)))
-            for bits in map(str, lengths)
-        ]
-        rows.append([name, *cells])
-    head = ["code", *(f"Hamming {n}" for n in (64, 128, 256))]
+    searches = {"asymmetric": "float query", "funnel": "funnel", "hamming": "Hamming"}
+    rows = [
+        [name, *(_pair(next(iter(found[kind].values()))) for kind in searches)]
+        for name, found in figures["mean"].items()
+    ]
     sets = ", ".join(figures["mean_over"])
-    table_ = _markdown([*head, *(f"float query {n}" for n in (192, 384, 768))], rows)
+    table_ = _markdown(["code", *searches.values()], rows)
     return f"{table_}\n\nMean of {sets}: recall@10 / nDCG@10 retention."
 
 
