@@ -141,10 +141,9 @@ def test_fit_learns_and_tells_its_steps(rows: Any, queries: Any) -> None:
     assert {o.candidate.method for o in found.comparison.outcomes} == {"learned"}
     assert {event["stage"] for event in events} == {"weights"}
     assert all(np.isfinite(event["loss"]) for event in events)
-    # a batch is small and the start is good: the mean of many shows that it falls
-    last = [e["loss"] for e in events if e["step"] > 0.75 * e["steps"]]
-    first = [e["loss"] for e in events if e["step"] < 0.1 * e["steps"]]
-    assert np.mean(last) < np.mean(first)
+    # of the last fit; a batch is small and the start is good: the mean of many shows that it falls
+    losses = [e["loss"] for e in events[max(i for i, e in enumerate(events) if e["step"] == 1) :]]
+    assert np.mean(losses[-100:]) < 0.98 * np.mean(losses[:40])
 
 
 def labelled_pairs(rows: Any, number: int, right: bool) -> tuple[Any, NDArray[np.int64]]:
