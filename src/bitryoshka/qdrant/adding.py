@@ -28,7 +28,7 @@ def add_codes(
     binarizer: Binarizer,
     vector: str,
     *,
-    quantization: Quantization = "binary",
+    quantization: Quantization | None = None,
     query_encoding: QueryEncoding = "scalar8bits",
     prefixes: tuple[int, ...] = (),
     batch_rows: int = 500,

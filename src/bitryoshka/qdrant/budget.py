@@ -1,4 +1,4 @@
-"""The best code for a number of bytes: dimensions and bits chosen together, on held-out rows."""
+"""The best code for a number of bytes: ours or TurboQuant of projections, on held-out rows."""
 
 from __future__ import annotations
 
@@ -15,8 +15,10 @@ from bitryoshka.progress import progress_bar
 from bitryoshka.qdrant.measuring import measure
 from bitryoshka.qdrant.settings import Quantization
 from bitryoshka.qdrant.ways import our_way
+from bitryoshka.training.additive import Settings, additive_codes
 from bitryoshka.training.closed_form import Goal, progressive_codes
-from bitryoshka.training.decoding import regressed_weights
+from bitryoshka.training.fitting import SAMPLE_ROWS
+from bitryoshka.training.variants import MOST_ADDITIVE_BITS
 from bitryoshka.vectors import normalized
 
 __all__ = ["Choice", "choose_for_budget"]
@@ -27,10 +29,6 @@ Floats = NDArray[np.float32]
 _PADDING = 16
 _TURBO_EXTRA = 8
 _TURBO_BITS: dict[Quantization, float] = {"turbo1": 1, "turbo2": 2, "turbo4": 4, "turbo8": 8}
-_SHARES = (1 / 4, 1 / 3, 5 / 12, 1 / 2)
-# larger blocks are weaker codes, whose weights lie closer together: 8-bit queries lose less
-_BLOCKS = (64, 128, 192, 384)
-_ROWS = 20_000
 
 
 @dataclass(frozen=True)
@@ -50,21 +48,18 @@ class Choice:
 
 @dataclass(frozen=True)
 class _Candidate:
+    """``bits``: of an additive code, or the dimensions of a projection for TurboQuant."""
+
     label: str
     quantization: Quantization
     bits: int
-    blocks: tuple[int, ...]
-    regressed: bool = False
 
-    def fit(self, sample: Floats, metric: Metric, seed: int, plain: Binarizer | None) -> Binarizer:
-        """``plain``: the same code with plain weights, if it is at hand."""
-        if plain is None:
-            fitted = progressive_codes(sample, Goal(self.bits, None, metric, seed), *self.blocks)
-            # no other cut will be asked for
-            lengths = tuple(sorted({fitted.hamming_bits, fitted.bits}))
-            kept = [fitted.nested_bits.index(length) for length in lengths]
-            plain = replace(fitted, nested_bits=lengths, levels=fitted.levels[kept])
-        return regressed_weights(plain, sample) if self.regressed else plain
+    def fit(self, rows: Floats, metric: Metric, seed: int) -> Binarizer:
+        goal = Goal(self.bits, (self.bits,), metric, seed)  # no other cut will be asked for
+        if self.quantization != "code":
+            return progressive_codes(rows, goal, self.bits)
+        hamming_bits = min(self.bits, rows.shape[1] // 8 * 8)
+        return additive_codes(rows, rows[:0], goal, hamming_bits, Settings())
 
 
 def choose_for_budget(
@@ -78,10 +73,10 @@ def choose_for_budget(
 ) -> Choice:
     """The best code of at most ``budget`` bytes a vector in memory, for vectors (N, d).
 
-    Progressive codes of several numbers of dimensions, with plain and with regressed weights,
-    and TurboQuant on projections cut to the dimensions that its bits leave room for. Each is
-    fitted without ``held_out`` random rows and judged by them as queries, in the real engine; the
-    best is fitted again to all rows. Of many rows a sample of 20,000 is judged.
+    Tried are the additive code of as many bits, as `bitryoshka.fit` makes it with its usual
+    settings, and TurboQuant on projections cut to the dimensions that its bits leave room for.
+    Each is fitted without ``held_out`` random rows and judged by them as queries, in the real
+    engine; the best is fitted again with them. Of many rows a sample of 20,000 is taken.
 
     Raises BitsError for a budget below 16 bytes or where nothing fits, VectorsError for unusable
     vectors.
@@ -90,15 +85,13 @@ def choose_for_budget(
     if not 0 < held_out < len(rows) - 10:
         raise VectorsError(f"cannot hold {held_out} of {len(rows)} rows out and search the others")
     candidates = _candidates(budget, rows.shape[1])
-    picked = np.random.default_rng(seed).permutation(len(rows))[: _ROWS + held_out]
-    queries, judged = rows[picked[:held_out]], rows[picked[held_out:]]
+    sample = rows[np.random.default_rng(seed).permutation(len(rows))[: SAMPLE_ROWS + held_out]]
+    queries, judged = sample[:held_out], sample[held_out:]
     exact = exact_topk(queries, judged, 10, "inner_product").rows
     tried: dict[str, tuple[float, float, _Candidate]] = {}
     with progress_bar(len(candidates), "codes for a budget", progress) as advance:
-        plain = None
         for candidate in candidates:
-            fitted = candidate.fit(judged, metric, seed, plain if candidate.regressed else None)
-            plain = fitted
+            fitted = candidate.fit(judged, metric, seed)
             way = our_way(fitted, candidate.label, quantization=candidate.quantization)
             found = measure(way, judged, queries, repeats=1, with_rescoring=False)
             if found.bytes <= budget:
@@ -108,8 +101,9 @@ def choose_for_budget(
     if not tried:
         raise BitsError(f"no code of {rows.shape[1]} dimensions fits in {budget} bytes")
     recall, size, best = max(tried.values(), key=lambda t: t[0])
+    info: dict[str, Any] = {"method": best.label, "budget_bytes": budget, "seed": seed}
     return Choice(
-        binarizer=replace(best.fit(rows, metric, seed, None), info=_info(best, budget, seed)),
+        binarizer=replace(best.fit(sample, metric, seed), info=info),
         quantization=best.quantization,
         bytes=size,
         recall=recall,
@@ -117,30 +111,15 @@ def choose_for_budget(
     )
 
 
-def _info(best: _Candidate, budget: int, seed: int) -> dict[str, Any]:
-    return {"method": best.label, "budget_bytes": budget, "seed": seed}
-
-
 def _candidates(budget: int, dimensions: int) -> list[_Candidate]:
-    bits = budget // _PADDING * _PADDING * 8
-    if bits == 0:
+    if budget < _PADDING:
         raise BitsError(f"a budget must be at least {_PADDING} bytes, found {budget}")
-    found = []
-    for block in sorted({min(block, dimensions // 8 * 8) for block in _BLOCKS} - {0}):
-        most = dimensions // block
-        for count in sorted({min(most, max(1, round(bits * share / block))) for share in _SHARES}):
-            m = count * block
-            length = min(bits, m * MAX_PLANES // (8 * _PADDING) * 8 * _PADDING)
-            if m <= length:
-                label = f"code of {count} x {block} dimensions"
-                layout = (block,) * count
-                found.append(_Candidate(label, "code", length, layout))
-                found.append(
-                    _Candidate(f"{label}, regressed weights", "code", length, layout, True)
-                )
+    most = dimensions // 8 * 8
+    bits = min(budget // _PADDING * _PADDING * 8, most * MAX_PLANES, MOST_ADDITIVE_BITS)
+    found = [_Candidate(f"additive code of {bits} bits", "code", bits)] if bits else []
     for name, each in _TURBO_BITS.items():
-        m = min(dimensions // 8 * 8, int((budget - _TURBO_EXTRA) * 8 / each) // 32 * 32)
+        m = min(most, int((budget - _TURBO_EXTRA) * 8 / each) // 32 * 32)
         if m > 0:
             label = f"{m} dimensions, TurboQuant {each} bits"
-            found.append(_Candidate(label, name, m, (m,)))
+            found.append(_Candidate(label, name, m))
     return found

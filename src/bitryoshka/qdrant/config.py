@@ -42,7 +42,7 @@ def collection_config(
     *,
     exact: bool = True,
     prefixes: tuple[int, ...] = (),
-    quantization: Quantization = "binary",
+    quantization: Quantization | None = None,
     query_encoding: QueryEncoding = "scalar8bits",
     datatype: Datatype = "float16",
     on_disk: bool = True,
@@ -54,7 +54,7 @@ def collection_config(
 ) -> models.CreateCollection:
     """Parameters of a collection for a binarizer's codes: the body of PUT /collections/NAME.
 
-    The meaning of the first five is that of `Settings`. ``on_disk``: the floats stay on disk, the
+    The first five mean what they mean to `Settings.of`. ``on_disk``: the floats stay on disk, the
     quantized vectors are pinned in memory either way. ``hnsw_m``: edges a node of the graph of
     "bits", None: the engine's own default, 0: no graph. ``shards``, ``replicas`` and
     ``write_consistency`` are Qdrant's shard_number, replication_factor and

@@ -52,13 +52,11 @@ def query_vector(binarizer: Binarizer, settings: Settings, queries: ArrayLike, n
         return normalized(queries, binarizer.metric, binarizer.dimensions, "queries")
     if name != BITS:
         return _signs(binarizer.encode_queries(queries))[:, : int(name.rpartition("_")[2])]
-    if settings.quantization == "code":
-        return binarizer.query_weights(queries)
-    if settings.quantization != "binary":
+    if settings.quantization not in ("binary", "code"):
         return projected_queries(binarizer, queries)
     if settings.query_encoding == "binary":
         return _signs(binarizer.encode_queries(queries))
-    return binarizer.query_weights(queries, binarizer.hamming_bits)
+    return binarizer.query_weights(queries, settings.width)
 
 
 def projected_queries(binarizer: Binarizer, queries: ArrayLike) -> Floats:

@@ -25,15 +25,15 @@ FORMAT = 1
 class Settings:
     """Everything that search and upsert must know about a collection; kept in its metadata.
 
-    * ``quantization``: what the engine makes of vector "bits". "binary": `Binarizer.project`
-      is stored, and the engine's own sign bits are the Hamming part of our codes. "code": all
-      ``bits`` of the code are stored as -1 and +1, so that the engine's bits are the whole
-      progressive code. "turbo1" to "turbo8": the projection, in TurboQuant's bits a dimension.
+    * ``quantization``: what the engine makes of vector "bits". "code": all ``bits`` of the code
+      are stored as -1 and +1, so that the engine's bits are the whole code. Of progressive codes
+      also "binary": `Binarizer.project` is stored, and the engine's own sign bits are the Hamming
+      part; and "turbo1" to "turbo8": the projection, in TurboQuant's bits a dimension.
     * ``query_encoding``: of queries against one-bit vectors. "binary" gives Hamming distance,
-      "scalar8bits" and "scalar4bits" asymmetric scores.
+      where all stored bits are Hamming bits, "scalar8bits" and "scalar4bits" asymmetric scores.
     * ``exact``: whether the vectors themselves are kept, as vector ``original``: "original" in
       collections of ours, and any other name where codes were added to one that was there.
-    * ``prefixes``: lengths of further vectors of leading sign bits, for a first stage.
+    * ``prefixes``: lengths of further vectors of leading Hamming bits, for a first stage.
     * ``datatype``: in which the vectors lie on disk.
     """
 
@@ -54,35 +54,37 @@ class Settings:
         cls,
         binarizer: Binarizer,
         *,
-        quantization: Quantization = "binary",
+        quantization: Quantization | None = None,
         query_encoding: QueryEncoding = "scalar8bits",
         exact: bool = True,
         prefixes: tuple[int, ...] = (),
         datatype: Datatype = "float16",
         original: str = ORIGINAL,
     ) -> Settings:
-        """Settings for a binarizer; BitsError for a prefix or a choice that it does not offer."""
+        """Settings for a binarizer; BitsError for a prefix or a choice that it does not offer.
+
+        ``quantization``: None means "code" for additive codes, "binary" for progressive ones.
+        """
+        kept = quantization or ("binary" if binarizer.additive is None else "code")
         for name, value, offered in (
-            ("quantization", quantization, get_args(Quantization)),
+            ("quantization", kept, get_args(Quantization)),
             ("query_encoding", query_encoding, get_args(QueryEncoding)),
             ("datatype", datatype, get_args(Datatype)),
         ):
             if value not in offered:
                 raise BitsError(f"{name} must be one of {offered}, found {value!r}")
-        if quantization == "code" and query_encoding == "binary":
-            raise BitsError(
-                "the whole code needs query_encoding 'scalar8bits' or 'scalar4bits', found 'binary'"
-            )
+        if problem := _cannot_hold(binarizer, kept, query_encoding):
+            raise BitsError(problem)
         lengths = tuple(b for b in binarizer.nested_bits if b <= binarizer.hamming_bits)
         if not set(prefixes) <= set(lengths):
-            raise BitsError(f"prefixes must be among the sign bits {lengths}, found {prefixes}")
+            raise BitsError(f"prefixes must be among the Hamming bits {lengths}, found {prefixes}")
         return cls(
             fingerprint=binarizer.fingerprint,
             metric=binarizer.metric,
             dimensions=binarizer.dimensions,
             bits=binarizer.bits,
             hamming_bits=binarizer.hamming_bits,
-            quantization=quantization,
+            quantization=kept,
             query_encoding=query_encoding,
             exact=exact,
             prefixes=tuple(sorted(prefixes)),
@@ -126,14 +128,37 @@ class Settings:
             raise CollectionError(f"{place} has settings that cannot be read: {error}") from error
 
     def check(self, binarizer: Binarizer, place: str) -> None:
-        """FingerprintError if the collection holds another binarizer's codes."""
+        """FingerprintError if the collection holds another binarizer's codes.
+
+        CollectionError where what it keeps cannot be this binarizer's codes.
+        """
         if binarizer.fingerprint != self.fingerprint:
             raise FingerprintError(
                 f"{place} holds codes of another binarizer: expected fingerprint "
                 f"{self.fingerprint}, found {binarizer.fingerprint}"
             )
+        if problem := _cannot_hold(binarizer, self.quantization, self.query_encoding):
+            raise CollectionError(f"{place} does not hold its binarizer's codes: {problem}")
+
+
+def _cannot_hold(
+    binarizer: Binarizer, quantization: Quantization, query_encoding: QueryEncoding
+) -> str | None:
+    """Why vector "bits" would not hold the codes that it is asked for as, None if it does."""
+    if binarizer.additive is not None and quantization != "code":
+        return (
+            f"additive codes need quantization 'code', found {quantization!r}: the projection "
+            "gives only the bits that the search for theirs starts from"
+        )
+    signs, bits = binarizer.hamming_bits, binarizer.bits
+    if quantization == "code" and query_encoding == "binary" and signs < bits:
+        return (
+            f"query_encoding 'binary' needs a code of Hamming bits alone, found {signs} of {bits}: "
+            f"take 'scalar8bits' or 'scalar4bits', and prefixes=({signs},) for Hamming distance"
+        )
+    return None
 
 
 def prefix_name(bits: int) -> str:
-    """Name of the vector that holds the first ``bits`` sign bits."""
+    """Name of the vector that holds the first ``bits`` Hamming bits."""
     return f"prefix_{bits}"

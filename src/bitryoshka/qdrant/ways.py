@@ -67,19 +67,18 @@ def our_label(binarizer: Binarizer, settings: Settings) -> str:
     kind: Quantization = settings.quantization
     if kind in _TURBO_NAMES:
         return f"projected to {binarizer.hamming_bits}, TurboQuant {_TURBO_NAMES[kind]} bits"
-    length = binarizer.bits if kind == "code" else binarizer.hamming_bits
     asked = "Hamming" if settings.query_encoding == "binary" else "8-bit query"
-    return f"ours {length} bits, {asked}"
+    return f"ours {settings.width} bits, {asked}"
 
 
 def our_ways(binarizer: Binarizer) -> list[Way]:
-    """A binarizer's code at every prefix of signs, and at every longer cut."""
+    """A binarizer's code at every prefix of Hamming bits, and at every longer cut."""
     ways = []
     for bits in binarizer.nested_bits:
         cut = binarizer.truncate(bits)
         if bits <= binarizer.hamming_bits:
-            ways.append(our_way(cut, quantization="binary", query_encoding="binary"))
-            ways.append(our_way(cut, quantization="binary"))
+            ways.append(our_way(cut, query_encoding="binary"))
+            ways.append(our_way(cut))
         else:
             ways.append(our_way(cut, quantization="code"))
     return ways

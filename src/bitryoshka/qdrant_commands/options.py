@@ -40,8 +40,11 @@ VectorOption = Annotated[
 ]
 BatchOption = Annotated[int, typer.Option("--batch-rows", min=1, help="Points in a batch.")]
 QuantizationOption = Annotated[
-    Literal["binary", "code", "turbo1", "turbo1_5", "turbo2", "turbo4", "turbo8"],
-    typer.Option(help="binary: the sign bits; code: all bits; turbo...: of the projection."),
+    Literal["binary", "code", "turbo1", "turbo1_5", "turbo2", "turbo4", "turbo8"] | None,
+    typer.Option(
+        help="code: all bits, as additive codes need; of progressive codes also binary: the sign "
+        "bits, their default, and turbo...: the projection."
+    ),
 ]
 EncodingOption = Annotated[
     Literal["binary", "scalar4bits", "scalar8bits"], typer.Option(help="Of queries.")
