@@ -301,9 +301,14 @@ class TestTables:
         sizes = {size: figures(0.5) for size in ("24", "32", "48", "96")}
         lengths = {bits: figures(0.9) for bits in ("192", "256", "384", "768")}
         ours = dict.fromkeys(("asymmetric", "funnel", "hamming"), lengths)
-        mean = {"ours": ours, "faiss": {"RQ": sizes}, "libraries": {"ScaNN AH": sizes}}
+        mean = {
+            "ours": ours,
+            "faiss": {"EDEN": sizes, "RQ": sizes},
+            "libraries": {"ScaNN AH": sizes},
+        }
         found = [t.name for t in targets({"mean": mean, "sets": {}})]
-        assert sum("above FAISS RQ" in name for name in found) == 4
+        assert sum("above FAISS EDEN" in name for name in found) == 4
+        assert not any("FAISS RQ" in name for name in found)
         assert sum("above ScaNN AH" in name for name in found) == 4
 
     def test_who_is_ahead(self) -> None:
