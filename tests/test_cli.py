@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from synthetic import exact_signs, signed_rows
+from synthetic import additive_binarizer, exact_signs, signed_rows
 
 import bitryoshka
 from bitryoshka import Binarizer, cli, commands, demo, quality
@@ -531,6 +531,15 @@ def test_inspect(run, data):
     shown = run("inspect", data / "b.safetensors")
     for text in (b.fingerprint, "bits per plane", "held-out recall", "cosine", "progressive"):
         assert text in shown.out
+
+
+def test_inspect_tells_how_additive_codes_are_found(run, tmp_path):
+    path = tmp_path / "a.safetensors"
+    additive_binarizer(0, hamming_bits=16, lengths=(24, 48), restarts=2).save(path)
+    found = run("inspect", path, "--json").json
+    assert (found["encoder"], found["searched_lengths"]) == ("additive", [24, 48])
+    assert (found["sweeps"], found["restarts"], found["format_version"]) == (8, 2, 2)
+    assert "additive" in run("inspect", path).out
 
 
 def test_inspect_a_binarizer_without_info_and_with_brackets_in_its_name(run, data, tmp_path):

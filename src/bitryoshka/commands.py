@@ -273,11 +273,23 @@ def _inspection(path: Path, b: Binarizer) -> dict[str, Any]:
         "bits": b.bits,
         "hamming_bits": b.hamming_bits,
         "nested_bits": list(b.nested_bits),
-        "bits_per_plane": np.bincount(b.bit_plane).tolist(),
+        **_encoder(b),
         "bytes_per_vector": b.bits // 8,
         "float32_bytes_per_vector": float_bytes,
         "times_smaller": round(float_bytes / (b.bits // 8), 2),
         "info": dict(b.info),
+    }
+
+
+def _encoder(b: Binarizer) -> dict[str, Any]:
+    """What finds the bits."""
+    if b.additive is None:
+        return {"encoder": "progressive", "bits_per_plane": np.bincount(b.bit_plane).tolist()}
+    return {
+        "encoder": "additive",
+        "searched_lengths": list(b.additive.lengths),
+        "sweeps": b.additive.sweeps,
+        "restarts": len(b.additive.flips),
     }
 
 
