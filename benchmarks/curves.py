@@ -71,8 +71,8 @@ def main() -> None:
     qdrant = read(FOLDER / "qdrant_curves.json")["figures"]
     for figures, left_out, title, name in (
         (postgres, (), "Postgres", "postgres-curves.png"),
-        # no more than there are styles: the weakest of the peers stay in the table
-        (qdrant, ("1-bit BQ", "TurboQuant 1 bits"), "Qdrant's engine", "qdrant-curves.png"),
+        # no more than there are styles: the weakest of the peers stays in the table
+        (qdrant, ("1-bit BQ",), "Qdrant's engine", "qdrant-curves.png"),
     ):
         search = figures["search"]
         curves = {name: p for name, p in search["curves"].items() if name not in left_out}

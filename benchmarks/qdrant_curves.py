@@ -4,9 +4,10 @@ Folders as in `benchmarks.datasets`; rows and queries are drawn as for Postgres.
 client, a graph with the engine's usual 16 edges in every collection but the scanned one. A search's
 only setting is the length of its list: `hnsw_ef`, and where vectors are quantized all that the list
 holds is rescored by floats (oversampling = list / 10). Peers rescore by the floats that they
-quantize, ours by the vectors themselves, kept beside the projection. For every length, until nearly
+quantize, ours by the vectors themselves, kept beside the codes. For every length, until nearly
 everything is found: recall@10 of exact search and the median time of a query, from its floats to
-ids. The queries are asked in turns, of every search at every length before the next query. Upserts
+ids. For some lengths also without rescoring; the longest of these finds about what a scan would.
+The queries are asked in turns, of every search at every length before the next query. Upserts
 and indexing are given in seconds of processor time, of all threads: other work does not count.
 
 Floats are float32 where they are searched themselves, as is usual, and float16 on disk otherwise.
@@ -28,7 +29,6 @@ import numpy as np
 import qdrant_edge
 from qdrant_client import models
 
-import bitryoshka
 from benchmarks.judge import K
 from benchmarks.recall_curves import (
     ENOUGH,
@@ -47,9 +47,11 @@ from benchmarks.recall_curves import (
 from benchmarks.results import write
 from bitryoshka import Binarizer
 from bitryoshka.qdrant import SearchPlan, Settings, collection_config, search_requests
+from bitryoshka.qdrant.budget import additive_code
 from bitryoshka.qdrant.edge import Shard
 from bitryoshka.qdrant.edge_types import edge_config
 from bitryoshka.qdrant.representation import stored_vectors
+from bitryoshka.qdrant.searching import Rescore
 from bitryoshka.qdrant.settings import BITS
 from bitryoshka.qdrant.ways import plain_ways
 
@@ -60,15 +62,23 @@ PLAIN = (
     *("TurboQuant 1 bits", "TurboQuant 2 bits", "TurboQuant 4 bits"),
 )
 EDGES, BATCH = 16, 1000
+# lengths of lists that are not rescored
+ALONE = (20, 50, 100, 200, 1000)
+
+
+Key = tuple[str, int, bool]
 
 
 @dataclass(frozen=True)
 class Kept:
-    """A collection: named vectors, what of some rows they hold, and one query's request."""
+    """A collection: named vectors, what of some rows they hold, and one query's request.
+
+    The request takes the query (d,), the list's length, and whether all of the list is rescored.
+    """
 
     vectors: dict[str, models.VectorParams]
     store: Callable[[Floats], Mapping[str, Floats]]
-    request: Callable[[Floats, int], models.QueryRequest]
+    request: Callable[[Floats, int, bool], models.QueryRequest]
 
 
 def floats(dimensions: int, edges: int) -> Kept:
@@ -80,7 +90,7 @@ def floats(dimensions: int, edges: int) -> Kept:
         memory=models.Memory.CACHED,
     )
 
-    def request(query: Floats, length: int) -> models.QueryRequest:
+    def request(query: Floats, length: int, rescored: bool) -> models.QueryRequest:
         searched = models.SearchParams(hnsw_ef=length, exact=edges == 0)
         return models.QueryRequest(query=query.tolist(), using=BITS, limit=K, params=searched)
 
@@ -98,8 +108,10 @@ def quantized(dimensions: int, quantization: Any) -> Kept:
         memory=models.Memory.COLD,
     )
 
-    def request(query: Floats, length: int) -> models.QueryRequest:
-        again = models.QuantizationSearchParams(rescore=True, oversampling=length / K)
+    def request(query: Floats, length: int, rescored: bool) -> models.QueryRequest:
+        again = models.QuantizationSearchParams(
+            rescore=rescored, oversampling=length / K if rescored else None
+        )
         searched = models.SearchParams(hnsw_ef=length, quantization=again)
         return models.QueryRequest(query=query.tolist(), using=BITS, limit=K, params=searched)
 
@@ -114,8 +126,9 @@ def ours(binarizer: Binarizer, **chosen: Any) -> Kept:
     vectors[BITS].hnsw_config = graph(EDGES)
     settings = Settings.of(binarizer, **chosen)
 
-    def request(query: Floats, length: int) -> models.QueryRequest:
-        plan = SearchPlan(k=K, rescore="original", oversampling=length / K, hnsw_ef=length)
+    def request(query: Floats, length: int, rescored: bool) -> models.QueryRequest:
+        rescore: Rescore = "original" if rescored else "none"
+        plan = SearchPlan(k=K, rescore=rescore, oversampling=length / K, hnsw_ef=length)
         [found] = search_requests(binarizer, settings, query[None], plan)
         return found
 
@@ -127,7 +140,7 @@ def graph(edges: int) -> models.HnswConfigDiff:
     return models.HnswConfigDiff(m=edges, full_scan_threshold=10)
 
 
-def ways(signs: Binarizer, progressive: Binarizer) -> dict[str, Kept]:
+def ways(*codes: Binarizer) -> dict[str, Kept]:
     """Every way that is compared; the first is the exact one."""
     own = {way.label: way.quantization for way in plain_ways()}
     int8 = models.ScalarQuantization(
@@ -135,16 +148,13 @@ def ways(signs: Binarizer, progressive: Binarizer) -> dict[str, Kept]:
             type=models.ScalarType.INT8, quantile=0.99, memory=models.Memory.PINNED
         )
     )
-    width = signs.dimensions
-    projected, bits = progressive.hamming_bits, progressive.bits
+    width = codes[0].dimensions
     return {
         SCAN: floats(width, 0),
         FLOAT: floats(width, EDGES),
         "scalar int8": quantized(width, int8),
         **{label: quantized(width, own[label]) for label in PLAIN},
-        f"ours, {signs.hamming_bits} signs": ours(signs),
-        f"ours, code of {bits} bits": ours(progressive, quantization="code"),
-        f"ours, {projected} dimensions x 4 bits": ours(progressive, quantization="turbo4"),
+        **{f"ours, {code.bits} bits": ours(code) for code in codes},
     }
 
 
@@ -195,36 +205,45 @@ def measure_curves(kept: Mapping[str, Kept], vectors: Floats, queries: Floats) -
     truth = exact_rows(vectors, queries)
     costs: dict[str, Point] = {}
     curves: dict[str, dict[int, Point]] = {}
-    searches: dict[tuple[str, int], Callable[[Floats], Rows]] = {}
+    alone: dict[str, dict[int, Point]] = {}
+    searches: dict[tuple[str, int, bool], Callable[[Floats], Rows]] = {}
     with tempfile.TemporaryDirectory(prefix="bitryoshka-") as folder, ExitStack() as stack:
         for number, (name, way) in enumerate(kept.items()):
             opened = filled(way, vectors, Path(folder) / str(number))
             shard, costs[name] = stack.enter_context(opened)
             print(len(vectors), name, costs[name], flush=True)
-            curves[name] = {}
-            for length in LISTS:
-                search = searches[name, length] = _search(shard, way, length)
-                recall = recall_of([search(query) for query in queries], truth)
-                curves[name][length] = {"recall": recall}
-                if recall >= ENOUGH:
-                    break
-        for (name, length), seconds in in_turns(searches, queries[:TIMED]).items():
-            curves[name][length]["milliseconds"] = seconds * 1e3
+            curves[name], alone[name] = {}, {}
+            for rescored, lengths in ((True, LISTS), (False, ALONE)):
+                for length in lengths:
+                    search = _search(shard, way, length, rescored)
+                    searches[name, length, rescored] = search
+                    recall = recall_of([search(query) for query in queries], truth)
+                    (curves if rescored else alone)[name][length] = {"recall": recall}
+                    if rescored and recall >= ENOUGH:
+                        break
+        for (name, length, rescored), seconds in in_turns(searches, queries[:TIMED]).items():
+            (curves if rescored else alone)[name][length]["milliseconds"] = seconds * 1e3
     [scan] = curves.pop(SCAN).values()
-    points = {name: [{"list": n, **p} for n, p in curve.items()] for name, curve in curves.items()}
-    equal = {f"{wanted:g}": at_recall(points, wanted) for wanted in WANTED}
+    del alone[SCAN]
+    listed = _listed(curves)
+    equal = {f"{wanted:g}": at_recall(listed, wanted) for wanted in WANTED}
     return {
         "rows": len(vectors),
         "costs": costs,
         "scan": scan,
-        "curves": points,
+        "curves": listed,
         "at_recall": equal,
+        "alone": _listed(alone),
     }
 
 
-def _search(shard: Shard, kept: Kept, length: int) -> Callable[[Floats], Rows]:
+def _listed(curves: Mapping[str, Mapping[int, Point]]) -> dict[str, list[Point]]:
+    return {name: [{"list": n, **p} for n, p in curve.items()] for name, curve in curves.items()}
+
+
+def _search(shard: Shard, kept: Kept, length: int, rescored: bool) -> Callable[[Floats], Rows]:
     def run(query: Floats) -> Rows:
-        [hits] = shard.query([kept.request(query, length)])
+        [hits] = shard.query([kept.request(query, length, rescored)])
         return np.array([hit.id for hit in hits], np.int64)
 
     return run
@@ -236,11 +255,9 @@ def recall_of(found: Sequence[Rows], truth: Rows) -> float:
     return float(np.mean(shared)) / K
 
 
-def in_turns(
-    searches: Mapping[tuple[str, int], Callable[[Floats], Rows]], queries: Floats
-) -> dict[tuple[str, int], float]:
+def in_turns(searches: Mapping[Key, Callable[[Floats], Rows]], queries: Floats) -> dict[Key, float]:
     """Median seconds of a query, each asked of every search before the next."""
-    times: dict[tuple[str, int], list[float]] = {key: [] for key in searches}
+    times: dict[Key, list[float]] = {key: [] for key in searches}
     for query in queries:
         for key, search in searches.items():
             search(query)
@@ -259,9 +276,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     queries, vectors = drawn(given.data, given.queries, max(given.rows))
     sample = vectors[:SAMPLE]
-    signs = bitryoshka.fit(sample, bits=384, method="itq").binarizer
-    progressive = bitryoshka.fit(sample, bits=384, hamming_bits=192, method="progressive").binarizer
-    kept = ways(signs, progressive)
+    kept = ways(additive_code(sample, 384), additive_code(sample, 768))
     runs = []
     for rows in given.rows:
         runs.append(measure_curves(kept, vectors[:rows], queries))

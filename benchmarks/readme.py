@@ -340,13 +340,13 @@ def qdrant_sets(figures: Figures) -> str:
 
 
 def qdrant_costs(figures: Figures) -> str:
-    """Upsert and search with and without the projection."""
+    """Upsert and search with and without codes."""
     costs = figures["costs"]
     rows = [
         [
             name,
             f"{costs[key]['plain']:.2f}",
-            f"{costs[key]['projected']:.2f}",
+            f"{costs[key]['codes']:.2f}",
             f"{costs[ratio]:.2f}",
         ]
         for name, key, ratio in (
@@ -354,7 +354,7 @@ def qdrant_costs(figures: Figures) -> str:
             ("search, ms a query", "search_milliseconds", "search_ratio"),
         )
     ]
-    table_ = _markdown(["", "vectors as they are", "with the projection", "times"], rows)
+    table_ = _markdown(["", "vectors as they are", "with codes", "times"], rows)
     return f"{table_}\n\n{costs['rows']:,} rows, {costs['dimensions']} dimensions, in process."
 
 
@@ -376,6 +376,18 @@ def qdrant_curves(figures: Figures) -> str:
     head = ["kept as", "list", "recall@10", "median ms", "walked MiB", "graph MiB", "disk MiB"]
     table_ = _markdown([*head, "upsert s", "index s"], rows)
     return f"{table_}\n\n{search['rows']:,} rows; seconds of processor time."
+
+
+def qdrant_alone(figures: Figures) -> str:
+    """Searches with a graph that take the order of the quantized vectors, by the list's length."""
+    search = figures["search"]
+    lengths = [point["list"] for point in next(iter(search["alone"].values()))]
+    rows = [
+        [name, *(f"{p['recall']:.3f} ({p['milliseconds']:.2f})" for p in points)]
+        for name, points in search["alone"].items()
+    ]
+    table_ = _markdown(["kept as", *(f"list of {n:,}" for n in lengths)], rows)
+    return f"{table_}\n\n{search['rows']:,} rows; recall@10, in brackets median milliseconds."
 
 
 def growth_table(figures: Figures) -> str:
@@ -483,6 +495,7 @@ BLOCKS: dict[str, tuple[str, Callable[[Figures], str]]] = {
     "qdrant-sets": ("qdrant", qdrant_sets),
     "qdrant-costs": ("qdrant", qdrant_costs),
     "qdrant-curves": ("qdrant_curves", qdrant_curves),
+    "qdrant-alone": ("qdrant_curves", qdrant_alone),
     "qdrant-growth": ("qdrant_curves", growth_table),
     "plan": ("plan", plan_table),
     "drift": ("drift", drift_table),

@@ -12,7 +12,8 @@ from benchmarks.recall_curves import at_recall, drawn, exact_rows
 from qdrant_client import models
 from synthetic import clustered
 
-from bitryoshka import fit
+from bitryoshka.training.additive import Settings, additive_codes
+from bitryoshka.training.closed_form import Goal
 
 ROWS, QUERIES = 600, 12
 
@@ -26,15 +27,19 @@ def unit() -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def kept(unit: np.ndarray) -> dict[str, qdrant_curves.Kept]:
-    signs = fit(unit, bits=48, method="itq").binarizer
-    progressive = fit(unit, bits=48, hamming_bits=32, method="progressive").binarizer
-    return qdrant_curves.ways(signs, progressive)
+    recipe = Settings(rounds=(1,))
+    codes = [
+        additive_codes(unit, unit[:0], Goal(bits, (bits,), "cosine", 0), 48, recipe)
+        for bits in (48, 96)
+    ]
+    return qdrant_curves.ways(*codes)
 
 
 def test_every_way_is_built_and_searched(
     unit: np.ndarray, kept: dict[str, qdrant_curves.Kept], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(qdrant_curves, "LISTS", (10, 40, 600))
+    monkeypatch.setattr(qdrant_curves, "ALONE", (10, 600))
     found = qdrant_curves.measure_curves(kept, unit[QUERIES:], unit[:QUERIES])
     assert list(found["costs"]) == list(kept)
     assert list(found["curves"]) == [name for name in kept if name != qdrant_curves.SCAN]
@@ -44,16 +49,26 @@ def test_every_way_is_built_and_searched(
         assert recalls == sorted(recalls)
         assert recalls[-1] > 0.95  # floats on disk are rounded to float16
         assert all(point["milliseconds"] > 0 for point in points)
+    assert list(found["alone"]) == list(found["curves"])
+    for name, points in found["alone"].items():
+        assert [point["list"] for point in points] == [10, 600]
+        short, long = (point["recall"] for point in points)
+        assert short <= long + 0.02
+        if name.startswith("ours"):  # the codes' own order, not that of the floats
+            assert long < 0.99
     for name, cost in found["costs"].items():
         assert cost["disk_bytes"] > cost["vector_bytes"] > 0
         assert cost["graph_bytes"] > 0 or name == qdrant_curves.SCAN
     a_vector = {name: cost["vector_bytes"] // ROWS for name, cost in found["costs"].items()}
     assert a_vector[qdrant_curves.FLOAT] == 4 * unit.shape[1]
     assert unit.shape[1] <= a_vector["scalar int8"] < 2 * unit.shape[1]
-    assert a_vector["1-bit BQ"] == a_vector["ours, code of 48 bits"] == 16
-    text = readme.qdrant_curves({"search": found})
-    assert len(text.splitlines()) == len(kept) + 4
-    assert len({line.count("|") for line in text.splitlines() if line.startswith("|")}) == 1
+    assert a_vector["1-bit BQ"] == a_vector["ours, 96 bits"] == 16
+    for text, rows in (
+        (readme.qdrant_curves({"search": found}), len(kept)),
+        (readme.qdrant_alone({"search": found}), len(kept) - 1),
+    ):
+        assert len(text.splitlines()) == rows + 4
+        assert len({line.count("|") for line in text.splitlines() if line.startswith("|")}) == 1
 
 
 def test_what_never_finds_enough_stays_blank() -> None:
@@ -69,13 +84,17 @@ def test_what_never_finds_enough_stays_blank() -> None:
 
 
 def test_all_of_the_list_is_rescored(kept: dict[str, qdrant_curves.Kept], unit: np.ndarray) -> None:
-    own = kept["1-bit BQ"].request(unit[0], 40).params
+    own = kept["1-bit BQ"].request(unit[0], 40, True).params
     assert own is not None
     assert own.quantization == models.QuantizationSearchParams(rescore=True, oversampling=4)
-    stage = kept["ours, 48 signs"].request(unit[0], 40).prefetch
+    stage = kept["ours, 48 bits"].request(unit[0], 40, True).prefetch
     assert isinstance(stage, models.Prefetch)
     assert (stage.limit, stage.params.hnsw_ef) == (40, own.hnsw_ef)
-    assert kept[qdrant_curves.SCAN].request(unit[0], 40).params.exact
+    assert kept[qdrant_curves.SCAN].request(unit[0], 40, True).params.exact
+    for name in ("1-bit BQ", "ours, 48 bits"):
+        request = kept[name].request(unit[0], 40, False)
+        assert (request.using, request.prefetch, request.params.hnsw_ef) == ("bits", None, 40)
+        assert request.params.quantization == models.QuantizationSearchParams(rescore=False)
 
 
 def test_recall_counts_the_wanted_rows() -> None:
@@ -99,7 +118,7 @@ def test_turns(unit: np.ndarray) -> None:
     def search(name: str) -> None:
         asked.append(name)
 
-    searches = {(name, 1): lambda _, name=name: search(name) for name in "ab"}
+    searches = {(name, 1, True): lambda _, name=name: search(name) for name in "ab"}
     found = qdrant_curves.in_turns(searches, unit[:2])
     assert asked == [*"aabb"] * 2
     assert all(seconds >= 0 for seconds in found.values())

@@ -67,12 +67,12 @@ def test_a_choice_fits_its_budget_and_is_kept_as_it_was_judged() -> None:
     assert choice.bytes <= 32
     assert choice.recall == max(choice.tried.values())
     assert list(choice.tried) == [
-        "additive code of 256 bits",
+        *("additive, 256 bits", "progressive, 104 dimensions, 256 bits"),
         "128 dimensions, TurboQuant 1 bits",
         "96 dimensions, TurboQuant 2 bits",
         "32 dimensions, TurboQuant 4 bits",
     ]
-    assert choice.binarizer.info["method"] == "additive code of 256 bits"
+    assert choice.binarizer.info["method"] == "additive, 256 bits"
     assert (choice.quantization, choice.binarizer.bits) == ("code", 256)
     again = choose_for_budget(ROWS, 32, held_out=100)
     assert again.binarizer.fingerprint == choice.binarizer.fingerprint
