@@ -11,6 +11,7 @@ Place = tuple[str, str, str]
 
 PEERS = {
     "faiss": "FAISS ",
+    "libraries": "",
     "sentence_transformers": "sentence-transformers ",
     "qdrant": "Qdrant ",
     "truncated": "",
@@ -19,11 +20,12 @@ SEARCHES = {"hamming": "Hamming", "asymmetric": "float query", "funnel": "funnel
 NAMES = {
     "sign": "sign bits",
     "itq": "ITQ",
-    "progressive": "ours, closed form",
-    "ours": "ours, learned",
+    "progressive": "ours, progressive",
+    "ours": "ours",
+    "nested": "ours, one code for all lengths",
 }
 SIZES = (48, 96)
-OURS = "**ours, learned**: one code for all lengths"
+OURS = "**ours**"
 
 FIRST: dict[str, tuple[Place | None, Place | None]] = {
     "the first floats, as float16": (
@@ -50,14 +52,6 @@ FIRST: dict[str, tuple[Place | None, Place | None]] = {
     "FAISS RaBitQ": (("faiss", "RaBitQ", "48"), ("faiss", "RaBitQ", "96")),
     "FAISS OPQ+PQ": (("faiss", "OPQ+PQ", "48"), ("faiss", "OPQ+PQ", "96")),
     OURS: (("ours", "asymmetric", "384"), ("ours", "asymmetric", "768")),
-    "**ours, closed form** of one length": (
-        ("progressive", "asymmetric", "384"),
-        ("progressive", "asymmetric", "768"),
-    ),
-    "**ours in Qdrant**, chosen for the size": (
-        ("qdrant", "ours for one size", "48"),
-        ("qdrant", "ours for one size", "96"),
-    ),
 }
 MEASURES = {"recall@10": "recall", "nDCG@10": "retention"}
 
@@ -100,7 +94,7 @@ def first_table(mean: Rows) -> str:
 
 
 def losses(mean: Rows) -> Iterator[str]:
-    """A sentence for each size: which peers are ahead of the learned code, and in what."""
+    """A sentence for each size: which peers are ahead of ours, and in what."""
     for column, size in enumerate(SIZES):
         ours = _at(mean, FIRST[OURS][column])
         if ours is None:
@@ -115,7 +109,7 @@ def losses(mean: Rows) -> Iterator[str]:
                 and found[measure] > ours[measure]
             ]
             parts.append(f"in {name} {'; '.join(ahead) or 'none'}")
-        yield f"Ahead of `ours, learned` at {size} bytes: {', and '.join(parts)}."
+        yield f"Ahead of ours at {size} bytes: {', and '.join(parts)}."
 
 
 def first_block(figures: Mapping[str, Any]) -> str:

@@ -12,6 +12,9 @@ them on blocks of the encoder's size into reused buffers, which is the harder bo
 hold for both. Encoder and bounds take turns; a ratio is that of neighbouring runs, and
 the median of the ratios is reported, so that other work on the machine hits both alike.
 
+Additive codes, which are searched for, take turns in both of their forms with the progressive code
+of the same length: compiled, and in NumPy alone; 384 bits, four sweeps.
+
 Peers take turns in the same way, all with a bit for each of 384 dimensions: `quantize_embeddings`
 of sentence-transformers, which takes the signs of the vectors as they are, without a product, and
 FAISS's ITQ followed by LSH. Their memory is what a process of its own holds at most, beyond input
@@ -35,6 +38,7 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
+from unittest.mock import patch
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +46,10 @@ from numpy.typing import NDArray
 import bitryoshka
 from benchmarks.results import Target, at_least, at_most, write
 from benchmarks.training import Peak, watching
+from bitryoshka.additive import descent
+from bitryoshka.additive.compiled import descend_compiled
+from bitryoshka.training.additive import Settings, additive_codes
+from bitryoshka.training.closed_form import Goal
 from bitryoshka.vectors import BLOCK_BYTES
 
 Floats = NDArray[np.float32]
@@ -50,6 +58,11 @@ Codes = NDArray[np.uint8]
 MIB = 2**20
 ROWS, DIMENSIONS = 200_000, 384
 FILE_ROWS = 1_000_000
+ADDITIVE_ROWS = 20_000
+FORMS = {
+    "additive codes, 384 bits, compiled": (descend_compiled, 20_000),
+    "additive codes, 384 bits, NumPy alone": (descent.descend_blocked, 2_500),
+}
 
 
 class Case(NamedTuple):
@@ -137,6 +150,34 @@ def measure_speed(case: Case, x: Floats, rounds: int) -> dict[str, float]:
     }
 
 
+def measure_additive(x: Floats, rounds: int) -> dict[str, dict[str, float]]:
+    """Rows a second of both forms, and the share of the progressive code's."""
+    goal = Goal(DIMENSIONS, (DIMENSIONS,), "cosine", 0)
+    additive = additive_codes(x[:4000], x[:0], goal, DIMENSIONS, Settings(sweeps=4))
+    progressive = binarizer(CASES[1], x[:2000])
+
+    def run(form: Callable[..., None]) -> float:
+        with patch.object(descent, "_descent", lambda: form):
+            return seconds(lambda: additive.encode(x))
+
+    for form, _ in FORMS.values():
+        run(form)
+    times = [
+        {
+            "progressive": seconds(lambda: progressive.encode(x)),
+            **{name: run(form) for name, (form, _) in FORMS.items()},
+        }
+        for _ in range(rounds)
+    ]
+    return {
+        name: {
+            "rows_per_second": round(len(x) / median(t[name] for t in times)),
+            "share_of_progressive": median(t["progressive"] / t[name] for t in times),
+        }
+        for name in FORMS
+    }
+
+
 def measure_memory(case: Case, rows: int, folder: Path) -> float:
     """Peak MiB beyond the output while a memory-mapped float32 file is encoded."""
     part = vectors(10_000, DIMENSIONS)
@@ -220,6 +261,9 @@ def targets(figures: dict[str, Any]) -> list[Target]:
         for c in CASES
         for bound, key in (("whole input", "share_of_whole"), ("blockwise", "share_of_blockwise"))
     ]
+    for name, (_, least) in FORMS.items():
+        rate = figures["additive"][name]["rows_per_second"]
+        found.append(at_least(f"{name}: rows a second", least, rate))
     for name, peaks in memory.items():
         fewer, more = peaks.values()
         found.append(at_most(f"{name}: MiB beyond the output", 4 * BLOCK_BYTES / MIB, more))
@@ -241,10 +285,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "rounds": given.rounds,
         "block_mib": BLOCK_BYTES / MIB,
         "peers": measure_peers(x, given.rounds),
+        "additive": measure_additive(x[:ADDITIVE_ROWS], given.rounds),
         "speed": {},
         "memory_mib_beyond_output": {},
     }
-    print(figures["peers"])
+    print(figures["peers"], figures["additive"], sep="\n")
     for case in CASES:
         figures["speed"][case.name] = found = measure_speed(case, x, given.rounds)
         print(

@@ -4,9 +4,9 @@ Each input is judged by new rows of its distribution, which `fit` never sees: re
 float top 10 under Hamming distance on prefixes, by float query on cuts, and of the funnel. A row
 that is as near as the tenth counts as one of the ten, so that duplicates do no harm.
 
-``auto`` is what `fit` chooses with the learned method, ``closed`` what it chooses without. Both are
-compared, query by query, with the closed form that turns out best for these queries, which no user
-could know; they must not be behind by more than noise: the interval of the difference must reach 0.
+``auto`` is what `fit` chooses. It is compared, query by query, with the closed form that turns out
+best for these queries, which no user could know; it must not be behind by more than noise: the
+interval of the difference must reach 0.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from benchmarks.results import Target, at_least, write
 from bitryoshka.errors import BitsError
 from bitryoshka.evaluation import bootstrap_interval
 
-CHOICES = ("auto", "closed")
+CHOICES = ("auto",)
 CLOSED = ("sign", "centred", "rotation", "itq", "progressive")
 KINDS = ("hamming", "asymmetric", "funnel")
 ROWS, QUERIES = 5_000, 400

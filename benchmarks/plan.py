@@ -89,7 +89,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.plan", description=__doc__)
     parser.add_argument("--data", nargs="+", type=Path, required=True, help="folders of sets")
     parser.add_argument("--bits", type=int, default=384)
-    parser.add_argument("--method", default="closed", help="of the fit")
+    parser.add_argument("--method", default="auto", help="of the fit")
     given = parser.parse_args(arguments)
     sets: dict[str, dict[str, Any]] = {}
     for folder in given.data:

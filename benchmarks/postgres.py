@@ -5,8 +5,9 @@ in random order, of which some are held out as queries. One embedded server, 384
 one client.
 
 * encode: bulk encoding in SQL, by encode (tables), by the function of an attached column (what its
-  trigger and its backfill use) and by create_encoder (constants); bits that differ from NumPy's;
-  whole backfills.
+  trigger and its backfill use) and by create_encoder (constants); bits that differ from NumPy's,
+  and wrong codes (of additive codes, those whose loss is more than that of NumPy's); whole
+  backfills.
 * trigger: its share of an insert. load: binary COPY built by NumPy against a loop over rows, as
   pgvector-python documents it.
 * planes: recall that rounding a query's weights loses.
@@ -77,6 +78,16 @@ def targets(figures: dict[str, Any]) -> list[Target]:
     ]
     far = "differing_bits_far_from_thresholds"
     worst = max(way[far] for ways in encoding.values() for way in ways.values() if far in way)
+    if searched := encoding.get("additive384"):
+        wrong = max(way["wrong_rows"] for way in searched.values() if "wrong_rows" in way)
+        found += [
+            at_most("additive codes worse than NumPy's", 0, wrong),
+            at_most(
+                "trigger of an additive code: microseconds added to an insert",
+                1000,
+                figures["trigger"]["additive384"],
+            ),
+        ]
     found += [
         at_most("bits that differ from NumPy's away from thresholds", 0, worst),
         at_most("trigger: microseconds added to an insert", 150, figures["trigger"]["signs"]),
@@ -141,6 +152,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             ("signs", 384, None, "itq"),
             ("bits384", 384, 192, "progressive"),
             ("bits768", 768, PREFIX, "auto"),
+            ("additive384", 384, 384, "additive"),
         )
     }
     figures: dict[str, Any] = {

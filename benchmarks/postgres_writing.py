@@ -18,6 +18,7 @@ from bitryoshka import Binarizer
 from bitryoshka.bits import unpack
 from bitryoshka.postgres import attach, create_table, load
 from bitryoshka.postgres.server import Connection
+from bitryoshka.postgres.verification import judge
 
 Floats = NDArray[np.float32]
 
@@ -39,7 +40,7 @@ def turns(runs: dict[str, Callable[[], object]], rounds: int) -> dict[str, float
 def measure_encoding(
     connection: Connection, codecs: dict[str, Binarizer], vectors: Floats, rounds: int
 ) -> dict[str, Any]:
-    """Microseconds a row, and bits that are not NumPy's, of each codec and way."""
+    """Microseconds a row, bits that are not NumPy's and wrong codes, of each codec and way."""
     fill(connection, codecs["signs"], vectors)
     connection.execute("SET max_parallel_workers_per_gather = 0")
     found: dict[str, Any] = {}
@@ -108,20 +109,20 @@ def fill(connection: Connection, binarizer: Binarizer, vectors: Floats) -> None:
 def differing(
     connection: Connection, binarizer: Binarizer, call: str, vectors: Floats
 ) -> dict[str, int]:
-    """Bits that differ from NumPy's, and those of them that lie at no threshold."""
+    """Bits that differ from NumPy's, those of them that lie at no threshold, and wrong codes."""
     rows = connection.execute(
         f"SELECT ({call})::text FROM encoded ORDER BY id"  # type: ignore[arg-type]
     ).fetchall()
     digits = np.frombuffer("".join(code for (code,) in rows).encode(), np.uint8) - ord("0")
-    differ = digits.reshape(len(vectors), -1) != unpack(binarizer.encode(vectors))
-    steps = binarizer.project(vectors) / binarizer.step
-    near = np.abs(steps - np.round(steps)) * binarizer.step < 1e-5
-    far = differ & ~near[:, binarizer.bit_dimension]
-    return {
+    judged = judge(binarizer, vectors, np.packbits(digits.reshape(len(vectors), -1), axis=1))
+    found = {
         "vectors": len(vectors),
-        "differing_bits": int(differ.sum()),
-        "differing_bits_far_from_thresholds": int(far.sum()),
+        "differing_bits": judged.wrong_bits + judged.near_bits,
+        "wrong_rows": judged.wrong_rows,
     }
+    if binarizer.additive is None:
+        found["differing_bits_far_from_thresholds"] = judged.wrong_bits
+    return found
 
 
 def measure_trigger(

@@ -1,14 +1,16 @@
-"""Retrieval quality at equal bits: ``python -m benchmarks.quality --data DIR [DIR ...]``.
+"""Retrieval quality at equal bytes: ``python -m benchmarks.quality --data DIR [DIR ...]``.
 
 Every code is fitted on a set's documents alone; its queries serve the final figures only. Recall
 counts the exact float top 10 on the same documents; retention is nDCG@10 as a share of that of
-exact float search. ``sign`` and ``itq`` (one separate fit for each length) are independent code,
-``progressive`` is the library's closed form fitted for each length alone, and ``ours`` is one code
-for all lengths: Hamming on its prefixes, float query on its cuts, and the funnel (Hamming top 100
-on the sign bits, then float query). ``faiss``, ``sentence_transformers``, ``qdrant`` and
-``truncated`` floats are peers at equal bytes, or the nearest that they offer; ``queries`` gives
-`fit` a set's unlabelled training queries too. ``rescored`` figures order a search's first 40 rows
-by their floats. Sets without queries hold 500 documents out and do not count in the mean.
+exact float search. ``sign`` and ``itq`` are independent code, ``progressive`` is the library's
+closed form and ``ours`` what `fit` chooses, each for one length alone: a float query against all
+codes, the funnel (a Hamming list of 100 first) and the Hamming distance of the Hamming bits.
+``nested`` is one code for all lengths, searched for at its cuts. ``half`` are codes fitted to half
+of the documents, which then find all of them. ``faiss``, ``libraries``, ``sentence_transformers``,
+``qdrant`` and ``truncated`` floats are peers at equal bytes, or the nearest that they offer;
+``queries`` gives `fit` a set's unlabelled training queries too, ``pairs`` labelled ones.
+``rescored`` figures order a search's first 40 rows by their floats. Sets without queries hold 500
+documents out and do not count in the mean.
 """
 
 from __future__ import annotations
@@ -23,10 +25,10 @@ from typing import Any
 import numpy as np
 
 import bitryoshka
-from benchmarks import baselines
+from benchmarks import baselines, faiss_codes, library_codes
 from benchmarks.datasets import Dataset, Floats, read_dataset
-from benchmarks.faiss_codes import variants
-from benchmarks.judge import Coded, Judge, Search, score_search
+from benchmarks.faiss_codes import Variant
+from benchmarks.judge import Coded, Judge, score_search
 from benchmarks.peers import (
     peer_rows,
     qdrant_rows,
@@ -37,26 +39,21 @@ from benchmarks.quality_table import mean_rows, table, targets
 from benchmarks.results import FOLDER, read, write
 from bitryoshka.evaluation import bootstrap_interval
 
-PREFIXES = (64, 128, 256)
+LENGTHS = (192, 256, 384, 768)
+PREFIXES = (64, 128)
 CUTS = (192, 384, 768)
-FAISS_BYTES = (48, 96)
-PEERS = ("faiss", "sentence_transformers", "qdrant", "truncated")
-METHODS = ("sign", "itq", "progressive", "ours", *PEERS, "queries", "pairs")
+HALVED = (384, 768)
+PEER_BYTES = (24, 32, 48, 96)
+PEERS = ("faiss", "libraries", "sentence_transformers", "qdrant", "truncated")
+METHODS = ("sign", "itq", "progressive", "ours", "nested", "half", *PEERS, "queries", "pairs")
 
 Rows = dict[str, Any]
 
 
-def fit_ours(documents: Floats, method: str, **learned_from: Any) -> bitryoshka.Binarizer:
-    """The one code whose prefixes and cuts are all judged."""
-    nested = tuple(sorted({*PREFIXES, *CUTS}))
-    return bitryoshka.fit(
-        documents, bits=CUTS[-1], nested_bits=nested, method=method, **learned_from
-    ).binarizer
-
-
-def fit_closed_form(documents: Floats, bits: int) -> bitryoshka.Binarizer:
-    """The closed form for one length, its number of sign bits chosen on held-out documents."""
-    return bitryoshka.fit(documents, bits=bits, method="progressive").binarizer
+def fit_nested(documents: Floats, method: str) -> bitryoshka.Binarizer:
+    """One code whose prefixes and cuts are all asked for."""
+    nested = (*PREFIXES, *CUTS)
+    return bitryoshka.fit(documents, bits=CUTS[-1], nested_bits=nested, method=method).binarizer
 
 
 def _scored(judge: Judge, found: baselines.Scored, kinds: Sequence[str]) -> Rows:
@@ -79,7 +76,7 @@ def itq_rows(judge: Judge) -> Rows:
 def _plain_rows(judge: Judge, make: Callable[..., baselines.Scored]) -> Rows:
     data = judge.data
     rows: Rows = {"hamming": {}, "asymmetric": {}}
-    for bits in sorted({*PREFIXES, *CUTS}):
+    for bits in sorted({*PREFIXES, *LENGTHS}):
         if bits <= data.documents.shape[1]:
             made = make(data.documents, data.queries, bits)
             for kind, figures in _scored(judge, made, tuple(rows)).items():
@@ -87,68 +84,88 @@ def _plain_rows(judge: Judge, make: Callable[..., baselines.Scored]) -> Rows:
     return rows
 
 
-def progressive_rows(judge: Judge) -> Rows:
-    """The closed form fitted for each length alone."""
-    rows: Rows = {"asymmetric": {}, "funnel": {}, "hamming_bits": {}}
-    for bits in CUTS:
-        coded = Coded.of(judge, fit_closed_form(judge.data.documents, bits))
-        rows["asymmetric"][str(bits)] = judge.with_rescoring(coded.asymmetric(bits))
-        rows["funnel"][str(bits)] = judge.with_rescoring(coded.funnel(bits))
-        rows["hamming_bits"][str(bits)] = coded.binarizer.hamming_bits
+def own_rows(judge: Judge, method: str, **learned_from: Any) -> Rows:
+    """A code of the library's fitted for each length alone."""
+    rows: Rows = {"asymmetric": {}, "funnel": {}, "hamming": {}, "chosen": {}}
+    for bits in LENGTHS:
+        b = bitryoshka.fit(judge.data.documents, bits=bits, method=method, **learned_from).binarizer
+        coded = Coded.of(judge, b)
+        for kind in ("asymmetric", "funnel", "hamming"):
+            search = getattr(coded, kind)(bits)
+            rows[kind][str(bits)] = judge.with_rescoring(search)
+        rows["chosen"][str(bits)] = str(b.info["method"])
     return rows
 
 
-def our_rows(judge: Judge, binarizer: bitryoshka.Binarizer) -> Rows:
+def nested_rows(judge: Judge, method: str) -> Rows:
     """One code at all its prefixes and cuts."""
-    coded = Coded.of(judge, binarizer)
+    coded = Coded.of(judge, fit_nested(judge.data.documents, method))
     return {
-        "method": str(binarizer.info["method"]),
+        "chosen": str(coded.binarizer.info["method"]),
         "hamming": {str(b): judge.with_rescoring(coded.hamming(b)) for b in PREFIXES},
         "asymmetric": {str(b): judge.with_rescoring(coded.asymmetric(b)) for b in CUTS},
         "funnel": {str(b): judge.with_rescoring(coded.funnel(b)) for b in CUTS},
     }
 
 
-def faiss_rows(judge: Judge) -> Rows:
-    """FAISS's codes, by family and bytes; of a family's variants the one with most recall."""
+def half_rows(judge: Judge, method: str) -> Rows:
+    """Ours and the closed form, fitted to half of the documents."""
+    documents = judge.data.documents
+    picked = np.random.default_rng(0).permutation(len(documents))[: len(documents) // 2]
+    rows: Rows = {"ours": {}, "progressive": {}}
+    for bits in HALVED:
+        for name, used in (("ours", method), ("progressive", "progressive")):
+            b = bitryoshka.fit(documents[np.sort(picked)], bits=bits, method=used).binarizer
+            rows[name][str(bits)] = judge.figures(Coded.of(judge, b).asymmetric(bits))
+    return rows
+
+
+def variant_rows(
+    judge: Judge, variants: Callable[[Floats, Floats, int], Iterator[Variant]]
+) -> Rows:
+    """Figures by family and bytes; of a family's variants the one with most recall."""
     rows: Rows = {}
-    for code_bytes in FAISS_BYTES:
+    for code_bytes in PEER_BYTES:
         for variant in variants(judge.data.documents, judge.data.queries, code_bytes):
             figures = judge.with_rescoring(variant.search)
             held = rows.setdefault(variant.family, {}).get(str(code_bytes))
             if held is None or figures["recall"] > held["recall"]:
-                kept = {"variant": variant.label, "code_bytes": variant.code_bytes}
+                kept = {
+                    "variant": variant.label,
+                    "code_bytes": variant.code_bytes,
+                    "shared_bytes": variant.shared_bytes,
+                }
                 rows[variant.family][str(code_bytes)] = {**figures, **kept}
     return rows
 
 
 def query_rows(judge: Judge, method: str) -> Rows:
-    """The gain from unlabelled training queries, as ours with them less ours without."""
+    """What unlabelled training queries add, as ours of 384 bits with them less without."""
     data = judge.data
-    without = Coded.of(judge, fit_ours(data.documents, method))
-    binarizer = fit_ours(data.documents, method, queries=data.training_queries)
-    coded = Coded.of(judge, binarizer)
-    rows = our_rows(judge, binarizer)
-    gains = [
-        judge.recalls(judge.found(after)) - judge.recalls(judge.found(before))
-        for after, before in zip(_searches(coded), _searches(without), strict=True)
-    ]
-    gain = bootstrap_interval(np.mean(gains, axis=0))
-    return {**rows, "gain": gain._asdict()}
+    return _gain(judge, method, queries=data.training_queries)
 
 
 def pair_rows(judge: Judge, method: str) -> Rows:
-    """One code that may learn from the training queries' labels."""
+    """What labelled training queries add to the unlabelled ones."""
     data = judge.data
     if data.training_pairs is None or data.training_queries is None:
         return {}
     asked, answers = data.training_pairs
-    pairs = (data.training_queries[asked], answers)
-    return our_rows(judge, fit_ours(data.documents, method, pairs=pairs))
+    return _gain(judge, method, pairs=(data.training_queries[asked], answers))
 
 
-def _searches(coded: Coded) -> list[Search]:
-    return [coded.hamming(b) for b in PREFIXES] + [coded.asymmetric(b) for b in CUTS]
+def _gain(judge: Judge, method: str, **learned_from: Any) -> Rows:
+    bits, documents = HALVED[0], judge.data.documents
+    without, learned = (
+        Coded.of(judge, bitryoshka.fit(documents, bits=bits, method=method, **more).binarizer)
+        for more in ({}, learned_from)
+    )
+    after, before = (judge.recalls(judge.found(c.asymmetric(bits))) for c in (learned, without))
+    return {
+        "chosen": str(learned.binarizer.info["method"]),
+        "asymmetric": {str(bits): judge.with_rescoring(learned.asymmetric(bits))},
+        "gain": bootstrap_interval(after - before)._asdict(),
+    }
 
 
 @contextmanager
@@ -171,9 +188,12 @@ def measure(
     parts: dict[str, Callable[[], Rows]] = {
         "sign": lambda: sign_rows(judge),
         "itq": lambda: itq_rows(judge),
-        "progressive": lambda: progressive_rows(judge),
-        "ours": lambda: our_rows(judge, fit_ours(data.documents, ours)),
-        "faiss": lambda: faiss_rows(judge),
+        "progressive": lambda: own_rows(judge, "progressive"),
+        "ours": lambda: own_rows(judge, ours),
+        "nested": lambda: nested_rows(judge, ours),
+        "half": lambda: half_rows(judge, ours),
+        "faiss": lambda: variant_rows(judge, faiss_codes.variants),
+        "libraries": lambda: variant_rows(judge, library_codes.variants),
         "sentence_transformers": lambda: peer_rows(judge, sentence_transformers_peers(data)),
         "qdrant": lambda: qdrant_rows(judge),
         "truncated": lambda: peer_rows(judge, truncated_peers(data)),

@@ -118,12 +118,12 @@ def sweep_table(figures: Figures) -> str:
 
 
 def quality_sets(figures: Figures) -> str:
-    """Recall of one code of ours on each set, beside the code that was fitted to one length."""
+    """Recall of ours on each set, beside ITQ's and that of progressive codes."""
     rows = []
     for name, found in figures["sets"].items():
         ours, peers = found["rows"]["ours"], found["rows"]
         cells = [
-            f"{ours[kind][bits]['recall']:.3f} ({peers[peer][kind][bits]['recall']:.3f})"
+            _beside(ours[kind][bits], peers.get(peer, {}).get(kind, {}).get(bits))
             for kind, peer in (("hamming", "itq"), ("asymmetric", "progressive"))
             for bits in ours[kind]
         ]
@@ -136,17 +136,13 @@ def quality_sets(figures: Figures) -> str:
 
 def ablation_table(figures: Figures) -> str:
     """What each part is worth, mean over sets."""
-    rows = []
-    for name, found in figures["mean"].items():
-        cells = [
-            _pair(found[kind].get(bits))
-            for kind, lengths in (("hamming", (64, 128, 256)), ("asymmetric", (192, 384, 768)))
-            for bits in map(str, lengths)
-        ]
-        rows.append([name, *cells])
-    head = ["code", *(f"Hamming {n}" for n in (64, 128, 256))]
+    searches = {"asymmetric": "float query", "funnel": "funnel", "hamming": "Hamming"}
+    rows = [
+        [name, *(_pair(next(iter(found[kind].values()))) for kind in searches)]
+        for name, found in figures["mean"].items()
+    ]
     sets = ", ".join(figures["mean_over"])
-    table_ = _markdown([*head, *(f"float query {n}" for n in (192, 384, 768))], rows)
+    table_ = _markdown(["code", *searches.values()], rows)
     return f"{table_}\n\nMean of {sets}: recall@10 / nDCG@10 retention."
 
 
@@ -157,12 +153,17 @@ def hostile_table(figures: Figures) -> str:
             name,
             found["chosen"]["auto"],
             found["best_closed_form"],
-            *(_difference(found["difference"][way]["overall"]) for way in ("auto", "closed")),
+            _difference(found["difference"]["auto"]["overall"]),
         ]
         for name, found in figures["inputs"].items()
     ]
-    head = ["input", "chosen", "best closed form", "difference", "without the learned method"]
+    head = ["input", "chosen", "best closed form", "difference"]
     return _markdown(head, rows, 3)
+
+
+def _beside(ours: Mapping[str, float], other: Mapping[str, float] | None) -> str:
+    beside = f" ({other['recall']:.3f})" if other else ""
+    return f"{ours['recall']:.3f}{beside}"
 
 
 def _difference(found: Mapping[str, float]) -> str:
@@ -180,6 +181,10 @@ def encode_lines(figures: Figures) -> str:
             f"{found['share_of_blockwise']:.0%}",
         ]
         for name, found in figures["speed"].items()
+    ]
+    rows += [
+        [name, f"{found['rows_per_second']:,}", "", ""]
+        for name, found in figures.get("additive", {}).items()
     ]
     head = ["code", "rows a second", "of NumPy's product and packbits", "of the same, blockwise"]
     return (

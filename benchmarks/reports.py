@@ -122,7 +122,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--data", nargs="+", type=Path, default=(), help="folders of sets; the others' are kept"
     )
     parser.add_argument("--demo", action="store_true", help="and on what the demo fills")
-    parser.add_argument("--method", default="closed", help="of the fit")
+    parser.add_argument("--method", default="auto", help="of the fit")
     given = parser.parse_args(arguments)
     sets = dict(read(FOLDER / "reports.json")["figures"]["sets"])
     for folder in given.data:

@@ -6,7 +6,7 @@ what the process holds at most beyond what it held before `fit`, torch's librari
 ``cpu_seconds`` are the processor's, which a busy machine leaves as they are, ``seconds`` the
 clock's. Each case is saved when it is done.
 
-With ``--data DIR [DIR ...]`` also the subsample curve: codes of the learned method fitted to more
+With ``--data DIR [DIR ...]`` also the subsample curve: the codes that `fit` chooses from more
 and more rows of a set, judged by the same held-out queries over all of its documents. With
 ``--keep``, cases and curves of the result file that are not measured anew stay in it.
 """
@@ -65,7 +65,9 @@ class Case(NamedTuple):
 
 
 PROMISED = Case(100_000, 384, 384)
+SAMPLE, SAMPLE_SECONDS = Case(20_000, 384, 384), 60
 CASES = (
+    SAMPLE,
     *(Case(rows, d, 384) for d in (384, 1024) for rows in (10_000, 100_000, 1_000_000)),
     *(Case(10_000, d, 384) for d in (768, 3072)),
 )
@@ -173,14 +175,14 @@ def search_recalls(coded: Coded) -> dict[str, NDArray[np.float64]]:
 
 
 def targets(costs: dict[str, Any]) -> list[Target]:
-    """What was promised for 100,000 x 384, if that was measured."""
-    found = costs.get(PROMISED.label)
-    if found is None:
-        return []
-    return [
-        at_most(f"{PROMISED.label}: seconds", MOST_SECONDS, found["seconds"]),
-        at_most(f"{PROMISED.label}: MiB", MOST_MIB, found["mib"]),
-    ]
+    """What was promised for 20,000 and for 100,000 x 384, if that was measured."""
+    targets = []
+    for case, most in ((SAMPLE, SAMPLE_SECONDS), (PROMISED, MOST_SECONDS)):
+        if found := costs.get(case.label):
+            targets.append(at_most(f"{case.label}: seconds", most, found["seconds"]))
+    if found := costs.get(PROMISED.label):
+        targets.append(at_most(f"{PROMISED.label}: MiB", MOST_MIB, found["mib"]))
+    return targets
 
 
 def _by_dimensions(label: str) -> tuple[int, ...]:
@@ -221,7 +223,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for folder in given.data:
         print(folder.name, flush=True)
         data = read_dataset(folder)
-        curves[folder.name] = {**data.facts, "rows": curve(data, given.sizes, "learned")}
+        curves[folder.name] = {**data.facts, "rows": curve(data, given.sizes, given.method)}
         save()
 
 

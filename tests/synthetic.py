@@ -9,6 +9,7 @@ import numpy as np
 from hypothesis import settings
 from numpy.typing import NDArray
 
+from bitryoshka.additive import Additive
 from bitryoshka.binarizer import Binarizer, Metric
 from bitryoshka.training.closed_form import Layout, uniform_levels
 
@@ -105,3 +106,43 @@ def clustered(
     inner *= 1 / np.sqrt(1 + np.arange(rank))
     noise = 0.02 * rng.normal(size=(rows, dimensions))
     return (inner @ basis + away + noise).astype(np.float32)
+
+
+def additive_binarizer(
+    seed: int,
+    *,
+    hamming_bits: int | None = None,
+    lengths: tuple[int, ...] = (48,),
+    metric: Metric = "cosine",
+    restarts: int = 0,
+    score_weight: float = 2.0,
+    dimensions: int = 32,
+) -> Binarizer:
+    """An additive code of random rows, which fall in length; its queries are weighed by them."""
+    rng = np.random.default_rng(seed)
+    bits = lengths[-1]
+    m = hamming_bits or bits
+    falling = 0.5 / np.sqrt(4 + np.arange(bits))
+    decoder = [
+        rng.normal(size=(n, dimensions)) / np.sqrt(dimensions) * 2 * falling[:n, None]
+        for n in lengths
+    ]
+    nested = tuple(sorted({*lengths, m}))
+    return Binarizer(
+        projection=decoder[-1][:m],
+        offset=0.02 * rng.normal(size=m),
+        nested_bits=nested,
+        metric=metric,
+        weight_projection=rng.normal(size=(sum(nested), dimensions)),
+        hamming_projection=decoder[-1][:m],
+        hamming_offset=np.zeros(m),
+        additive=Additive(
+            lengths=lengths,
+            length_weights=np.float32(bits) / np.array(lengths, np.float32),
+            decoder=np.concatenate(decoder),
+            centre=0.05 * rng.normal(size=(len(lengths), dimensions)),
+            flips=np.packbits(rng.random((restarts, bits)) < 0.1, axis=1),
+            score_weight=score_weight,
+            sweeps=8,
+        ),
+    )

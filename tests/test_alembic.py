@@ -18,11 +18,12 @@ from pgvector import Vector
 from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
-from synthetic import exact_binarizer, integer_rows
+from synthetic import additive_binarizer, exact_binarizer, integer_rows
 
 from bitryoshka import Binarizer
-from bitryoshka.alembic.codec_operations import _vectors
+from bitryoshka.alembic.codec_operations import _literals
 from bitryoshka.alembic.sending import send_text
+from bitryoshka.catalogue import Cells
 from bitryoshka.errors import CodecError, DatabaseError
 from bitryoshka.postgres import attach, connect, export, search_column, status, verify
 from bitryoshka.postgres.server import Connection
@@ -192,7 +193,9 @@ def test_a_codec_arrives_with_every_bit(
         hamming_offset=threshold_alone.offset + 1,
     )
     history = History(tmp_path, installed_database, driver)
-    for name, binarizer in {"whole": whole, "threshold": threshold_alone}.items():
+    additive = additive_binarizer(3, lengths=(24, 48), restarts=2)
+    given = {"whole": whole, "threshold": threshold_alone, "additive": additive}
+    for name, binarizer in given.items():
         binarizer.save(tmp_path / f"{name}.safetensors")
         history.write(
             f'op.register_codec("{name}", "{name}.safetensors", 3)\n' * 2,
@@ -206,8 +209,10 @@ def test_a_codec_arrives_with_every_bit(
     assert found.fingerprint == whole.fingerprint
     assert dict(found.info) == dict(whole.info)
     assert export(installed, "threshold@3").fingerprint == threshold_alone.fingerprint
+    assert export(installed, "additive@3").fingerprint == additive.fingerprint
+    assert installed.execute("SELECT FROM bitryoshka.gram").rowcount == 48
     history.downgrade()
-    for table in ("codecs", "weights", "code_bits", "cuts"):
+    for table in ("codecs", "weights", "code_bits", "cuts", "additive", "decoder", "gram"):
         assert installed.execute(f"SELECT FROM bitryoshka.{table}").rowcount == 0  # type: ignore[arg-type]
 
 
@@ -419,6 +424,6 @@ def test_any_text_arrives_as_it_is(engine: Engine, strings: str, value: str) -> 
     )
 )
 def test_numbers_read_back_as_they_are(rows: NDArray[np.float32]) -> None:
-    for written, row in zip(_vectors(rows), rows, strict=True):
+    for written, row in zip(_literals(Cells("vector", rows), len(rows)), rows, strict=True):
         read = np.array([np.float32(x) for x in written.strip("'[]").split(",")])
         assert read.tobytes() == row.tobytes()

@@ -75,15 +75,16 @@ class TestJudging:
         assert hostile.overall(found | {"funnel": {"16": one}}).tolist() == expected
 
     def test_an_input_from_end_to_end(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(hostile, "CHOICES", ("closed",))
+        monkeypatch.setattr(hostile, "CHOICES", ("progressive",))
         found = hostile.measure("small", SMALL, 20)
-        assert set(found["recall"]) == {"closed", *hostile.CLOSED}
-        [kind] = [k for k in hostile.CLOSED if found["chosen"]["closed"].startswith(k)]
-        assert set(found["recall"]["closed"]["hamming"]) == {"8", "16", "24"}
+        assert set(found["recall"]) == {*hostile.CLOSED}
+        kind = "progressive"
+        assert found["chosen"][kind].startswith(kind)
+        assert set(found["recall"][kind]["hamming"]) == {"8", "16", "24"}
         best = max(hostile.CLOSED, key=lambda kind: found["recall"][kind]["overall"])
         assert found["best_closed_form"] == best
         behind = found["recall"][kind]["overall"] - found["recall"][best]["overall"]
-        assert found["difference"]["closed"]["overall"]["mean"] == pytest.approx(behind, abs=0.05)
+        assert found["difference"][kind]["overall"]["mean"] == pytest.approx(behind, abs=0.05)
 
     def test_methods_that_do_not_reach_are_left_out(self) -> None:
         rows, _ = hostile.drawn("x", SMALL, 20)
@@ -95,6 +96,6 @@ class TestJudging:
         def difference(high: float) -> dict[str, Any]:
             return {"overall": {"mean": high - 0.01, "low": high - 0.02, "high": high}}
 
-        ends = {"auto": difference(0.001), "closed": difference(-0.001)}
+        ends = {"auto": difference(0.001), "itq": difference(-0.001)}
         found = hostile.targets({"inputs": {"x": {"difference": ends}}})
         assert [target.met for target in found] == [True, False]

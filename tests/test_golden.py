@@ -12,7 +12,7 @@ import pytest
 from bitryoshka import Binarizer
 
 GOLDEN = Path(__file__).parent / "golden"
-FOLDERS = ("v1-fitted", "v1-all-planes")
+FOLDERS = ("v1-fitted", "v1-all-planes", "v2-fitted", "v2-nested")
 
 
 @pytest.fixture(params=FOLDERS)

@@ -24,6 +24,7 @@ LAYERS = (
     ("additive",),
     ("binarizer_file", "evaluation", "judgements", "schema_scripts", "vector_files"),
     ("binarizer",),
+    ("catalogue",),
     ("search_ways",),
     ("drift", "plan", "quality"),
     ("training",),
@@ -63,7 +64,6 @@ AT_ONCE = {
     "alembic": {"alembic", "numpy", "sqlalchemy"},
     "tables": {"rich"},
     "training.distilling": {"numpy", "torch"},
-    "training.signs": {"numpy", "torch"},
     "training.weights": {"numpy", "torch"},
 }
 LATER = {

@@ -159,6 +159,18 @@ def test_scores_of_sign_codes_are_the_share_of_weight_that_agrees(address: str) 
     assert 0 < store.similarity_search_with_relevance_scores("1", k=1)[0][1] <= 1
 
 
+def test_scores_of_additive_codes_alone_are_near_the_cosines(address: str) -> None:
+    codes = bitryoshka.fit(VECTORS[:ROWS], bits=48, method="additive").binarizer
+    store = open_store(address, Known(VECTORS), codes, vector_type=None)
+    store.create_table()
+    store.add_documents(DOCUMENTS)
+    found = store.similarity_search_with_score(QUERY, k=20, candidates=ROWS)
+    expected = cosines(QUERY)[numbers([document for document, _ in found])]
+    scores = np.array([score for _, score in found])
+    assert np.sqrt(np.mean((scores - expected) ** 2)) < 0.1
+    assert scores.tolist() == sorted(scores.tolist(), reverse=True)
+
+
 def test_inner_products_are_scores_but_no_relevance(address: str) -> None:
     binarizer = fitted("inner_product")
     store = open_store(address, Known(VECTORS), binarizer)

@@ -1,4 +1,4 @@
-"""The learned method: what it trains, what it leaves alone, and that it helps."""
+"""Learned query weights: what they train, what they leave alone, and that they help."""
 
 from __future__ import annotations
 
@@ -12,17 +12,16 @@ from synthetic import clustered
 
 from bitryoshka import Binarizer, fit
 from bitryoshka.errors import VectorsError
-from bitryoshka.evaluation import asymmetric_topk, exact_topk, hamming_topk, recall_at_k
-from bitryoshka.training.closed_form import Goal, progressive_codes
+from bitryoshka.evaluation import asymmetric_topk, exact_topk, recall_at_k
+from bitryoshka.training.additive import Settings, additive_codes
+from bitryoshka.training.closed_form import Goal
 from bitryoshka.training.distilling import Recipe, float_target
 from bitryoshka.training.neighbourhood import MAX_ANCHORS, Neighbourhood
-from bitryoshka.training.signs import _cuts, _decoded, learn_signs
 from bitryoshka.training.weights import learn_weights
 from bitryoshka.vectors import normalized
 
 GOAL = Goal(96, (16, 32, 64), "cosine", 0)
-QUICK = Recipe(sign_steps=200, weight_steps=150, anchors=64, rows=256)
-NO_GROWTH = torch.zeros(32)
+QUICK = Recipe(steps=150, anchors=64, rows=256)
 EMPTY = np.empty((0, 48), np.float32)
 
 
@@ -43,22 +42,13 @@ def around(rows: NDArray[np.float32]) -> Neighbourhood:
 
 @pytest.fixture(scope="module")
 def start(rows: NDArray[np.float32]) -> Binarizer:
-    return progressive_codes(rows, GOAL, 32)
+    # without neighbours in its regression, which leave less to learn
+    return additive_codes(rows, EMPTY, GOAL, 32, Settings(neighbour_weight=0.0))
 
 
 @pytest.fixture(scope="module")
-def signs(start: Binarizer, around: Neighbourhood) -> Binarizer:
-    return learn_signs(start, around, 0, QUICK).binarizer
-
-
-@pytest.fixture(scope="module")
-def learned(signs: Binarizer, around: Neighbourhood) -> Binarizer:
-    return learn_weights(signs, around, 0, QUICK)
-
-
-def hamming_recall(b: Binarizer, rows: Any, queries: Any, bits: int) -> float:
-    found = hamming_topk(b.encode_queries(queries, bits), b.encode(rows, bits)).rows
-    return float(recall_at_k(found, exact_topk(queries, rows).rows).mean())
+def learned(start: Binarizer, around: Neighbourhood) -> Binarizer:
+    return learn_weights(start, around, 0, QUICK)
 
 
 def asymmetric_recall(b: Binarizer, rows: Any, queries: Any, bits: int) -> float:
@@ -66,90 +56,30 @@ def asymmetric_recall(b: Binarizer, rows: Any, queries: Any, bits: int) -> float
     return float(recall_at_k(found, exact_topk(queries, rows).rows).mean())
 
 
-def test_signs_make_short_prefixes_better(
-    start: Binarizer, signs: Binarizer, rows: Any, queries: Any
-) -> None:
-    before, after = (hamming_recall(b, rows, queries, 16) for b in (start, signs))
-    assert after > before + 0.015
-
-
 def test_weights_make_the_float_query_better(
-    signs: Binarizer, learned: Binarizer, rows: Any, queries: Any
+    start: Binarizer, learned: Binarizer, rows: Any, queries: Any
 ) -> None:
-    for bits in (16, 32):
-        before, after = (asymmetric_recall(b, rows, queries, bits) for b in (signs, learned))
-        assert after > before + 0.015
+    gains = [
+        asymmetric_recall(learned, rows, queries, bits)
+        - asymmetric_recall(start, rows, queries, bits)
+        for bits in (16, 32, 64)
+    ]
+    assert np.mean(gains) > 0.01
 
 
 def test_weights_leave_the_codes_as_they_are(
-    signs: Binarizer, learned: Binarizer, rows: Any, queries: Any
+    start: Binarizer, learned: Binarizer, rows: Any, queries: Any
 ) -> None:
-    np.testing.assert_array_equal(learned.encode(rows), signs.encode(rows))
-    np.testing.assert_array_equal(learned.encode_queries(queries), signs.encode_queries(queries))
+    np.testing.assert_array_equal(learned.encode(rows), start.encode(rows))
+    np.testing.assert_array_equal(learned.encode_queries(queries), start.encode_queries(queries))
     assert learned.weight_projection is not None
     assert learned.weight_projection.shape == (16 + 32 + 64 + 96, 48)
 
 
-def test_every_cut_is_the_truncated_code(learned: Binarizer, rows: Any, queries: Any) -> None:
-    for bits in learned.nested_bits:
-        short = learned.truncate(bits)
-        np.testing.assert_array_equal(short.encode(rows), learned.encode(rows, bits))
-        np.testing.assert_allclose(
-            short.query_weights(queries), learned.query_weights(queries, bits), rtol=1e-5
-        )
-
-
 def test_one_seed_one_result(start: Binarizer, learned: Binarizer, around: Neighbourhood) -> None:
-    again = learn_weights(learn_signs(start, around, 0, QUICK).binarizer, around, 0, QUICK)
+    again = learn_weights(start, around, 0, QUICK)
     assert again.fingerprint == learned.fingerprint
-    other = learn_signs(start, around, 1, QUICK).binarizer
-    assert not np.array_equal(other.projection, learned.projection)
-
-
-def test_training_decodes_as_the_codes_do(start: Binarizer, rows: Any) -> None:
-    z, codes = torch.from_numpy(start.project(rows)), start.encode(rows)
-    found = _cuts(start, rows, Recipe(), torch.device("cpu"))
-    lengths = [n for n in start.nested_bits if n >= start.hamming_bits]
-    for cut, bits in zip(found, lengths, strict=True):
-        expected = _decoded(start, codes, bits)
-        np.testing.assert_allclose(cut.decode(z, NO_GROWTH), expected, atol=1e-5)
-
-
-def test_the_quantizer_passes_gradients_where_it_does_not_clip(start: Binarizer, rows: Any) -> None:
-    [cut, *_] = _cuts(start, rows, Recipe(), torch.device("cpu"))
-    z = torch.stack([cut.step * cut.half * share for share in (0.3, -0.9, 1.5, -2.0)])
-    z.requires_grad_()
-    cut.decode(z, NO_GROWTH).sum().backward()
-    expected = torch.tensor([[1.0], [1.0], [0.0], [0.0]]).expand_as(z)
-    torch.testing.assert_close(z.grad, expected)
-
-
-@pytest.mark.parametrize(
-    ("part", "value"),
-    [
-        ("cuts", 0),
-        ("orthogonality", 0),
-        ("short", 1),
-        ("jitter", 0),
-        ("noise", 0.3),
-        ("learn_steps", True),
-        ("query_signs", False),
-    ],
-)
-def test_every_part_has_a_switch(
-    start: Binarizer, around: Neighbourhood, part: str, value: Any
-) -> None:
-    recipe = QUICK._replace(sign_steps=5)
-    usual = learn_signs(start, around, 0, recipe).binarizer
-    switched = learn_signs(start, around, 0, recipe._replace(**{part: value})).binarizer
-    assert switched.fingerprint != usual.fingerprint
-    assert np.isfinite(switched.project(around.rows)).all()
-
-
-def test_no_steps_leave_the_projection(start: Binarizer, around: Neighbourhood) -> None:
-    found = learn_signs(start, around, 0, QUICK._replace(sign_steps=0))
-    np.testing.assert_array_equal(found.binarizer.projection, start.projection)
-    assert found.steps == 0
+    assert learn_weights(start, around, 1, QUICK).fingerprint != learned.fingerprint
 
 
 def test_the_best_check_is_kept_and_training_stops(start: Binarizer, around: Neighbourhood) -> None:
@@ -160,27 +90,17 @@ def test_the_best_check_is_kept_and_training_stops(start: Binarizer, around: Nei
         seen.append(found)
         return [0.5, 0.7, 0.6, 0.6, 0.9][len(seen) - 1]
 
-    recipe = QUICK._replace(sign_steps=50, checks=10, patience=2)
-    found = learn_signs(start, around, 0, recipe, events.append, judge)
-    assert found.steps == 10
-    np.testing.assert_array_equal(found.binarizer.projection, seen[1].projection)
+    recipe = QUICK._replace(steps=50, checks=10, patience=2)
+    found = learn_weights(start, around, 0, recipe, events.append, judge)
+    assert found.fingerprint == seen[1].fingerprint
     assert [e["step"] for e in events if "held_out_recall" in e] == [5, 10, 15, 20]
     assert events[-1]["step"] == 20
-    again = learn_signs(start, around, 0, recipe, stop=found.steps)
-    assert again.binarizer.fingerprint == found.binarizer.fingerprint
-
-
-def test_queries_may_share_the_projection(start: Binarizer, around: Neighbourhood) -> None:
-    recipe = QUICK._replace(sign_steps=5, query_signs=False)
-    found = learn_signs(start, around, 0, recipe).binarizer
-    assert found.hamming_projection is None
-    assert found.hamming_offset is not None
 
 
 def test_batches_hold_neighbours_and_mask_the_anchor_itself(rows: Any, queries: Any) -> None:
     around = Neighbourhood.of(rows, queries, 0, 20)
     assert around.near.shape == (1200, 21)
-    for batch in around.batches(3, 32, 128, 4, jitter=0, seed=0):
+    for batch in around.batches(3, 32, 128, 4, seed=0):
         assert batch.anchors.shape == (32, 48)
         assert (np.diff(batch.rows) > 0).all()
         for anchor, same in zip(batch.anchors, batch.same, strict=True):
@@ -189,22 +109,10 @@ def test_batches_hold_neighbours_and_mask_the_anchor_itself(rows: Any, queries: 
         assert not batch.same[:16].any()
 
 
-def test_jitter_moves_anchors_and_keeps_their_length(rows: Any) -> None:
-    around = Neighbourhood.of(rows, EMPTY, 0, 20)
-    still, moved = (
-        next(around.batches(1, 64, 256, 4, jitter=jitter, seed=0)) for jitter in (0, 0.5)
-    )
-    shift = np.linalg.norm(moved.anchors - still.anchors, axis=1)
-    assert (shift > 0).all()
-    assert shift.max() < 1.5
-    np.testing.assert_allclose(np.linalg.norm(moved.anchors, axis=1), 1, rtol=1e-5)
-    np.testing.assert_array_equal(moved.rows[:5], still.rows[:5])
-
-
 def test_labelled_answers_are_among_the_rows_and_take_their_share(rows: Any, queries: Any) -> None:
     answers = np.arange(len(queries)) * 3
     around = Neighbourhood.of(rows, queries, 0, 20, answers)
-    [batch] = around.batches(1, 32, 64, 1, jitter=0, seed=0)
+    [batch] = around.batches(1, 32, 64, 1, seed=0)
     labelled = np.flatnonzero(batch.answers >= 0)
     np.testing.assert_array_equal(labelled, np.arange(16))
     asked = [int(np.flatnonzero((queries == a).all(axis=1))[0]) for a in batch.anchors[:16]]
@@ -231,11 +139,11 @@ def test_fit_learns_and_tells_its_steps(rows: Any, queries: Any) -> None:
     assert found.binarizer.hamming_bits == 24
     assert found.binarizer.weight_projection is not None
     assert {o.candidate.method for o in found.comparison.outcomes} == {"learned"}
-    assert {event["stage"] for event in events} == {"signs", "weights"}
+    assert {event["stage"] for event in events} == {"weights"}
     assert all(np.isfinite(event["loss"]) for event in events)
-    last = [e["loss"] for e in events if e["stage"] == "weights" and e["step"] == e["steps"]]
-    first = [e["loss"] for e in events if e["stage"] == "weights" and e["step"] == 1]
-    assert np.mean(last) < np.mean(first)
+    # of the last fit; a batch is small and the start is good: the mean of many shows that it falls
+    losses = [e["loss"] for e in events[max(i for i, e in enumerate(events) if e["step"] == 1) :]]
+    assert np.mean(losses[-100:]) < 0.98 * np.mean(losses[:40])
 
 
 def labelled_pairs(rows: Any, number: int, right: bool) -> tuple[Any, NDArray[np.int64]]:
@@ -297,9 +205,8 @@ def test_odd_rows_train_to_finite_numbers(kind: str) -> None:
         rows = np.rint(rows * 4)
         rows[:, 0] = 1
     sample = normalized(rows, "cosine")
-    start = progressive_codes(sample, GOAL, 32)
+    start = additive_codes(sample, EMPTY, GOAL, 32, Settings())
     around = Neighbourhood.of(sample, sample[:0], 0, 50)
-    recipe = QUICK._replace(sign_steps=10, weight_steps=10)
-    found = learn_weights(learn_signs(start, around, 0, recipe).binarizer, around, 0, recipe)
+    found = learn_weights(start, around, 0, QUICK._replace(steps=10))
     assert np.isfinite(found.query_weights(sample)).all()
     assert found.encode(sample).shape == (200, 12)

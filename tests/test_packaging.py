@@ -157,17 +157,17 @@ import numpy as np
 import bitryoshka
 
 vectors = np.random.default_rng(0).normal(size=(400, 24)) @ np.diag(np.arange(24, 0, -1))
-for method in ("sign", "centred", "rotation", "itq", "progressive", "auto"):
+for method in ("sign", "centred", "rotation", "itq", "progressive", "additive", "auto"):
     result = bitryoshka.fit(vectors, bits=24, method=method)
-assert "bitryoshka[train]" in result.comparison.skipped["learned"]
-b = bitryoshka.fit(vectors, bits=64, method="progressive").binarizer
+assert not result.comparison.skipped
+b = bitryoshka.fit(vectors, bits=64, method="additive").binarizer
 b.save("b.safetensors")
 back = bitryoshka.Binarizer.load("b.safetensors")
 assert back.fingerprint == b.fingerprint
 assert back.encode(vectors).shape == (400, 8)
 assert (back.encode(vectors) == b.encode(vectors)).all()
 assert back.query_weights(vectors[:3]).shape == (3, 64)
-assert not {"torch", "tqdm", "psycopg"} & set(sys.modules)
+assert not {"numba", "torch", "tqdm", "psycopg"} & set(sys.modules)
 """
     in_fresh(fresh, code, tmp_path)
 

@@ -13,7 +13,7 @@ import pytest
 from attached_rows import BINARIZER, LABEL, check_codes, make_table, registered, rows_of
 from pgvector import Vector
 from psycopg import sql
-from synthetic import exact_binarizer, integer_rows
+from synthetic import additive_binarizer, exact_binarizer, integer_rows
 
 from bitryoshka import (
     BitsError,
@@ -518,6 +518,13 @@ def test_a_dump_restores_codec_column_and_trigger(
     registered(installed)
     make_table(installed)
     attach(installed, "items", "embedding", LABEL)
+    register(installed, "more", additive_binarizer(1, dimensions=16))
+    attach(installed, "items", "embedding", "more@1", code_column="searched")
+    installed.execute("SELECT bitryoshka.create_encoder('more@1')")
+    installed.execute(
+        "ALTER TABLE items ADD made bit(48) "
+        "GENERATED ALWAYS AS (bitryoshka.encode_more_1(embedding)) STORED"
+    )
     script = run_program(dump, installed_database)
     restore = dump.with_name("psql")
     run_program(restore, "-q", "-v", "ON_ERROR_STOP=1", bare_database, stdin=script)
@@ -526,6 +533,8 @@ def test_a_dump_restores_codec_column_and_trigger(
         assert check_codes(restored) == 181
         assert verify(restored, "items").good
         assert export(restored, LABEL).fingerprint == BINARIZER.fingerprint
+        assert verify(restored, "items", code_column="searched").good
+        assert restored.execute("SELECT FROM items WHERE made = searched").rowcount == 181
         assert register(restored, "other", exact_binarizer(4)).id > 1
         detach(restored, "items")
 

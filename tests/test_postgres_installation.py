@@ -10,12 +10,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
 
+import numpy as np
 import psycopg
 import pytest
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy import URL
-from synthetic import exact_binarizer, integer_rows
+from synthetic import additive_binarizer, exact_binarizer, integer_rows
 
 from bitryoshka import DatabaseError, MissingExtraError
 from bitryoshka.postgres import connect, export, install, register, uninstall
@@ -269,6 +270,19 @@ def test_the_extension_is_upgraded_and_dumped_with_its_codecs(
             "FROM pg_extension, unnest(extconfig) AS c WHERE extname = 'bitryoshka'"
         ).fetchall()
         assert {"bitryoshka.codecs", "bitryoshka.weights", "bitryoshka.columns"} <= set(dumped)
+        assert {"bitryoshka.additive", "bitryoshka.decoder", "bitryoshka.gram"} <= set(dumped)
+        additive = additive_binarizer(3, dimensions=16, restarts=1)
+        register(connection, "more", additive)
+        connection.execute("SELECT bitryoshka.create_encoder('more@1')")
+        vector = integer_rows(0, 1)
+        [found] = connection.execute(
+            "SELECT bitryoshka.encode('more@1', v)::text, bitryoshka.encode_more_1(v)::text "
+            "FROM (SELECT %s::vector AS v) AS x",
+            [str(vector[0].tolist())],
+        ).fetchall()
+        for code in found:
+            digits = [int(d) for d in code]
+            assert np.packbits(digits).tobytes() == additive.encode(vector)[0].tobytes()
 
 
 def test_released_files_never_change() -> None:

@@ -13,7 +13,7 @@ import pytest
 from attached_rows import BINARIZER, LABEL, check_codes, make_table, registered
 from pgvector import Vector
 from psycopg import sql
-from synthetic import exact_binarizer, integer_rows
+from synthetic import additive_binarizer, exact_binarizer, integer_rows
 
 from bitryoshka.postgres import attach, detach, drop_codec, install, register, search_column, verify
 from bitryoshka.postgres.server import Connection
@@ -113,6 +113,27 @@ def test_a_writers_rows_get_their_codes(installed: Connection, role: sql.Identif
     assert check_codes(installed) == 180
 
 
+def test_a_writers_rows_get_codes_that_are_searched_for(
+    installed: Connection, role: sql.Identifier
+) -> None:
+    registered(installed, additive_binarizer(1, dimensions=16))
+    make_table(installed)
+    attach(installed, "items", "embedding", LABEL)
+    for grant in granted(role, "writer"):
+        installed.execute(grant)
+    with acting(installed, role):
+        installed.execute("INSERT INTO items (id, embedding) VALUES (900, %s::vector)", [QUERY])
+        installed.execute("SELECT bitryoshka.encode(%s, %s::vector)", [LABEL, QUERY])
+        for statement in (
+            "INSERT INTO bitryoshka.gram VALUES (1, 99, '[1]', 0, 0)",
+            "DELETE FROM bitryoshka.additive",
+            "SELECT bitryoshka.write_gram(1)",
+        ):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                installed.execute(statement.encode())
+    assert verify(installed, "items").good
+
+
 def test_an_owner_without_other_rights_registers_and_attaches(
     installed: Connection, role: sql.Identifier
 ) -> None:
@@ -129,6 +150,11 @@ def test_an_owner_without_other_rights_registers_and_attaches(
             assert check_codes(installed) == 180
             detach(installed, "items")
         drop_codec(installed, LABEL)
+        assert register(installed, "more", additive_binarizer(1, dimensions=16)).label == "more@1"
+        attach(installed, "items", "embedding", "more@1", in_database=True)
+        assert verify(installed, "items").good
+        detach(installed, "items")
+        drop_codec(installed, "more@1")
 
 
 def test_a_database_owner_who_is_no_superuser_installs(

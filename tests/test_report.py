@@ -132,8 +132,7 @@ class TestAdvice:
 class TestFindings:
     def test_every_method_is_there(self, found: Findings) -> None:
         names = [m.name for m in found.methods]
-        closed = ["sign", "centred", "rotation", "itq", "progressive", "regressed"]
-        assert names == [*closed, "learned"]
+        assert names == ["sign", "centred", "rotation", "itq", "progressive", "additive"]
         assert found.chosen.split(" ")[0] in names
         for method in found.methods:
             for curve in (method.hamming, method.asymmetric, method.candidates, method.ndcg):
@@ -213,7 +212,7 @@ class TestPage:
             "return m.tagName + (m.getAttribute('d') || '').replace(/^M[0-9. ]+/, '')"
             " + getComputedStyle(svg.querySelector('.line')).strokeDasharray})"
         )
-        assert len(marks) == len(set(marks)) == 7
+        assert len(marks) == len(set(marks)) == 6
 
     def test_what_users_wrote_stays_text(self, page: Path) -> None:
         text = page.read_text("utf-8")

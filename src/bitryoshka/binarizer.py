@@ -52,7 +52,7 @@ class Binarizer:
     Arrays (all read-only):
 
     * ``projection`` (m, d) float32: W.
-    * ``offset`` (m,) float32: ``W @ mean`` plus the learned thresholds.
+    * ``offset`` (m,) float32: what z is less by: the thresholds of its signs.
     * ``step`` (m,) float32, positive: the quantizer's step of each projected dimension.
     * ``bit_dimension`` (n,) int32, ``bit_plane`` (n,) uint8: what each bit is that z alone gives;
       plane 0 is the sign. The first m entries are dimension 0 to m - 1, plane 0. Additive codes

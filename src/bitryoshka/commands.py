@@ -28,9 +28,7 @@ from bitryoshka.quality_commands import quality
 from bitryoshka.training import fit
 from bitryoshka.vector_files import read_vectors
 
-Method = Literal[
-    "auto", "closed", "sign", "centred", "rotation", "itq", "progressive", "regressed", "learned"
-]
+Method = Literal["auto", "sign", "centred", "rotation", "itq", "progressive", "additive", "learned"]
 
 ENCODE_ROWS = 32_768
 
@@ -91,12 +89,12 @@ def _fit(
     queries: QueriesOption = None,
     bits: Annotated[int, typer.Option(help="Length of the whole code, a multiple of 8.")] = 384,
     hamming_bits: Annotated[
-        int | None, typer.Option(help="Number of sign bits; by default several are tried.")
+        int | None, typer.Option(help="Number of Hamming bits; by default several are tried.")
     ] = None,
     nested_bits: Annotated[
-        str | None, typer.Option(help="Lengths for cutting the code, such as 64,128,256.")
+        str | None, typer.Option(help="Lengths to cut the code at, such as 64,128,256.")
     ] = None,
-    method: Annotated[Method, typer.Option(help="auto: try all, keep the best.")] = "auto",
+    method: Annotated[Method, typer.Option(help="auto: try them, keep the best.")] = "auto",
     metric: Annotated[Metric, typer.Option(help="How the vectors are compared.")] = "cosine",
     seed: Annotated[int, typer.Option(min=0, help="Of every random choice.")] = 0,
     column: ColumnOption = None,

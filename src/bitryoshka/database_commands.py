@@ -120,7 +120,7 @@ def _attach(
     schema: SchemaOption = "public",
     code_column: CodeOption = "code",
     prefix_bits: Annotated[
-        int | None, typer.Option(help="Bits that the index covers; by default all sign bits.")
+        int | None, typer.Option(help="Bits that the index covers; by default all Hamming bits.")
     ] = None,
     index: Annotated[bool, typer.Option(help="Build an HNSW index on the prefix.")] = True,
     bad_vectors: Annotated[

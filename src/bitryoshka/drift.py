@@ -40,7 +40,7 @@ DEVIATIONS = 4.0
 class Reference:
     """What a sample looks like through a binarizer.
 
-    ``mean``, ``variance``: of the projected values, ``(hamming_bits,)``. ``balance``: share of ones
+    ``mean``, ``variance``: of the projected values, ``(m,)``. ``balance``: share of ones
     of each bit, ``(bits,)``. ``recall``: by number of rows, how much of the exact 10 neighbours the
     codes find among that many rows, the mean of Hamming and asymmetric search.
     """
@@ -83,7 +83,7 @@ class Reference:
                 "this binarizer keeps no statistics of the vectors it was fitted to: "
                 "give a sample of them as reference="
             )
-        m, bits = binarizer.hamming_bits, binarizer.bits
+        m, bits = len(binarizer.projection), binarizer.bits
         # of a truncated binarizer the whole code's recall says nothing
         whole = len(kept["balance"]) == bits
         return cls(
@@ -221,12 +221,20 @@ def recalibrate(
 
 
 def _moved(b: Binarizer, by: Floats) -> Binarizer:
-    """Thresholds moved; those of queries by the share at which they followed the rows' before."""
+    """Thresholds moved; those of queries by the share at which they followed the rows' before.
+
+    Of additive codes the centres move as well, along the directions that the projection sees.
+    """
     own = b.hamming_offset
     if own is not None:
         share = float(own @ b.offset) / max(float(b.offset @ b.offset), 1e-12)
         own = (own + share * by).astype(np.float32)
-    return replace(b, offset=(b.offset + by).astype(np.float32), hamming_offset=own)
+    additive = b.additive
+    if additive is not None:
+        whole = np.linalg.lstsq(b.projection.astype(np.float64), by, rcond=1e-3)[0]
+        additive = replace(additive, centre=additive.centre + whole.astype(np.float32))
+    offset = (b.offset + by).astype(np.float32)
+    return replace(b, offset=offset, hamming_offset=own, additive=additive)
 
 
 def _sample(vectors: NDArray[np.number], seed: int) -> NDArray[np.number]:

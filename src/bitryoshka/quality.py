@@ -128,7 +128,7 @@ def evaluate(
     """Compare searches on codes of ``vectors`` (N, d) with exact float search, query by query.
 
     At every trained prefix by Hamming distance, at every cut asymmetrically, and as a funnel:
-    ``candidates`` rows by Hamming distance on all sign bits, ordered by the whole code. Every
+    ``candidates`` rows by Hamming distance on all Hamming bits, ordered by the whole code. Every
     figure is a mean with its 95 % bootstrap interval.
 
     ``queries`` (Q, d); None: up to 500 random rows of ``vectors``, each left out of its own search.

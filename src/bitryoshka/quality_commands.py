@@ -114,7 +114,7 @@ def _report(
         int | None, typer.Option(min=1, help="Rows to plan for; by default those there are.")
     ] = None,
     bits: Annotated[int, typer.Option(help="Length of the whole code.")] = 384,
-    method: Annotated[str, typer.Option(help="auto; closed: without the learned method.")] = "auto",
+    method: Annotated[str, typer.Option(help="How to fit: auto, or a method of fit.")] = "auto",
     sample: Annotated[int, typer.Option(min=100, help="Most rows that are looked at.")] = 20_000,
     from_postgres: PostgresOption = None,
     from_qdrant: QdrantOption = None,

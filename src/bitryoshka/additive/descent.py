@@ -107,7 +107,8 @@ def _sweep(problem: Problem, state: State, score: Floats) -> NDArray[np.bool_]:
     for begin in range(0, len(gram), GROUP):
         group = slice(begin, begin + GROUP)
         inside = gram[group, group]
-        v, s = (np.ascontiguousarray(part[:, group].T) for part in (state.residual, state.signs))
+        # copies, a row for each bit: v is changed in place
+        v, s = (np.array(part[:, group].T, order="C") for part in (state.residual, state.signs))
         p = np.ascontiguousarray(score[:, :, group].transpose(2, 0, 1))
         weighed = a * p
         reach = inside.diagonal()[:, None] + (weighed * p).sum(axis=1)

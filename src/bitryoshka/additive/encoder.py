@@ -82,6 +82,9 @@ class Additive:
         if not 1 <= self.sweeps <= MAX_SWEEPS:
             raise BitsError(f"sweeps must be between 1 and {MAX_SWEEPS}, found {self.sweeps}")
         object.__setattr__(self, "lengths", lengths)
+        # a fingerprint tells 2 from 2.0
+        object.__setattr__(self, "score_weight", float(self.score_weight))
+        object.__setattr__(self, "sweeps", int(self.sweeps))
 
     @property
     def bits(self) -> int:

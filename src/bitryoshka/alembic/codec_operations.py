@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+from itertools import repeat
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from bitryoshka.alembic.sending import send
 from bitryoshka.binarizer import Binarizer
+from bitryoshka.catalogue import Cells, check_limits, entry, tables
 from bitryoshka.errors import CodecError
 from bitryoshka.schema_scripts import filled, quoted
 
@@ -68,26 +69,27 @@ class DropCodecOp(MigrateOperation):
 @Operations.implementation_for(RegisterCodecOp)
 def _register(operations: Operations, operation: RegisterCodecOp) -> None:
     binarizer = _load(operations, operation.source)
+    check_limits(binarizer)
     label = quoted(f"{operation.name}@{operation.version}")
     send(
         operations,
         "begin_codec",
         name=quoted(operation.name),
         version=str(int(operation.version)),
-        fingerprint=quoted(binarizer.fingerprint),
-        metric=quoted(binarizer.metric),
-        dimensions=str(binarizer.dimensions),
-        bits=str(binarizer.bits),
-        hamming_bits=str(binarizer.hamming_bits),
-        nested_bits=quoted("{" + ",".join(map(str, binarizer.nested_bits)) + "}"),
-        info=quoted(json.dumps(dict(binarizer.info), sort_keys=True)),
+        **{name: _literal(value) for name, value in entry(binarizer).items()},
     )
     codec_id = filled("codec_id", label=label)
-    for table, columns, rows in _tables(binarizer):
-        written = [f"({codec_id}, {', '.join(row)})" for row in rows]
+    for rows in tables(binarizer):
+        columns = zip(
+            *(_literals(cells, rows.height) for cells in rows.columns.values()), strict=True
+        )
+        written = [f"({codec_id}, {', '.join(row)})" for row in columns]
         for start in range(0, len(written), _ROWS):
             part = ",\n".join(written[start : start + _ROWS])
-            send(operations, "insert_codec_rows", table=table, columns=columns, rows=part)
+            names = ", ".join(rows.columns)
+            send(operations, "insert_codec_rows", table=rows.table, columns=names, rows=part)
+    if binarizer.additive is not None:
+        send(operations, "write_gram", codec_id=codec_id)
 
 
 @Operations.implementation_for(DropCodecOp)
@@ -109,42 +111,25 @@ def _load(operations: Operations, source: Source) -> Binarizer:
     return Binarizer.load(path)
 
 
-def _tables(b: Binarizer) -> Iterator[tuple[str, str, Iterable[tuple[str, ...]]]]:
-    """Of each table of a codec: its name, its columns, and its rows as literals."""
-    yield _weights("row", 0, b.projection, b.offset, b.step, b.planes)
-    if b.hamming_projection is not None or b.hamming_offset is not None:
-        yield _weights("query bits", 0, b.hamming_projection, b.hamming_offset)
-    if b.weight_projection is not None:
-        parts = np.split(b.weight_projection, np.cumsum(b.nested_bits)[:-1])
-        for cut, projection in zip(b.nested_bits, parts, strict=True):
-            yield _weights("query weights", cut, projection)
-    mask = np.left_shift(1, b.planes[b.bit_dimension].astype(np.int32) - 1 - b.bit_plane)
-    layout = (_numbers(x) for x in (np.arange(b.bits), b.bit_dimension, b.bit_plane, mask))
-    yield "code_bits", "position, dimension, plane, mask", zip(*layout, strict=True)
-    cuts = zip(_numbers(np.array(b.nested_bits)), _vectors(b.levels), strict=True)
-    yield "cuts", "bits, levels", cuts
+def _literal(value: str | int | list[int]) -> str:
+    if isinstance(value, list):
+        return quoted("{" + ",".join(map(str, value)) + "}")
+    return quoted(value) if isinstance(value, str) else str(value)
 
 
-def _weights(
-    role: str,
-    cut: int,
-    weights: NDArray[np.float32] | None,
-    *numbers: NDArray[Any] | None,
-) -> tuple[str, str, Iterable[tuple[str, ...]]]:
-    names = ["weights", "threshold", "step", "planes"]
-    values: list[Iterable[str] | None] = [None if weights is None else _vectors(weights)]
-    values += [None if column is None else _numbers(column) for column in numbers]
-    given = {name: v for name, v in zip(names, values, strict=False) if v is not None}
-    rows = zip(*given.values(), strict=True)
-    keyed = ((quoted(role), str(cut), str(i), *row) for i, row in enumerate(rows))
-    return "weights", ", ".join(("role", "cut", "dimension", *given)), keyed
+def _literals(cells: Cells, height: int) -> Iterable[str]:
+    """A column as literals: the shortest text that reads back as the same number of its type."""
+    kind, values = cells
+    if not isinstance(values, np.ndarray):
+        return repeat(quoted(values) if isinstance(values, str) else repr(values), height)
+    if kind == "vector":
+        return (quoted("[" + ",".join(_numbers(row)) + "]") for row in values)
+    if kind == "bit varying":
+        digits = (np.unpackbits(row).astype(str).tolist() for row in values)
+        return (f"B'{''.join(row)}'" for row in digits)
+    return _numbers(values)
 
 
 def _numbers(column: NDArray[Any]) -> list[str]:
-    """The shortest text that reads back as the same number of the column's type."""
     found: list[str] = column.astype(str).tolist()
     return found
-
-
-def _vectors(rows: NDArray[np.float32]) -> Iterator[str]:
-    return (quoted("[" + ",".join(_numbers(row)) + "]") for row in rows)

@@ -127,6 +127,8 @@ class Searcher:
         if self.keeps_vectors:
             return -1, 1 if self.binarizer.metric == "cosine" else 0
         [planes], [scale] = query_planes(self.binarizer.query_weights(query))
+        if (additive := self.binarizer.additive) is not None:
+            return float(scale), float(query[0] @ additive.centre[-1])
         if self.binarizer.bits > self.binarizer.hamming_bits:
             # the weights score the row less its mean: what the mean scores is missing
             mean = query[0] @ self.binarizer.projection.T @ self.binarizer.offset
@@ -137,7 +139,7 @@ class Searcher:
     def diverse(
         self, query: ArrayLike, hits: list[Hit], k: int, lambda_mult: float
     ) -> list[Document]:
-        """The ``k`` hits of maximal marginal relevance, by vectors or else by sign bits."""
+        """The ``k`` hits of maximal marginal relevance, by vectors or else by Hamming bits."""
         if not hits:
             return []
         one: Floats = np.asarray(query, np.float64)

@@ -23,19 +23,19 @@ class CodeVectorStore(DocumentStore):
     use of a store checks it.
 
     * ``vector_type``: keep the embeddings too, as "vector" or "halfvec"; None keeps codes alone.
-    * ``candidates``: rows that Hamming distance on the first ``prefix_bits`` (None: all sign bits)
-      hands on. Kept vectors rank all of them; with ``exact``, only so many, which the float query
-      has chosen by their whole codes. Without vectors the float query against the codes ranks.
-      That asymmetric score needs schema ``bitryoshka`` in the database.
+    * ``candidates``: rows that Hamming distance on the first ``prefix_bits`` hands on (None: on all
+      Hamming bits). Kept vectors rank all of them; with ``exact``, only so many, which the float
+      query has chosen by their whole codes. Without vectors the float query against the codes
+      ranks. That asymmetric score needs schema ``bitryoshka`` in the database.
     * ``batch_size``: texts that are embedded and encoded at once.
 
     Searches take ``candidates`` for one call, and ``filter``: a dict that the metadata must contain
     (``@>`` of jsonb), or an expression of SQLAlchemy over ``store.table``.
 
     Scores: larger is better. With vectors, cosine similarity, or the inner product where that is
-    the binarizer's metric. With codes alone an estimate of it, a little nearer to 0; with sign
-    codes alone, the share of the query's weight on which query and code agree, less the share on
-    which they do not: between -1 and 1, but no cosine.
+    the binarizer's metric. With codes alone an estimate of it, a little nearer to 0; where
+    all bits are Hamming bits, the share of the query's weight on which query and code agree, less
+    the share on which they do not: between -1 and 1, but no cosine.
 
     Raises BitsError, SearchError and TableError for settings that do not fit together. Uses raise
     TableError where the table is missing or has another shape, FingerprintError where its codes are
@@ -99,7 +99,7 @@ class CodeVectorStore(DocumentStore):
     ) -> list[Document]:
         """Of the best ``fetch_k`` documents the ``k`` of maximal marginal relevance.
 
-        Likeness is the cosine of the vectors where they are kept, else that of the sign bits, as
+        Likeness is the cosine of the vectors where they are kept, else that of the Hamming bits, as
         -1 and 1. ``lambda_mult``: 1 for likeness to the query alone, 0 for diversity alone.
         """
         vector = self._embedding.embed_query(query)

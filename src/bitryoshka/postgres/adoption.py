@@ -26,7 +26,7 @@ def adopt(
 
     For tables of `create_table` and `load`, or others that somebody fills with a codec's codes:
     nothing of the table changes, and no trigger is made. ``prefix_bits``: the length that
-    searches use by default (None: all sign bits). `detach` forgets it again, and drops nothing.
+    searches use by default (None: all Hamming bits). `detach` forgets it again, and drops nothing.
 
     Raises TableError where the column is not ``bit`` of the codec's length or is attached
     already, FingerprintError where it is known to hold another binarizer's codes.

@@ -48,7 +48,7 @@ def attach(
 
     Adds ``code_column``, a trigger that fills it on INSERT and UPDATE, and codes for the rows that
     are there, ``batch_rows`` keys at a time, each batch committed; builds an HNSW index on the
-    first ``prefix_bits`` (None: all sign bits) CONCURRENTLY; then verifies with ``queries`` rows
+    first ``prefix_bits`` (None: all Hamming bits) CONCURRENTLY; then verifies with ``queries`` rows
     as queries. A vector of another dimension, or zero under cosine, has no code: ``bad_vectors``
     "reject" refuses such rows now and later, "skip" leaves their codes NULL. Codes are made here
     by NumPy, or with ``in_database`` by the server.

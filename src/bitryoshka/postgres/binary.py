@@ -39,6 +39,7 @@ class Column(NamedTuple):
 INTEGER = Column(">i4")
 BIGINT = Column(">i8")
 REAL = Column(">f4")
+DOUBLE = Column(">f8")
 TID = Column("u1", 6)
 XID = Column(">u4")
 

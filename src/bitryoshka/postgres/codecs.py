@@ -12,12 +12,16 @@ import psycopg
 from numpy.typing import NDArray
 from psycopg import sql
 
+from bitryoshka.additive import Additive
 from bitryoshka.binarizer import Binarizer, Metric
-from bitryoshka.errors import CodecError, FingerprintError
+from bitryoshka.catalogue import Cells, Rows, check_limits, entry, tables
+from bitryoshka.errors import BitsError, CodecError, DatabaseError, FingerprintError
 from bitryoshka.postgres.binary import (
+    DOUBLE,
     INTEGER,
     REAL,
     Column,
+    bit_column,
     read_rows,
     rows_of,
     text_column,
@@ -56,9 +60,16 @@ def register(
 
     ``version``: None takes the version that has this fingerprint already, or else the next one.
     Raises FingerprintError where another binarizer has that name and version, CodecError for a
-    name that is not 1 to 40 letters, digits, ``_``, ``.`` and ``-``.
+    name that is not 1 to 40 letters, digits, ``_``, ``.`` and ``-`` and for a binarizer that is
+    too large, DatabaseError where the schema is too old for additive codes.
     """
     require_installed(connection)
+    check_limits(binarizer)
+    if binarizer.additive is not None and not _takes_additive(connection):
+        raise DatabaseError(
+            "schema bitryoshka is of a revision without additive codecs: run bitryoshka install, "
+            "or bitryoshka.postgres.install(connection)"
+        )
     with connection.transaction():
         fetch(connection, statement("codec_lock"))
         versions = {c.version: c for c in list_codecs(connection) if c.name == name}
@@ -73,7 +84,10 @@ def register(
                 )
             return found
         codec = _insert(connection, name, version, binarizer)
-        _write_arrays(connection, codec.id, binarizer)
+        for rows in tables(binarizer):
+            _write(connection, codec.id, rows)
+        if binarizer.additive is not None:
+            fetch(connection, statement("write_gram", codec_id=codec.id))
     return codec
 
 
@@ -95,25 +109,31 @@ def export(connection: Connection, label: str) -> Binarizer:
     levels = read_rows(
         connection,
         statement("copy_cuts_out", codec_id=codec.id),
-        {"levels": vector_column(codec.bits)},
+        {"levels": vector_column(len(layout))},
     )
     query = _read(connection, "query weights", codec.id, {"weights": vector_column(d)})
     signs = _read(connection, "query bits", codec.id, {"weights": vector_column(d)})
     offsets = _read(connection, "query bits", codec.id, {"threshold": REAL})
-    found = Binarizer(
-        projection=row["weights"],
-        offset=row["threshold"],
-        step=row["step"],
-        bit_dimension=layout["dimension"],
-        bit_plane=layout["plane"],
-        levels=levels["levels"],
-        nested_bits=codec.nested_bits,
-        metric=codec.metric,
-        weight_projection=query["weights"] if len(query) else None,
-        hamming_projection=signs["weights"] if len(signs) else None,
-        hamming_offset=offsets["threshold"] if len(offsets) else None,
-        info=json.loads(info),
-    )
+    try:
+        found = Binarizer(
+            projection=row["weights"],
+            offset=row["threshold"],
+            step=row["step"],
+            bit_dimension=layout["dimension"],
+            bit_plane=layout["plane"],
+            levels=levels["levels"],
+            nested_bits=codec.nested_bits,
+            metric=codec.metric,
+            additive=_read_additive(connection, codec),
+            weight_projection=query["weights"] if len(query) else None,
+            hamming_projection=signs["weights"] if len(signs) else None,
+            hamming_offset=offsets["threshold"] if len(offsets) else None,
+            info=json.loads(info),
+        )
+    except ValueError as error:
+        raise FingerprintError(
+            f"codec {label} is altered: its tables hold no binarizer: {error}"
+        ) from error
     if found.fingerprint != codec.fingerprint:
         raise FingerprintError(
             f"codec {label} is altered: its tables hold a binarizer of fingerprint "
@@ -156,17 +176,7 @@ def drop_codec(connection: Connection, label: str) -> None:
 
 
 def _insert(connection: Connection, name: str, version: int, b: Binarizer) -> Codec:
-    values = {
-        "name": name,
-        "version": version,
-        "fingerprint": b.fingerprint,
-        "metric": b.metric,
-        "dimensions": b.dimensions,
-        "bits": b.bits,
-        "hamming_bits": b.hamming_bits,
-        "nested_bits": list(b.nested_bits),
-        "info": json.dumps(dict(b.info), sort_keys=True),
-    }
+    values = {"name": name, "version": version, **entry(b)}
     placeholders = {key: sql.Placeholder(key) for key in values}
     try:
         [(id_,)] = fetch(connection, statement("insert_codec", **placeholders), values)
@@ -188,72 +198,67 @@ def _insert(connection: Connection, name: str, version: int, b: Binarizer) -> Co
     )
 
 
-def _write_arrays(connection: Connection, codec_id: int, b: Binarizer) -> None:
-    wide = vector_column(b.dimensions)
-    row = {"weights": wide, "threshold": REAL, "step": REAL, "planes": INTEGER}
-    _write(
+def _write(connection: Connection, codec_id: int, rows: Rows) -> None:
+    columns = {"codec_id": INTEGER, **{n: _column(c) for n, c in rows.columns.items()}}
+    values = {"codec_id": codec_id, **{n: _values(c) for n, c in rows.columns.items()}}
+    names = sql.SQL(", ").join(map(sql.Identifier, columns))
+    copy = statement("copy_codec_rows", table=sql.Identifier(rows.table), columns=names)
+    write_rows(connection, copy, iter([rows_of(columns, rows.height, values)]))
+
+
+def _column(cells: Cells) -> Column:
+    """The binary format of a column of the catalogue."""
+    kind, values = cells
+    if kind == "text":
+        return text_column(str(values))
+    if kind == "vector":
+        return vector_column(np.shape(values)[1])
+    if kind == "bit varying":
+        return bit_column(8 * np.shape(values)[1])
+    return {"integer": INTEGER, "real": REAL, "double precision": DOUBLE}[kind]
+
+
+def _values(cells: Cells) -> Any:
+    if isinstance(cells.values, str):
+        return np.frombuffer(cells.values.encode(), np.uint8)
+    return cells.values
+
+
+def _read_additive(connection: Connection, codec: Codec) -> Additive | None:
+    """The encoder of an additive codec; None where it is a progressive one."""
+    if not _takes_additive(connection):
+        return None
+    settings = fetch(connection, statement("additive_settings", codec_id=codec.id))
+    if not settings:
+        return None
+    [(score_weight, sweeps, flips)] = settings
+    wide = vector_column(codec.dimensions)
+    lengths = read_rows(
         connection,
-        codec_id,
-        "row",
-        0,
-        row,
-        {"weights": b.projection, "threshold": b.offset, "step": b.step, "planes": b.planes},
+        statement("copy_additive_lengths_out", codec_id=codec.id),
+        {"bits": INTEGER, "weight": REAL, "centre": wide},
     )
-    signs = {
-        name: (column, array)
-        for name, column, array in (
-            ("weights", wide, b.hamming_projection),
-            ("threshold", REAL, b.hamming_offset),
-        )
-        if array is not None
-    }
-    if signs:
-        columns = {name: column for name, (column, _) in signs.items()}
-        values = {name: array for name, (_, array) in signs.items()}
-        _write(connection, codec_id, "query bits", 0, columns, values)
-    if b.weight_projection is not None:
-        parts = np.split(b.weight_projection, np.cumsum(b.nested_bits)[:-1])
-        for cut, projection in zip(b.nested_bits, parts, strict=True):
-            values = {"weights": projection}
-            _write(connection, codec_id, "query weights", cut, {"weights": wide}, values)
-    mask = np.left_shift(1, b.planes[b.bit_dimension].astype(np.int32) - 1 - b.bit_plane)
-    bits = {
-        "codec_id": codec_id,
-        "position": np.arange(b.bits),
-        "dimension": b.bit_dimension,
-        "plane": b.bit_plane,
-        "mask": mask,
-    }
-    columns = dict.fromkeys(bits, INTEGER)
-    write_rows(connection, statement("copy_code_bits"), iter([rows_of(columns, b.bits, bits)]))
-    cuts = {"codec_id": codec_id, "bits": np.array(b.nested_bits), "levels": b.levels}
-    columns = {"codec_id": INTEGER, "bits": INTEGER, "levels": vector_column(b.bits)}
-    write_rows(
-        connection, statement("copy_cuts"), iter([rows_of(columns, len(b.nested_bits), cuts)])
+    decoder = read_rows(
+        connection, statement("copy_decoder_out", codec_id=codec.id), {"weights": wide}
+    )
+    if not len(lengths):
+        raise BitsError("an additive code has lengths, found none")
+    digits = np.frombuffer(flips.encode(), np.uint8) - ord("0")
+    return Additive(
+        lengths=tuple(lengths["bits"].tolist()),
+        length_weights=lengths["weight"],
+        decoder=decoder["weights"],
+        centre=lengths["centre"],
+        flips=np.packbits(digits).reshape(-1, int(lengths["bits"][-1]) // 8),
+        score_weight=score_weight,
+        sweeps=sweeps,
     )
 
 
-def _write(
-    connection: Connection,
-    codec_id: int,
-    role: str,
-    cut: int,
-    columns: Mapping[str, Column],
-    values: Mapping[str, NDArray[Any]],
-) -> None:
-    """Rows of table weights, one for each projected dimension or bit."""
-    keys = {"codec_id": INTEGER, "role": text_column(role), "cut": INTEGER, "dimension": INTEGER}
-    every = {**keys, **columns}
-    count = len(next(iter(values.values())))
-    named = {
-        "codec_id": codec_id,
-        "role": np.frombuffer(role.encode(), np.uint8),
-        "cut": cut,
-        "dimension": np.arange(count),
-    }
-    rows = rows_of(every, count, {**named, **values})
-    names = sql.SQL(", ").join(map(sql.Identifier, every))
-    write_rows(connection, statement("copy_weights", columns=names), iter([rows]))
+def _takes_additive(connection: Connection) -> bool:
+    """Whether the schema is of a revision that has tables for additive codecs."""
+    [(table,)] = fetch(connection, statement("additive_table"))
+    return table is not None
 
 
 def _read(

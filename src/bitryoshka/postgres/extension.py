@@ -18,6 +18,7 @@ _NOT_IN_EXTENSION = {"create_pgvector", "install/path"}
 _DUMPED = {
     "install/codecs": ("codecs", "codecs_id_seq", "weights", "code_bits", "cuts"),
     "install/columns": ("columns", "columns_id_seq", "backfill"),
+    "install/additive": ("additive", "additive_lengths", "decoder", "gram"),
 }
 
 

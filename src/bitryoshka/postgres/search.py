@@ -56,7 +56,7 @@ def search(
     """Search a table for each of ``queries`` (Q, d), one statement a query.
 
     The first stage takes the ``candidates`` rows nearest in Hamming distance on the first
-    ``prefix_bits`` (None: all sign bits), by the HNSW index on that prefix if there is one. The
+    ``prefix_bits`` (None: all Hamming bits), by the HNSW index on that prefix if there is one. The
     second orders them by the float query against the whole stored code ("asymmetric", needs no
     float column), against the stored vectors ("exact"), or not at all (None).
 

@@ -156,8 +156,8 @@ def create_index(
 ) -> str:
     """Build an HNSW index over the Hamming distance of the first ``prefix_bits``; give its name.
 
-    ``prefix_bits``: None indexes the whole code, which suits sign codes; for a progressive code
-    pass its ``hamming_bits`` or a shorter nested length. ``m`` and ``ef_construction`` are
+    ``prefix_bits``: None indexes the whole code, which suits codes whose bits are all Hamming bits;
+    for others pass ``hamming_bits`` or a shorter nested length. ``m`` and ``ef_construction`` are
     pgvector's; its own defaults, 16 and 64, suit float vectors, whose lists are short.
 
     Raises TableError if an index of that name exists.

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from psycopg import sql
 
+from bitryoshka.additive import Additive
 from bitryoshka.binarizer import Binarizer
 from bitryoshka.bits import unpack
 from bitryoshka.errors import TableError
@@ -23,6 +24,12 @@ from bitryoshka.postgres.target import Target, find_table, find_target
 
 SAMPLE = 1000
 NEAR = 1e-5
+# of the loss of an additive code: what rounding may add to it
+WORSE = 1e-4
+# of a cut additive code, whose loss is unknown: what no tie explains
+_MANY_BITS = 0.25
+_MANY_ROWS = 0.01
+_FEW_ROWS = 2
 _K = 10
 
 
@@ -36,18 +43,32 @@ class Counts:
     missing: int
 
 
+class Judged(NamedTuple):
+    """Codes beside those of encoding anew: see `Verification`."""
+
+    wrong_rows: int
+    wrong_bits: int
+    near_bits: int
+
+
 @dataclass(frozen=True)
 class Verification:
     """What was found in a code column.
 
-    ``wrong_bits``: bits of ``sampled`` rows that are not those of the binarizer, except where
-    the projected value lies within 1e-5 of a threshold: those are ``near_bits``, which rounding
-    may turn. ``recall``: of the 10 nearest rows by the stored vectors, the share that
+    ``wrong_rows``: of ``sampled`` rows, those whose code is wrong, and ``wrong_bits`` how many of
+    their bits are not those of the binarizer. ``near_bits`` are bits that rounding may turn, and
+    did. Those of progressive codes lie where the projected value is within 1e-5 of a threshold; a
+    row with any other is wrong. An additive code is wrong where its loss exceeds that of encoding
+    anew by more than 1e-4 of it; what else differs is a tie that was settled the other way. Of an
+    additive code that was cut the loss is not known: a row is wrong where more than a quarter of
+    its bits differ, and every row that differs is where these are more than ties explain, 2 and 1 %
+    of the rows. ``recall``: of the 10 nearest rows by the stored vectors, the share that
     `bitryoshka.search` finds over ``queries`` rows; None where there are no rows.
     """
 
     counts: Counts
     sampled: int
+    wrong_rows: int
     wrong_bits: int
     near_bits: int
     index_valid: bool | None
@@ -57,7 +78,7 @@ class Verification:
     @property
     def good(self) -> bool:
         """No code is missing or wrong, and the index is complete."""
-        return not (self.counts.missing or self.wrong_bits or self.index_valid is False)
+        return not (self.counts.missing or self.wrong_rows or self.index_valid is False)
 
     def text(self) -> str:
         """The findings in one line."""
@@ -66,7 +87,8 @@ class Verification:
         return (
             f"{self.counts.rows} rows, {self.counts.empty} without a vector, "
             f"{self.counts.bad} whose vector has no code, {self.counts.missing} codes missing; "
-            f"{self.wrong_bits} bits wrong in {self.sampled} rows encoded anew; {index}; {recall}"
+            f"{self.wrong_rows} rows wrong, {self.wrong_bits} bits wrong in {self.sampled} rows "
+            f"encoded anew; {index}; {recall}"
         )
 
 
@@ -130,7 +152,7 @@ def verify_target(
     """As `verify`, for a column that is not yet recorded as ready."""
     counts = count_rows(connection, target, True)
     vectors, codes = _sample(connection, target, counts.rows)
-    wrong, near = _differing_bits(binarizer, vectors, codes)
+    judged = judge(binarizer, vectors, codes)
     asked = vectors[:queries]
     recall = None
     if len(asked):
@@ -138,12 +160,43 @@ def verify_target(
     return Verification(
         counts=counts,
         sampled=len(vectors),
-        wrong_bits=wrong,
-        near_bits=near,
+        **judged._asdict(),
         index_valid=_index_valid(connection, target, prefix_bits),
         queries=len(asked),
         recall=recall,
     )
+
+
+def judge(binarizer: Binarizer, vectors: NDArray[np.float32], codes: NDArray[np.uint8]) -> Judged:
+    """How codes (n, bits/8) of vectors (n, d) differ from those of encoding anew."""
+    if not len(vectors):
+        return Judged(0, 0, 0)
+    codes = np.ascontiguousarray(codes)
+    differ = unpack(binarizer.encode(vectors)) != unpack(codes)
+    if binarizer.additive is None:
+        steps = binarizer.project(vectors) / binarizer.step
+        distance = np.abs(steps - np.round(steps)) * binarizer.step
+        wrong = differ & ~(distance < NEAR)[:, binarizer.bit_dimension]
+    else:
+        wrong = differ & _worse(binarizer, binarizer.additive, vectors, codes, differ)[:, None]
+    count = int(wrong.sum())
+    return Judged(int(wrong.any(axis=1).sum()), count, int(differ.sum()) - count)
+
+
+def _worse(
+    binarizer: Binarizer,
+    additive: Additive,
+    vectors: NDArray[np.float32],
+    codes: NDArray[np.uint8],
+    differ: NDArray[np.bool_],
+) -> NDArray[np.bool_]:
+    """Which additive codes no tie explains, (n,)."""
+    if binarizer.bits == additive.bits:
+        losses = binarizer.losses(vectors, codes)
+        return np.asarray(losses > binarizer.losses(vectors) * (1 + WORSE))
+    share = differ.mean(axis=1)
+    many = (share > 0).sum() > _FEW_ROWS + _MANY_ROWS * len(share)
+    return np.asarray(share > (0 if many else _MANY_BITS))
 
 
 def record(
@@ -207,19 +260,6 @@ def _sample(
     )
     found = read_rows(connection, query, columns)
     return found["vector"].astype(np.float32), found["code"]
-
-
-def _differing_bits(
-    binarizer: Binarizer, vectors: NDArray[np.float32], codes: NDArray[np.uint8]
-) -> tuple[int, int]:
-    """How many bits differ from the binarizer's: far from any threshold, and near one."""
-    if not len(vectors):
-        return 0, 0
-    differ = unpack(binarizer.encode(vectors)) != unpack(np.ascontiguousarray(codes))
-    steps = binarizer.project(vectors) / binarizer.step
-    distance = np.abs(steps - np.round(steps)) * binarizer.step
-    near = (distance < NEAR)[:, binarizer.bit_dimension]
-    return int((differ & ~near).sum()), int((differ & near).sum())
 
 
 def _recall(connection: Connection, target: Target, query: NDArray[np.float32]) -> float:

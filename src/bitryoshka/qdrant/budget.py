@@ -15,7 +15,7 @@ from bitryoshka.progress import progress_bar
 from bitryoshka.qdrant.measuring import measure
 from bitryoshka.qdrant.settings import Quantization
 from bitryoshka.qdrant.ways import our_way
-from bitryoshka.training.additive import Settings, additive_codes
+from bitryoshka.training.additive import additive_codes, usual_settings
 from bitryoshka.training.closed_form import Goal, progressive_codes
 from bitryoshka.training.fitting import SAMPLE_ROWS
 from bitryoshka.training.variants import MOST_ADDITIVE_BITS, hamming_sizes
@@ -28,9 +28,6 @@ Floats = NDArray[np.float32]
 # the engine pads one-bit vectors to 16 bytes, and TurboQuant keeps 8 bytes more than its bits
 _PADDING = 16
 _TURBO_EXTRA = 8
-# of codes with more bits than dimensions, for which the usual one is too heavy: cranfield's recall
-# becomes 0.963 instead of 0.954 with two bits a dimension, and 0.991 instead of 0.966 with four
-_LIGHT_RIDGE = 0.03
 _TURBO_BITS: dict[Quantization, float] = {"turbo1": 1, "turbo2": 2, "turbo4": 4, "turbo8": 8}
 
 
@@ -52,7 +49,7 @@ class Choice:
 def additive_code(rows: Floats, bits: int, metric: Metric = "cosine", seed: int = 0) -> Binarizer:
     """The additive code of unit rows (N, d) that is tried for its number of bits."""
     hamming_bits = min(bits, rows.shape[1] // 8 * 8)
-    settings = Settings() if bits == hamming_bits else Settings(ridge=_LIGHT_RIDGE)
+    settings = usual_settings(bits, rows.shape[1])
     goal = Goal(bits, (bits,), metric, seed)  # no other cut will be asked for
     return additive_codes(rows, rows[:0], goal, hamming_bits, settings)
 

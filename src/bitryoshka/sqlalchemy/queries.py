@@ -62,7 +62,7 @@ def _one(query: Any) -> NDArray[np.float32]:
 
 
 class SignsOfQuery(Code):
-    """A query as its first sign bits: a code of that length."""
+    """A query as its first Hamming bits: a code of that length."""
 
     cache_ok = True
 
@@ -86,7 +86,7 @@ class SignsOfQuery(Code):
 
 
 class PlanesOfQuery(Planes):
-    """A query as eight planes of its weights, and then its first sign bits."""
+    """A query as eight planes of its weights, and then its first Hamming bits."""
 
     cache_ok = True
 
@@ -103,7 +103,7 @@ class PlanesOfQuery(Planes):
 
 
 class SignsAfterPlanes(ColumnElement[NDArray[np.uint8]]):
-    """The sign bits of a parameter that holds planes as well."""
+    """The Hamming bits of a parameter that holds planes as well."""
 
     inherit_cache = True
     type: Code

@@ -1,4 +1,4 @@
-"""Fitting binarizers: closed forms in NumPy, the learned method in torch, and the choice."""
+"""Fitting binarizers: closed forms, additive codes, learned query weights, and the choice."""
 
 from bitryoshka.training.comparison import Candidate, Comparison, HeldOut, Outcome
 from bitryoshka.training.fitting import FitResult, fit

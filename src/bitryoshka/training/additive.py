@@ -7,7 +7,6 @@ quantization for extreme vector compression", CVPR 2014). NumPy only.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -16,13 +15,20 @@ from numpy.typing import NDArray
 from bitryoshka.additive import Additive
 from bitryoshka.binarizer import SEARCHED_ROWS, Binarizer
 from bitryoshka.bits import unpack
-from bitryoshka.training.closed_form import Goal, Projection, default_nested_bits, itq_projection
+from bitryoshka.training.closed_form import (
+    QUERY_CENTRING,
+    Goal,
+    Projection,
+    default_nested_bits,
+    itq_projection,
+)
 from bitryoshka.training.decoding import Decoder, Neighbours, regression
 
 Floats = NDArray[np.float32]
 
 # what the rotation lacks, the start that is learned from the bits has
 ITQ_ITERATIONS = 15
+RIDGE, LIGHT_RIDGE = 0.5, 0.1
 # share of the bits that a restart turns
 FLIPPED = 0.04
 # of the regression that bits start from, as a share of the mean variance
@@ -39,11 +45,16 @@ class Settings(NamedTuple):
     """
 
     score_weight: float = 2.0
-    ridge: float = 0.5
+    ridge: float = RIDGE
     rounds: tuple[int, ...] = (2, 2)
     sweeps: int = 8
     restarts: int = 0
     neighbour_weight: float = 64.0
+
+
+def usual_settings(bits: int, dimensions: int) -> Settings:
+    """What suits codes of so many bits: beyond one bit a dimension less is left to smooth."""
+    return Settings(ridge=RIDGE if bits <= dimensions else LIGHT_RIDGE)
 
 
 def additive_codes(
@@ -52,20 +63,21 @@ def additive_codes(
     goal: Goal,
     hamming_bits: int,
     settings: Settings,
+    start: Projection | None = None,
 ) -> Binarizer:
     """An additive code of rows (N, d), N > 1.
 
     Queries have decoders of their own, which keep the order of near neighbours as well; ``queries``
     (Q, d), none or more, look for neighbours beside the rows. A query's bits are the signs of its
-    weights. ``goal.nested_bits``: cuts that the bits are searched for too; None: for the whole code
-    alone, and the usual cuts are offered as they come.
+    weights, or where Hamming prefixes are asked for, those of its projection.
+    ``goal.nested_bits``: cuts that the bits are searched for too; None: for the whole code alone,
+    and the usual cuts are offered as they come. ``start``: `hamming_start`, if it is at hand.
     """
-    asked = sorted({*(goal.nested_bits or ()), goal.bits})
-    lengths = tuple(n for n in asked if n >= hamming_bits) if goal.nested_bits else (goal.bits,)
-    start = _hamming_start(rows, hamming_bits, asked, goal.seed)
+    lengths = tuple(sorted({*(goal.nested_bits or ()), goal.bits}))
+    start = start or hamming_start(rows, goal, hamming_bits)
     for rounds in settings.rounds:
         signs = _signs(rows, start)
-        staged = _residual_stages(rows, signs, _stages(hamming_bits, lengths), settings, goal.seed)
+        staged = _residual_stages(rows, signs, lengths, settings, goal.seed)
         decoders = [_regression(rows, staged[:, :n], settings) for n in lengths]
         for _ in range(rounds):
             bits = _encode(_additive(lengths, decoders, settings, goal.seed, 0), rows, signs)
@@ -79,14 +91,16 @@ def additive_codes(
     nested = tuple(sorted({*nested, hamming_bits, goal.bits}))
     found, around = _encode(additive, rows, signs), Neighbours.of(rows, queries, goal.seed)
     weights = {n: _query_decoder(rows, found[:, :n], settings, around).rows for n in nested}
+    # prefixes have bits that stand alone: queries are projected as rows are, half centred
+    alone = lengths[0] < hamming_bits
     return Binarizer(
         projection=used.weights,
         offset=used.offset,
         nested_bits=nested,
         metric=goal.metric,
         weight_projection=np.concatenate([*weights.values()]),
-        hamming_projection=weights[hamming_bits],
-        hamming_offset=np.zeros(hamming_bits, np.float32),
+        hamming_projection=None if alone else weights[hamming_bits],
+        hamming_offset=QUERY_CENTRING * used.offset if alone else np.zeros_like(used.offset),
         additive=additive,
     )
 
@@ -104,17 +118,17 @@ def _query_decoder(rows: Floats, signs: Floats, settings: Settings, around: Neig
     return regression(rows, signs, a, ridge, plain, around, weight) if weight else plain
 
 
-def _hamming_start(rows: Floats, hamming_bits: int, asked: Sequence[int], seed: int) -> Projection:
+def hamming_start(rows: Floats, goal: Goal, hamming_bits: int) -> Projection:
     """The ITQ projection of the Hamming bits, behind that of the shortest prefix asked for.
 
     The prefix is a good Hamming code by itself, and the bits after it see the whole space again, so
     that the longer ones are too.
     """
-    whole = itq_projection(rows, hamming_bits, seed, ITQ_ITERATIONS)
-    short = min(asked)
+    whole = itq_projection(rows, hamming_bits, goal.seed, ITQ_ITERATIONS)
+    short = min(goal.nested_bits or (goal.bits,))
     if short >= hamming_bits:
         return whole
-    prefix = itq_projection(rows, short, seed, ITQ_ITERATIONS)
+    prefix = itq_projection(rows, short, goal.seed, ITQ_ITERATIONS)
     return Projection(
         *(
             np.concatenate([a, b[: hamming_bits - short]])
@@ -138,20 +152,16 @@ def _signs(rows: Floats, projection: Projection) -> Floats:
     return np.where(above, np.float32(1), np.float32(-1))
 
 
-def _stages(hamming_bits: int, lengths: Sequence[int]) -> list[int]:
-    """Sizes of the stages after the Hamming bits: up to each length, none above their number."""
-    sizes: list[int] = []
-    for begin, end in pairwise(sorted({hamming_bits, *lengths})):
-        whole, rest = divmod(end - begin, hamming_bits)
-        sizes += [hamming_bits] * whole + [rest] * (rest > 0)
-    return sizes
-
-
 def _residual_stages(
-    rows: Floats, signs: Floats, sizes: Sequence[int], settings: Settings, seed: int
+    rows: Floats, signs: Floats, lengths: Sequence[int], settings: Settings, seed: int
 ) -> Floats:
-    """The signs, and behind them ITQ signs of what is left, stage by stage."""
-    for size in sizes:
+    """The signs (N, m), and behind them ITQ signs of what is left, stage by stage.
+
+    A stage ends at each of ``lengths``, and has no more bits than the first.
+    """
+    m = signs.shape[1]
+    while (done := signs.shape[1]) < lengths[-1]:
+        size = min(m, min(n for n in lengths if n > done) - done)
         decoder = regression(rows, signs, 0.0, settings.ridge)
         left = rows - decoder.centre - signs @ decoder.rows
         stage = itq_projection(left, size, seed, ITQ_ITERATIONS)

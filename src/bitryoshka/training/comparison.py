@@ -81,7 +81,7 @@ class Outcome:
 
     ``hamming``, ``asymmetric``: by code length, ``(recall, order)`` of each query, each (Q,).
     ``funnel``: the same for the whole code searched as a database does: Hamming for a
-    shortlist of 100 on all sign bits, then asymmetric. ``answered``: 1 / rank of each labelled
+    shortlist of 100 on all Hamming bits, then asymmetric. ``answered``: 1 / rank of each labelled
     answer in that funnel, 0 beyond k, one for each query that has a label.
     """
 
@@ -96,7 +96,7 @@ class Outcome:
 
         The mean of recall and order, a third of it from the funnel on the whole code, a third
         from the asymmetric cuts, a third from the Hamming prefixes at ``lengths``. Beyond its
-        sign bits a candidate's Hamming part is what it is at all of them.
+        Hamming bits a candidate's Hamming part is what it is at all of them.
         """
 
         def level(pair: tuple[NDArray[np.float64], NDArray[np.float64]]) -> NDArray[np.float64]:

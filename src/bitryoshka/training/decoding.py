@@ -18,7 +18,9 @@ from bitryoshka.evaluation import exact_topk
 Floats = NDArray[np.float32]
 Rows = NDArray[np.int64]
 
+# of conjugate gradients: how many at most, and what of the squared error may be left
 STEPS = 12
+PRECISION = 1e-6
 NEIGHBOURS = 32
 MOST_ANCHORS = 4000
 _BLOCK = 64
@@ -109,18 +111,18 @@ def _conjugate_gradients(
     left = wanted - applied(x)
     step = inverse @ left
     size = float(np.vdot(left, step))
-    enough = 1e-10 * float(np.vdot(wanted, inverse @ wanted))
+    enough = PRECISION * float(np.vdot(wanted, inverse @ wanted))
     direction = step
     for _ in range(STEPS):
         if size <= enough:
             break
         moved = applied(direction)
-        rate = np.float32(size / float(np.vdot(direction, moved)))
-        x = x + rate * direction
-        left = left - rate * moved
+        rate = size / float(np.vdot(direction, moved))
+        x = (x + rate * direction).astype(np.float32)
+        left = (left - rate * moved).astype(np.float32)
         step = inverse @ left
         before, size = size, float(np.vdot(left, step))
-        direction = step + np.float32(size / before) * direction
+        direction = (step + size / before * direction).astype(np.float32)
     return x
 
 

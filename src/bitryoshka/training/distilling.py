@@ -1,6 +1,6 @@
-"""What both parts of the learned method share: the recipe, the loss, and the descent (torch).
+"""How query weights are learned: the recipe, the loss, and the descent (torch).
 
-Both distil the float neighbourhood. For the anchors of a batch, the target over the rows is
+They distil the float neighbourhood. For the anchors of a batch, the target over the rows is
 softmax(cosine / tau), and the student the softmax of a code's scores; the loss is their
 Kullback-Leibler divergence (Hinton, Vinyals and Dean, "Distilling the knowledge in a neural
 network", 2015), taken at every length of the code at once (Kusupati et al., "Matryoshka
@@ -46,20 +46,6 @@ class Recipe(NamedTuple):
     patience: int = 3
 
 
-class Part(NamedTuple):
-    """One part of the training: its ``stage`` name, how many steps, and who hears of them.
-
-    ``check`` gives the held-out figure of the parameters as they are, higher is better; None: the
-    last parameters are kept. ``stop``: end after so many steps of the schedule.
-    """
-
-    stage: str
-    steps: int
-    report: Report
-    check: Callable[[], float] | None = None
-    stop: int | None = None
-
-
 def ignore(event: dict[str, Any]) -> None:
     """Report to nobody."""
 
@@ -86,39 +72,40 @@ def float_target(
 
 
 def descend(
-    groups: list[dict[str, Any]],
+    parameters: list[torch.Tensor],
     loss_of: Callable[[Batch], torch.Tensor],
     around: Neighbourhood,
     recipe: Recipe,
-    part: Part,
     seed: int,
-) -> int:
+    report: Report,
+    check: Callable[[], float] | None,
+) -> None:
     """Adam with a rate that rises for a seventh of the steps and then falls to nothing.
 
-    Leaves the parameters as they were at the best check, and returns the steps up to it.
+    ``check`` gives the held-out figure of the parameters as they are, higher is better: they are
+    left as they were at the best one. None: the last ones are kept.
     """
-    optimizer = torch.optim.Adam(groups)
-    rates = [group["lr"] for group in groups]
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rates, part.steps, pct_start=0.15)
-    parameters = [p for group in groups for p in group["params"]]
+    steps = recipe.steps
+    optimizer = torch.optim.Adam(parameters, recipe.rate)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, recipe.rate, steps, pct_start=0.15)
     best = _Best(parameters, recipe.patience)
-    every = max(1, part.steps // max(1, recipe.checks))
-    sizes = (recipe.anchors, recipe.rows, recipe.hard)
-    for step, batch in enumerate(around.batches(part.steps, *sizes, seed), 1):
+    every = max(1, steps // max(1, recipe.checks))
+    batches = around.batches(steps, recipe.anchors, recipe.rows, recipe.hard, seed)
+    for step, batch in enumerate(batches, 1):
         loss = loss_of(batch)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         schedule.step()
-        event: dict[str, Any] = {"stage": part.stage, "step": step, "steps": part.steps}
+        event: dict[str, Any] = {"stage": "weights", "step": step, "steps": steps}
         event["loss"] = loss.item()
-        if part.check is not None and (step % every == 0 or step == part.steps):
-            event["held_out_recall"] = figure = part.check()
-            best.look(step, figure)
-        part.report(event)
-        if best.weary or step == part.stop:
+        if check is not None and (step % every == 0 or step == steps):
+            event["held_out_recall"] = figure = check()
+            best.look(figure)
+        report(event)
+        if best.weary:
             break
-    return best.restore(step)
+    best.restore()
 
 
 class _Best:
@@ -127,12 +114,12 @@ class _Best:
     def __init__(self, parameters: Sequence[torch.Tensor], patience: int) -> None:
         self.parameters, self.patience = parameters, patience
         self.kept: list[torch.Tensor] | None = None
-        self.figure, self.step, self.worse = -np.inf, 0, 0
+        self.figure, self.worse = -np.inf, 0
 
-    def look(self, step: int, figure: float) -> None:
+    def look(self, figure: float) -> None:
         if figure > self.figure:
             self.kept = [p.detach().clone() for p in self.parameters]
-            self.figure, self.step, self.worse = figure, step, 0
+            self.figure, self.worse = figure, 0
         else:
             self.worse += 1
 
@@ -140,13 +127,10 @@ class _Best:
     def weary(self) -> bool:
         return self.worse >= self.patience
 
-    def restore(self, step: int) -> int:
-        if self.kept is None:
-            return step
+    def restore(self) -> None:
         with torch.no_grad():
-            for parameter, value in zip(self.parameters, self.kept, strict=True):
+            for parameter, value in zip(self.parameters, self.kept or self.parameters, strict=True):
                 parameter.copy_(value)
-        return self.step
 
 
 def best_device() -> torch.device:

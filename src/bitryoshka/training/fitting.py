@@ -42,7 +42,7 @@ WORLD_ROWS = 2000
 # what candidates are judged on: rows to search, and those of them that they are fitted to
 SEARCHED_ROWS = 10_000
 FITTED_ROWS = 5000
-FITTED_SHARE = 2 / 3
+FITTED_SHARE = 0.8
 METHODS = ("auto", *PLAINNESS)
 
 
@@ -76,7 +76,7 @@ def fit(
         queries: unlabelled query embeddings ``(Q, d)``: half of them judge the candidates, the
             others are learned from. None, or fewer than 40: vectors are held out as queries.
         bits: length of the whole code, a multiple of 8; may exceed d (at most 8 bits for each
-            dimension).
+            dimension; additive codes have at most 2,048 in all).
         nested_bits: lengths at which the code will be cut, multiples of 8 up to ``bits``, for which
             its bits are chosen and the methods judged as well. None: for the whole code alone, and
             32, 64, 96, 128, 192, 256, 384, ... are offered as they come. The number of Hamming bits
@@ -120,13 +120,13 @@ def fit(
         plain = normalized(queries, metric, sample.shape[1], "queries")
         unit = np.concatenate([asked, plain])
     whole = Material(sample, unit, _places(answers, picked, len(unit)))
-    material, held_out, unseen = _split(whole, generator)
+    material, held_out, unseen, labelled = _split(whole, generator)
     skipped: dict[str, str] = {}
     cuts = request.goal.nested_bits or (bits,)
     judged = request._replace(goal=request.goal._replace(nested_bits=cuts))
     variants = variants_for(judged, array.shape[1], method, skipped, len(asked) > 0)
     if len(asked):
-        variants = with_labels(variants, material, held_out, skipped)
+        variants = with_labels(variants, labelled, skipped)
     candidates = []
     work = sum(v.work for v in variants) + len(variants)
     with progress_bar(work, "fit", progress) as advance:
@@ -142,7 +142,7 @@ def fit(
     recall = Reference.of(chosen.binarizer, fresh).recall
     whole_ones = variants_for(request, array.shape[1], method, {}, len(asked) > 0)
     if len(asked):
-        whole_ones = with_labels(whole_ones, material, held_out, {})
+        whole_ones = with_labels(whole_ones, labelled, {})
     [again] = [v for v in whole_ones if v.label == chosen.label]
     with progress_bar(again.work, f"fit {again.label} to all rows", progress) as advance:
         binarizer = again.build(whole, Watch(_reporter(advance, callback), None))
@@ -233,8 +233,20 @@ def _reporter(advance: Callable[..., None], callback: Report | None) -> Report:
     return report
 
 
-def _split(whole: Material, generator: np.random.Generator) -> tuple[Material, HeldOut, Floats]:
+class _Split(NamedTuple):
     """What candidates are fitted to, what judges them, and rows that they have not seen.
+
+    ``labelled``: how many labels there are on the smaller side.
+    """
+
+    material: Material
+    held_out: HeldOut
+    unseen: Floats
+    labelled: int
+
+
+def _split(whole: Material, generator: np.random.Generator) -> _Split:
+    """Hold queries out, and rows.
 
     Held out as queries are half of those given, or documents. They search rows of which the
     candidates have seen a part: a code fitted to few rows flatters itself on those.
@@ -258,8 +270,7 @@ def _split(whole: Material, generator: np.random.Generator) -> tuple[Material, H
     wanted = answers[answers >= 0]
     searched = left[_pick(len(left), SEARCHED_ROWS, np.searchsorted(left, wanted), generator)]
     size = min(FITTED_ROWS, max(MIN_ROWS // 2, int(FITTED_SHARE * len(searched))))
-    learned = np.searchsorted(searched, answers[learning][answers[learning] >= 0])
-    fitted = _pick(len(searched), size, learned, generator)
+    fitted = np.sort(generator.choice(len(searched), size, replace=False))
     seen = np.zeros(len(searched), np.bool_)
     seen[fitted] = True
 
@@ -274,4 +285,5 @@ def _split(whole: Material, generator: np.random.Generator) -> tuple[Material, H
     )
     judged = places(answers[judging], searched) if len(judging) else None
     held_out = HeldOut.of(judging_queries, rows[searched], answers=judged)
-    return material, held_out, rows[searched[~seen]]
+    labelled = min(int((found >= 0).sum()) for found in (answers[learning], held_out.answers))
+    return _Split(material, held_out, rows[searched[~seen]], labelled)

@@ -11,9 +11,15 @@ from numpy.typing import NDArray
 
 from bitryoshka.binarizer import MAX_PLANES, Binarizer
 from bitryoshka.errors import BitsError, MissingExtraError
-from bitryoshka.training.additive import Settings, additive_codes
+from bitryoshka.training.additive import (
+    Settings,
+    additive_codes,
+    hamming_start,
+    usual_settings,
+)
 from bitryoshka.training.closed_form import (
     Goal,
+    Projection,
     itq_codes,
     progressive_codes,
     rotation_codes,
@@ -29,12 +35,12 @@ MIN_QUERIES = 40
 # longer additive codes take long to fit and gain little over progressive ones
 MOST_ADDITIVE_BITS = 2048
 # what is tried for the settings of additive codes, one change at a time
-CHANGES: dict[str, dict[str, Any]] = {
-    "light ridge": {"ridge": 0.15},
-    "heavy ridge": {"ridge": 1.5},
-    "score weight 4": {"score_weight": 4.0},
-    "more rounds": {"rounds": (3, 3)},
-    "no neighbours": {"neighbour_weight": 0.0},
+CHANGES: dict[str, Callable[[Settings], Settings]] = {
+    "light ridge": lambda usual: usual._replace(ridge=0.3 * usual.ridge),
+    "heavy ridge": lambda usual: usual._replace(ridge=3 * usual.ridge),
+    "score weight 4": lambda usual: usual._replace(score_weight=4.0),
+    "more rounds": lambda usual: usual._replace(rounds=(3, 3)),
+    "no neighbours": lambda usual: usual._replace(neighbour_weight=0.0),
 }
 
 
@@ -88,7 +94,7 @@ def variants_for(
         _closed("rotation", "rotation", rotation_codes, goal),
         _closed("itq", "itq", itq_codes, goal),
     ]
-    if goal.bits > dimensions:
+    if method == "auto" and goal.bits > dimensions:
         for kind in ("sign", "centred", "itq"):
             skipped[kind] = f"at most {most} bits from {dimensions} dimensions"
     sizes = [request.hamming_bits] if request.hamming_bits else hamming_sizes(goal.bits, dimensions)
@@ -102,15 +108,16 @@ def variants_for(
     if goal.bits > MOST_ADDITIVE_BITS:
         skipped["additive"] = skipped["learned"] = f"at most {MOST_ADDITIVE_BITS} bits"
     elif sizes:
-        found += _additive(goal, sizes)
+        usual = usual_settings(goal.bits, dimensions)
+        found += _additive(goal, sizes, usual)
         if method == "learned" or (labelled and torch_installed()):
-            found.append(_learned(goal, sizes[0]))
+            found.append(_learned(goal, sizes[0], usual))
     usable = [v for v in found if method in ("auto", v.method) and v.method not in skipped]
     if not usable:
         raise BitsError(
-            f"no {method} code of {goal.bits} bits and hamming_bits={request.hamming_bits} can be "
-            f"made from {dimensions} dimensions: expected at most {most} Hamming bits, "
-            f"{MAX_PLANES} bits for each, and {MOST_ADDITIVE_BITS} bits of additive codes"
+            f"no code of {goal.bits} bits and hamming_bits={request.hamming_bits} can be made "
+            f"from {dimensions} dimensions: expected at most {most} Hamming bits, and at most "
+            f"{MAX_PLANES} bits for each, {MOST_ADDITIVE_BITS} in all of additive codes"
         )
     return usable
 
@@ -119,14 +126,18 @@ def _closed(method: str, label: str, make: Callable[..., Binarizer], *settings: 
     return Variant(method, label, lambda material, watch: make(material.rows, *settings), 1)
 
 
-def _additive(goal: Goal, sizes: list[int]) -> list[Variant]:
+def _additive(goal: Goal, sizes: list[int], usual: Settings) -> list[Variant]:
     """The usual settings with every number of Hamming bits, then every change of them."""
-    tried = [(m, "", Settings()) for m in sizes]
-    tried += [(sizes[0], f", {label}", Settings(**change)) for label, change in CHANGES.items()]
+    tried = [(m, "", usual) for m in sizes]
+    tried += [(sizes[0], f", {label}", change(usual)) for label, change in CHANGES.items()]
+    starts: dict[tuple[int, int], Projection] = {}
 
     def variant(m: int, label: str, settings: Settings) -> Variant:
         def build(material: Material, watch: Watch) -> Binarizer:
-            return additive_codes(material.rows, material.queries, goal, m, settings)
+            rows, key = material.rows, (id(material.rows), m)
+            if key not in starts:  # settings do not change it
+                starts[key] = hamming_start(rows, goal, m)
+            return additive_codes(rows, material.queries, goal, m, settings, starts[key])
 
         return Variant("additive", f"additive ({m} Hamming bits{label})", build, 4)
 
@@ -143,19 +154,16 @@ def additive_sizes(goal: Goal, hamming_bits: int | None, dimensions: int) -> lis
     return sorted({most, max(8, most * 2 // 3 // 8 * 8)}, reverse=True)
 
 
-def with_labels(
-    variants: list[Variant], material: Material, held_out: HeldOut, skipped: dict[str, str]
-) -> list[Variant]:
+def with_labels(variants: list[Variant], labelled: int, skipped: dict[str, str]) -> list[Variant]:
     """Learned variants see no labels; if there are enough, the last comes again with them."""
     learned = [v for v in variants if v.method == "learned"]
     blind = [v._replace(build=_without_labels(v.build)) if v in learned else v for v in variants]
-    fewest = min(int((found >= 0).sum()) for found in (material.answers, held_out.answers))
     if not torch_installed():
         skipped["labels"] = str(MissingExtraError("learning from labelled pairs", "train"))
         return variants
-    if fewest < MIN_QUERIES:
+    if labelled < MIN_QUERIES:
         skipped["labels"] = (
-            f"{fewest} labelled pairs on the smaller side of the held-out split, "
+            f"{labelled} labelled pairs on the smaller side of the held-out split, "
             f"at least {MIN_QUERIES} are needed to tell whether they help"
         )
         return blind
@@ -174,7 +182,7 @@ def _without_labels(
     return blind
 
 
-def _learned(goal: Goal, hamming_bits: int) -> Variant:
+def _learned(goal: Goal, hamming_bits: int, settings: Settings) -> Variant:
     """An additive code whose query weights are trained further (torch)."""
     from bitryoshka.training.distilling import NEIGHBOURS, Recipe
     from bitryoshka.training.neighbourhood import Neighbourhood
@@ -183,7 +191,7 @@ def _learned(goal: Goal, hamming_bits: int) -> Variant:
     recipe = Recipe()
 
     def build(material: Material, watch: Watch) -> Binarizer:
-        code = additive_codes(material.rows, material.queries, goal, hamming_bits, Settings())
+        code = additive_codes(material.rows, material.queries, goal, hamming_bits, settings)
         near = Neighbourhood.of(
             material.rows, material.queries, goal.seed, NEIGHBOURS, material.answers
         )
@@ -203,5 +211,5 @@ def hamming_sizes(bits: int, dimensions: int) -> list[int]:
 
 
 def torch_installed() -> bool:
-    """Whether the learned method can be used."""
+    """Whether query weights can be learned."""
     return find_spec("torch") is not None

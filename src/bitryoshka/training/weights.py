@@ -15,7 +15,6 @@ import torch
 from bitryoshka.binarizer import Binarizer
 from bitryoshka.bits import unpack
 from bitryoshka.training.distilling import (
-    Part,
     Recipe,
     Report,
     best_device,
@@ -76,6 +75,5 @@ def learn_weights(
         return replace(binarizer, weight_projection=np.concatenate(found))
 
     check = None if judge is None else lambda: judge(built())
-    part = Part("weights", recipe.steps, report, check)
-    descend([{"params": maps, "lr": recipe.rate}], loss_of, around, recipe, part, seed)
+    descend(maps, loss_of, around, recipe, seed, report, check)
     return built()

@@ -1,0 +1,1 @@
+COPY bitryoshka.{table} ({columns}) FROM STDIN (FORMAT binary)

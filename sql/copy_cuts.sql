@@ -1,1 +1,0 @@
-COPY bitryoshka.cuts (codec_id, bits, levels) FROM STDIN (FORMAT binary)

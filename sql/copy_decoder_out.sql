@@ -1,0 +1,3 @@
+COPY (
+    SELECT weights FROM bitryoshka.decoder WHERE codec_id = {codec_id} ORDER BY bits, position
+) TO STDOUT (FORMAT binary)

@@ -1,1 +1,0 @@
-COPY bitryoshka.weights ({columns}) FROM STDIN (FORMAT binary)

@@ -1,0 +1,1 @@
+SELECT bitryoshka.write_gram({codec_id})
