@@ -331,7 +331,7 @@ DEMO: dict[str, Any] = {
 class TestDemo:
     def test_targets(self) -> None:
         assert all(target.met for target in demo.targets(DEMO))
-        assert len(demo.targets(DEMO)) == 5
+        assert len(demo.targets(DEMO)) == 4
 
     def test_lengths_become_text(self) -> None:
         assert demo.as_text_keys({64: {"a": {8: 1}}}) == {"64": {"a": {"8": 1}}}
