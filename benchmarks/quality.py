@@ -258,8 +258,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(f"\n{name}\n{table(sets[name]['rows'])}")
     print(f"\nmean of {', '.join(judged)}\n{table(figures['mean'])}")
     print(f"\n{sum(sum(s['seconds'].values()) for s in sets.values()):.0f} s in all")
-    # the targets were set for the judged sets of the default name
-    promised = targets(figures) if given.name == "quality" else []
+    # the targets of means were set for the judged sets of the default name
+    promised = targets(figures if given.name == "quality" else {**figures, "mean": {}})
     write(given.name, figures, promised, module="quality")
 
 
