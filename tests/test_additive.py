@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -391,6 +392,35 @@ def test_cuts_that_are_asked_for_are_better_cuts() -> None:
     asked, unasked = found.values()
     assert asked[0] > unasked[0] + 0.01
     assert asked[1] > unasked[1] - 0.02
+
+
+@pytest.mark.parametrize("size", [1e-6, 30.0, 1e8])
+def test_inner_products_do_not_depend_on_the_unit(size: float) -> None:
+    documents, queries = clustered(0, 600), clustered(9, 60)
+    plain, resized = (
+        fit(documents * np.float32(s), bits=48, metric="inner_product", method="additive").binarizer
+        for s in (1, size)
+    )
+    exact = exact_topk(queries, documents, metric="inner_product").rows
+    one, other = (
+        recall_at_k(
+            asymmetric_topk(
+                b.query_weights(queries * np.float32(s)), b.encode(documents * np.float32(s))
+            ).rows,
+            exact,
+        ).mean()
+        for b, s in ((plain, 1), (resized, size))
+    )
+    assert abs(one - other) < 0.02
+
+
+def test_numba_that_cannot_be_imported_is_done_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    descent._descent.cache_clear()
+    monkeypatch.setitem(sys.modules, "bitryoshka.additive.compiled", None)
+    assert descent._descent() is descend_blocked
+    monkeypatch.undo()
+    descent._descent.cache_clear()
+    assert descent._descent() is descend_compiled
 
 
 def test_queries_take_part_in_the_regression_of_their_weights() -> None:

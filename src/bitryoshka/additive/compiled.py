@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import numba
 import numpy as np
 
@@ -13,7 +15,7 @@ def descend_compiled(problem: Problem, state: State) -> None:
     _descend(problem.gram, problem.score, *state, np.float32(problem.score_weight), problem.sweeps)
 
 
-@numba.njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nsz"})
+@numba.njit(nogil=True, fastmath={"reassoc", "contract", "nsz"})
 def _descend(
     gram: Floats,
     score: Floats,
@@ -48,3 +50,8 @@ def _descend(
                 quiet += 1
                 if quiet == bits:
                     break
+
+
+# where nothing can be written, it is compiled anew in each process
+with suppress(RuntimeError):
+    _descend.enable_caching()

@@ -12,7 +12,7 @@ A sign of 0 is a bit that is not set yet: the first sweep gives it its better si
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib.util import find_spec
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -129,9 +129,11 @@ def _sweep(problem: Problem, state: State, score: Floats) -> NDArray[np.bool_]:
     return turned
 
 
+@cache
 def _descent() -> Callable[[Problem, State], None]:
-    if find_spec("numba") is None:
+    """The compiled form where Numba is there, and fits the NumPy that is."""
+    try:
+        from bitryoshka.additive.compiled import descend_compiled
+    except ImportError:
         return descend_blocked
-    from bitryoshka.additive.compiled import descend_compiled
-
     return descend_compiled

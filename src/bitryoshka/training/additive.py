@@ -7,7 +7,8 @@ quantization for extreme vector compression", CVPR 2014). NumPy only.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from dataclasses import replace
+from typing import NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,6 +74,45 @@ def additive_codes(
     ``goal.nested_bits``: cuts that the bits are searched for too; None: for the whole code alone,
     and the usual cuts are offered as they come. ``start``: `hamming_start`, if it is at hand.
     """
+    if goal.metric == "cosine":
+        return _fitted(rows, queries, goal, hamming_bits, settings, start)
+    # what weighs errors against one another is made for vectors about as long as unit vectors
+    size = float(np.sqrt(np.mean(np.einsum("nd,nd->n", rows, rows, dtype=np.float64)))) or 1.0
+    if start is not None:
+        start = start._replace(offset=_times(start.offset, 1 / size))
+    unit = (_times(rows, 1 / size), _times(queries, 1 / size))
+    return _resized(_fitted(*unit, goal, hamming_bits, settings, start), size)
+
+
+def _times(array: Floats, factor: float) -> Floats:
+    return (array * factor).astype(np.float32)
+
+
+def _resized(b: Binarizer, size: float) -> Binarizer:
+    """The code of vectors that are so many times as long: it has the same bits."""
+    additive = cast(Additive, b.additive)
+    return replace(
+        b,
+        offset=_times(b.offset, size),
+        weight_projection=_times(cast(Floats, b.weight_projection), size),
+        hamming_offset=_times(cast(Floats, b.hamming_offset), size),
+        additive=replace(
+            additive,
+            decoder=_times(additive.decoder, size),
+            centre=_times(additive.centre, size),
+            score_weight=additive.score_weight / size**2,
+        ),
+    )
+
+
+def _fitted(
+    rows: Floats,
+    queries: Floats,
+    goal: Goal,
+    hamming_bits: int,
+    settings: Settings,
+    start: Projection | None,
+) -> Binarizer:
     lengths = tuple(sorted({*(goal.nested_bits or ()), goal.bits}))
     start = start or hamming_start(rows, goal, hamming_bits)
     for rounds in settings.rounds:
