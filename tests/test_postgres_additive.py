@@ -212,6 +212,15 @@ def test_vectors_of_any_size(installed: Connection, scale: float) -> None:
         check(binarizer, vectors, by_sql(installed, f"bitryoshka.encode('{name}@1', v)", vectors))
 
 
+@pytest.mark.parametrize("scale", [1e-28, 1e28])
+def test_cosine_does_not_square_the_length(installed: Connection, scale: float) -> None:
+    """A square of these lengths is no float4."""
+    binarizer, vectors = searched(5), some(100)
+    register(installed, "docs", binarizer)
+    scaled = vectors * np.float32(scale)
+    check(binarizer, vectors, by_sql(installed, "bitryoshka.encode('docs@1', v)", scaled))
+
+
 def test_bits_without_a_row_are_those_of_python(installed: Connection) -> None:
     whole = searched(6, signs=48)
     assert whole.additive is not None

@@ -89,7 +89,7 @@ BEGIN
         scores := scores || score;
         reach := reach + score * score;
         along := along || (
-            ((input <#> input) * -scale - (centres[part] <#> input)) * scale
+            (power(vector_norm(input) * scale, 2) - (centres[part] <#> input) * scale)
             * root * sqrt(length_weights[part]) + (signs <#> score));
         begins := begins || first;
         first := first + lengths[part];
