@@ -1,5 +1,5 @@
 SELECT pid
-FROM pg_locks
-WHERE locktype = 'advisory' AND granted AND objsubid = 1
-    AND ((classid::bigint << 32) | objid::bigint)
-        = hashtextextended('bitryoshka ' || {oid}::text, 0)
+FROM pg_catalog.pg_locks
+WHERE locktype OPERATOR(pg_catalog.=) 'advisory' AND granted AND objsubid OPERATOR(pg_catalog.=) 1
+    AND ((classid::bigint OPERATOR(pg_catalog.<<) 32) OPERATOR(pg_catalog.|) objid::bigint)
+        OPERATOR(pg_catalog.=) pg_catalog.hashtextextended('bitryoshka ' OPERATOR(pg_catalog.||) {oid}::pg_catalog.text, 0)

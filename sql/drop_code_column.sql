@@ -1,1 +1,1 @@
-SELECT bitryoshka.drop_code_column({table}::regclass, {code})
+SELECT bitryoshka.drop_code_column({table}::pg_catalog.regclass, {code})

@@ -1,4 +1,4 @@
-CREATE FUNCTION bitryoshka.begin_codec(
+CREATE OR REPLACE FUNCTION bitryoshka.begin_codec(
     name text,
     version integer,
     fingerprint text,
@@ -10,7 +10,7 @@ CREATE FUNCTION bitryoshka.begin_codec(
     info json
 ) RETURNS integer
 LANGUAGE plpgsql
-SET search_path FROM CURRENT
+SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     one bitryoshka.codecs;

@@ -212,7 +212,9 @@ def _switch(
 
     with _connected(dsn) as connection:
         switch(connection, table, new, schema=schema, code_column=code_column, kept=kept)
-    typer.echo(f"{new} is {code_column} now, and what was there is {kept}")
+    typer.echo(
+        f"searches that ask for {code_column} go to {new} now; ask for {kept} to search as before"
+    )
 
 
 @database.command("detach")

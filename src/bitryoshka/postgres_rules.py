@@ -43,6 +43,8 @@ def check_available(available: str | None) -> None:
 
 def check_name(name: str) -> None:
     """Raise TableError for what Postgres would cut: two tables could become one."""
+    if "\0" in name:
+        raise TableError(f"a name cannot have a NUL, found {name!r}")
     if not 1 <= len(name.encode()) <= MAX_NAME_BYTES:
         raise TableError(
             f"a name must have 1 to {MAX_NAME_BYTES} bytes in UTF-8, "

@@ -87,7 +87,12 @@ def _index(connection: Connection, tables: Tables, binarizer: Binarizer) -> None
 
 def _float_index(connection: Connection, table: CodeTable) -> None:
     connection.execute(
-        statement("float_index", index=sql.Identifier("floats_hnsw"), table=table.identifier)
+        statement(
+            "float_index",
+            index=sql.Identifier("floats_hnsw"),
+            table=table.identifier,
+            pgvector=sql.Identifier(table.pgvector),
+        )
     )
 
 
@@ -97,6 +102,7 @@ def _float_search(connection: Connection, table: CodeTable, queries: Floats) -> 
         table=table.identifier,
         query=sql.Placeholder("query"),
         dimensions=table.dimensions,
+        pgvector=sql.Identifier(table.pgvector),
         k=K,
     )
     found = [

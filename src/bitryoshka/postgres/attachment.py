@@ -68,6 +68,10 @@ def attach(
     binarizer = export(connection, codec)
     with alone(connection, target.oid, target.title):
         entry = find_entry(connection, target.oid, code_column)
+        if entry is not None and entry.code_column != code_column:
+            target = find_target(
+                connection, table, vector_column, target.codec, entry.code_column, schema
+            )
         if entry is not None:
             _check_same(target, entry, bad_vectors)
         elif target.has_code_column:
@@ -92,7 +96,8 @@ def attach(
             prefix = entry.prefix_bits
         if prefix is not None:
             build_index(connection, target, column_id, prefix)
-        found = verify_target(connection, target, binarizer, prefix, queries)
+        called = entry.search_name if entry else target.code_column
+        found = verify_target(connection, target, binarizer, prefix, queries, called)
         record(connection, column_id, prefix, found)
     if not found.good:
         raise DatabaseError(f"table {target.title} does not verify: {found.text()}")

@@ -80,7 +80,7 @@ def _filler(
     connection: Connection, target: Target, column_id: int, binarizer: Binarizer | None
 ) -> Iterator[Fill]:
     if binarizer is None:
-        encoder = sql.Identifier(f"encode_column_{column_id}")
+        encoder = _encoder(connection, target, column_id)
         yield lambda leaf, within: _fill_in_database(connection, target, encoder, leaf, within)
         return
     connection.execute(statement("drop_batch"))
@@ -90,6 +90,20 @@ def _filler(
     finally:
         if not connection.closed:
             connection.execute(statement("drop_batch"))
+
+
+def _encoder(connection: Connection, target: Target, column_id: int) -> sql.Identifier:
+    """The function that the column's trigger encodes by."""
+    name = f"bitryoshka_encode_{column_id}"
+    found = fetch(
+        connection,
+        statement("column_encoder", column_id=column_id, oid=target.oid, name=sql.Literal(name)),
+    )
+    if not found:
+        raise DatabaseError(
+            f"function {name} of {target.title} is gone: detach the column, then attach again"
+        )
+    return sql.Identifier(*found[0])
 
 
 def _pass(

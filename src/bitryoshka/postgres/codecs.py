@@ -15,7 +15,7 @@ from psycopg import sql
 from bitryoshka.additive import Additive
 from bitryoshka.binarizer import Binarizer, Metric
 from bitryoshka.catalogue import Cells, Rows, check_limits, entry, tables
-from bitryoshka.errors import BitsError, CodecError, DatabaseError, FingerprintError
+from bitryoshka.errors import BitsError, CodecError, FingerprintError
 from bitryoshka.postgres.binary import (
     DOUBLE,
     INTEGER,
@@ -61,15 +61,10 @@ def register(
     ``version``: None takes the version that has this fingerprint already, or else the next one.
     Raises FingerprintError where another binarizer has that name and version, CodecError for a
     name that is not 1 to 40 letters, digits, ``_``, ``.`` and ``-`` and for a binarizer that is
-    too large, DatabaseError where the schema is too old for additive codes.
+    too large, DatabaseError where the schema is of an earlier revision.
     """
     require_installed(connection)
     check_limits(binarizer)
-    if binarizer.additive is not None and not _takes_additive(connection):
-        raise DatabaseError(
-            "schema bitryoshka is of a revision without additive codecs: run bitryoshka install, "
-            "or bitryoshka.postgres.install(connection)"
-        )
     with connection.transaction():
         fetch(connection, statement("codec_lock"))
         versions = {c.version: c for c in list_codecs(connection) if c.name == name}
@@ -226,8 +221,6 @@ def _values(cells: Cells) -> Any:
 
 def _read_additive(connection: Connection, codec: Codec) -> Additive | None:
     """The encoder of an additive codec; None where it is a progressive one."""
-    if not _takes_additive(connection):
-        return None
     settings = fetch(connection, statement("additive_settings", codec_id=codec.id))
     if not settings:
         return None
@@ -253,12 +246,6 @@ def _read_additive(connection: Connection, codec: Codec) -> Additive | None:
         score_weight=score_weight,
         sweeps=sweeps,
     )
-
-
-def _takes_additive(connection: Connection) -> bool:
-    """Whether the schema is of a revision that has tables for additive codecs."""
-    [(table,)] = fetch(connection, statement("additive_table"))
-    return table is not None
 
 
 def _read(

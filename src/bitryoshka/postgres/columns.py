@@ -20,7 +20,7 @@ _TRIES = 30
 
 
 class Entry(NamedTuple):
-    """A code column as the catalogue has it."""
+    """A code column as the catalogue has it; ``search_name``: what searches call it."""
 
     id: int
     vector_column: str | None
@@ -28,12 +28,30 @@ class Entry(NamedTuple):
     bad_vectors: BadVectors
     prefix_bits: int | None
     state: str
+    code_column: str
+    search_name: str
 
 
 def find_entry(connection: Connection, oid: int, code_column: str) -> Entry | None:
-    """The catalogue's entry of a code column."""
-    found = fetch(connection, statement("column_entry", oid=oid, code=sql.Literal(code_column)))
-    return Entry(*found[0]) if found else None
+    """The catalogue's entry of a code column, by its own name or what searches call it.
+
+    Raises TableError where these are two columns.
+    """
+    found = [
+        Entry(*row)
+        for row in fetch(
+            connection, statement("column_entry", oid=oid, code=sql.Literal(code_column))
+        )
+    ]
+    if len(found) > 1:
+        [itself] = [entry for entry in found if entry.code_column == code_column]
+        [called] = [entry for entry in found if entry.search_name == code_column]
+        raise TableError(
+            f"{code_column!r} names two columns: itself, which searches call "
+            f"{itself.search_name!r}, and {called.code_column!r}, which they call so: expected "
+            "one of these two names"
+        )
+    return found[0] if found else None
 
 
 def require_entry(connection: Connection, oid: int, title: str, code_column: str) -> Entry:

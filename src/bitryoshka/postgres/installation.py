@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import psycopg
+
 from bitryoshka.errors import DatabaseError
 from bitryoshka.postgres.server import Connection, prepare_database
 from bitryoshka.postgres.statements import fetch, statement
@@ -12,14 +14,17 @@ def install(connection: Connection, revision: str = "head") -> str:
     """Create schema bitryoshka, or upgrade it to ``revision``; give the revision it has then.
 
     Runs in a transaction (a savepoint of the caller's, if there is one) and creates pgvector
-    where it is missing. Raises PgvectorError where that cannot be used, DatabaseError where the
-    schema was made by CREATE EXTENSION, and MissingExtraError without Alembic.
+    where it is missing. Raises PgvectorError where that cannot be used, and DatabaseError where
+    the schema was made by CREATE EXTENSION, or it, or something in it, belongs to another role.
     """
     with connection.transaction():
         prepare_database(connection)
         _refuse_extension(connection)
-        for part in upgrade_statements(revision):
-            connection.execute(part.encode())
+        try:
+            for part in upgrade_statements(revision):
+                connection.execute(part.encode())
+        except psycopg.errors.InsufficientPrivilege as error:
+            raise DatabaseError(str(error).strip()) from error
         return installed_revision(connection) or ""
 
 
@@ -44,12 +49,23 @@ def installed_revision(connection: Connection) -> str | None:
 
 
 def require_installed(connection: Connection) -> None:
-    """Raise DatabaseError where schema bitryoshka is missing."""
-    [(codecs,)] = fetch(connection, statement("codecs_table"))
+    """Raise DatabaseError where schema bitryoshka is missing, or holds what is not its owner's."""
+    [(codecs, newest)] = fetch(connection, statement("codecs_table"))
     if codecs is None:
         raise DatabaseError(
             "schema bitryoshka is not installed in this database: run bitryoshka install, or "
             "bitryoshka.postgres.install(connection)"
+        )
+    if newest is None:
+        raise DatabaseError(
+            "schema bitryoshka in this database is of an earlier revision: run bitryoshka install, "
+            "or bitryoshka.postgres.install(connection)"
+        )
+    if foreign := fetch(connection, statement("foreign_objects")):
+        listed = ", ".join(f"{title} of {owner}" for title, owner, _ in foreign)
+        raise DatabaseError(
+            f"everything in schema bitryoshka must belong to its owner, {foreign[0][2]}, found "
+            f"{listed}: drop it, and revoke CREATE on the schema"
         )
 
 

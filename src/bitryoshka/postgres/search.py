@@ -88,6 +88,7 @@ def search(
         candidates=candidates,
         k=k,
         query_code=sql.Placeholder("query_code"),
+        pgvector=percent_doubled(sql.Identifier(table.pgvector)),
         **_rescoring_parts(table, binarizer, rescore),
     )
     ids = np.full((len(signs), k), -1, np.int64)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 import psycopg
@@ -29,7 +29,8 @@ VectorType = Literal["vector", "halfvec"]
 class CodeTable:
     """A table of ``id bigint``, ``code bit(bits)`` and, if kept, ``vector`` with its type.
 
-    ``fingerprint`` names the binarizer whose codes the table holds.
+    ``fingerprint`` names the binarizer whose codes the table holds, ``pgvector`` the schema that
+    pgvector is in.
     """
 
     schema: str
@@ -38,6 +39,7 @@ class CodeTable:
     dimensions: int
     vector_type: VectorType | None
     fingerprint: str
+    pgvector: str = "public"
 
     @property
     def identifier(self) -> sql.Identifier:
@@ -67,15 +69,17 @@ def create_table(
     binarizer's codes, PgvectorError if pgvector cannot be used; nothing is changed then.
     """
     table = _described(schema, name, binarizer, vector_type)
-    vector_column: sql.Composable = sql.SQL("")
-    if vector_type is not None:
-        vector_column = statement(
-            "vector_column",
-            vector_type=sql.Identifier(vector_type),
-            dimensions=binarizer.dimensions,
-        )
     with connection.transaction():
         prepare_database(connection)
+        table = _located(connection, table)
+        vector_column: sql.Composable = sql.SQL("")
+        if vector_type is not None:
+            vector_column = statement(
+                "vector_column",
+                vector_type=sql.Identifier(vector_type),
+                dimensions=binarizer.dimensions,
+                pgvector=sql.Identifier(table.pgvector),
+            )
         if _columns(connection, table):
             return open_table(connection, name, binarizer, vector_type, schema)
         connection.execute(
@@ -120,7 +124,7 @@ def open_table(
         )
     codec = next(comment for column, _, comment in found if column == "code")
     check_codec(f"{schema}.{name}", codec, binarizer.fingerprint)
-    return table
+    return _located(connection, table)
 
 
 def _described(
@@ -135,6 +139,11 @@ def _described(
     return CodeTable(
         schema, name, binarizer.bits, binarizer.dimensions, vector_type, binarizer.fingerprint
     )
+
+
+def _located(connection: Connection, table: CodeTable) -> CodeTable:
+    [(pgvector,)] = fetch(connection, statement("pgvector_schema"))
+    return replace(table, pgvector=pgvector)
 
 
 def _columns(connection: Connection, table: CodeTable) -> list[tuple[str, str, str | None]]:
@@ -171,6 +180,7 @@ def create_index(
                 index=sql.Identifier(name),
                 table=table.identifier,
                 prefix=prefix_expression(prefix_bits, table.bits),
+                pgvector=sql.Identifier(table.pgvector),
                 m=m,
                 ef_construction=ef_construction,
             )

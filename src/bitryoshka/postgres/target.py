@@ -13,6 +13,7 @@ from bitryoshka.postgres.codecs import Codec
 from bitryoshka.postgres.server import Connection
 from bitryoshka.postgres.statements import fetch, statement
 from bitryoshka.postgres.table import VectorType
+from bitryoshka.postgres_rules import check_name
 
 BadVectors = Literal["reject", "skip"]
 
@@ -118,6 +119,7 @@ def find_target(
 ) -> Target:
     """Look a table up, and check that the codec fits its column; TableError says what does not."""
     title = f"{schema}.{table}"
+    check_name(code_column)
     oid, kind, has_children = find_table(connection, table, schema)
     if kind == "r" and has_children:
         raise TableError(f"table {title} has tables that inherit from it: attach to each of them")
@@ -162,6 +164,8 @@ def find_target(
 
 def find_table(connection: Connection, table: str, schema: str) -> tuple[int, str, bool]:
     """The oid of a table, its kind, and whether it has children; TableError where none is."""
+    for name in (schema, table):
+        check_name(name)
     found = fetch(
         connection,
         statement("table_oid", schema=sql.Literal(schema), table=sql.Literal(table)),

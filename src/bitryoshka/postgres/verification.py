@@ -99,6 +99,7 @@ class Status:
     codec: str
     vector_column: str
     code_column: str
+    search_name: str
     bad_vectors: str
     prefix_bits: int | None
     state: str
@@ -120,7 +121,9 @@ def verify(
     """
     target, entry = _attached(connection, table, schema, code_column)
     binarizer = export(connection, target.codec.label)
-    found = verify_target(connection, target, binarizer, entry.prefix_bits, queries)
+    found = verify_target(
+        connection, target, binarizer, entry.prefix_bits, queries, entry.search_name
+    )
     record(connection, entry.id, entry.prefix_bits, found)
     return found
 
@@ -133,7 +136,8 @@ def status(
     return Status(
         codec=entry.codec,
         vector_column=target.vector_column,
-        code_column=code_column,
+        code_column=entry.code_column,
+        search_name=entry.search_name,
         bad_vectors=entry.bad_vectors,
         prefix_bits=entry.prefix_bits,
         state=entry.state,
@@ -148,6 +152,7 @@ def verify_target(
     binarizer: Binarizer,
     prefix_bits: int | None,
     queries: int,
+    search_name: str,
 ) -> Verification:
     """As `verify`, for a column that is not yet recorded as ready."""
     counts = count_rows(connection, target, True)
@@ -156,7 +161,7 @@ def verify_target(
     asked = vectors[:queries]
     recall = None
     if len(asked):
-        recall = float(np.mean([_recall(connection, target, row) for row in asked]))
+        recall = float(np.mean([_recall(connection, target, row, search_name) for row in asked]))
     return Verification(
         counts=counts,
         sampled=len(vectors),
@@ -231,7 +236,7 @@ def _attached(
     if entry.vector_column is None:
         raise TableError(f"{schema}.{table} has codes alone, and no vectors to check them by")
     codec = find_codec(connection, entry.codec)
-    target = find_target(connection, table, entry.vector_column, codec, code_column, schema)
+    target = find_target(connection, table, entry.vector_column, codec, entry.code_column, schema)
     if not target.has_code_column:
         raise TableError(f"column {code_column!r} of {target.title} was dropped: detach it")
     return target, entry
@@ -262,7 +267,9 @@ def _sample(
     return found["vector"].astype(np.float32), found["code"]
 
 
-def _recall(connection: Connection, target: Target, query: NDArray[np.float32]) -> float:
+def _recall(
+    connection: Connection, target: Target, query: NDArray[np.float32], search_name: str
+) -> float:
     """Share of the nearest rows by stored vectors that the search on codes finds."""
     cosine = target.codec.metric == "cosine"
     found = fetch(
@@ -271,10 +278,13 @@ def _recall(connection: Connection, target: Target, query: NDArray[np.float32]) 
             "recall",
             table=target.identifier,
             vector_type=sql.Identifier(target.vector_type),
-            key=target.keys,
+            keys=target.keys,
+            item_keys=sql.SQL(", ").join(
+                sql.SQL("(s.item).{}").format(sql.Identifier(name)) for name, _ in target.key
+            ),
             operator=sql.SQL("<=>" if cosine else "<#>"),
             query=sql.Literal("[" + ",".join(map(str, query.tolist())) + "]"),
-            code_column=sql.Literal(target.code_column),
+            code_column=sql.Literal(search_name),
             has_code=target.has_code(),
             k=_K,
             **target.parts,
