@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import psycopg
 from psycopg import sql
 
 from bitryoshka.errors import BitsError, DatabaseError, FingerprintError, TableError, VectorsError
@@ -159,7 +160,13 @@ def _prepare(
         nonlocal column_id
         [(column_id,)] = fetch(connection, _addition(target, prefix, bad_vectors))
 
-    changed(connection, change)
+    try:
+        changed(connection, change)
+    except psycopg.errors.DuplicateFunction as error:
+        raise TableError(
+            f"the schema of {target.title} has a function of somebody's where the trigger's would "
+            f"be: {error.diag.message_primary}: drop it"
+        ) from error
     return column_id
 
 

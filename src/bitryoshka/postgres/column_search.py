@@ -14,6 +14,7 @@ from psycopg.rows import tuple_row
 from bitryoshka.errors import TableError
 from bitryoshka.postgres.server import Connection
 from bitryoshka.postgres.statements import fetch, statement
+from bitryoshka.postgres_rules import check_name
 from bitryoshka.vectors import blocks, check_vectors
 
 _Statement = tuple[sql.Composed, dict[str, Any]]
@@ -83,6 +84,8 @@ async def search_column_async(
 
 
 def _key_of(schema: str, table: str) -> sql.Composed:
+    for name in (schema, table):
+        check_name(name)
     return statement("key_of", schema=sql.Literal(schema), table=sql.Literal(table))
 
 
