@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from bitryoshka import tables
 from bitryoshka.atomic_file import check_output, replacing
 from bitryoshka.binarizer import Binarizer, Metric
-from bitryoshka.binarizer_file import read_metadata
+from bitryoshka.binarizer_file import format_version
 from bitryoshka.command_output import JsonOption, QuietOption, print_json, show_progress
 from bitryoshka.database_commands import database
 from bitryoshka.demo.defaults import LIMIT, MODEL
@@ -266,7 +266,7 @@ def _inspection(path: Path, b: Binarizer) -> dict[str, Any]:
     return {
         "file": str(path),
         "file_bytes": path.stat().st_size,
-        "format_version": int(read_metadata(path)["format_version"]),
+        "format_version": format_version(b),
         "fingerprint": b.fingerprint,
         "metric": b.metric,
         "dimensions": b.dimensions,

@@ -108,11 +108,13 @@ def exact_topk(
     if metric not in ("cosine", "inner_product"):
         raise VectorsError(f"metric must be 'cosine' or 'inner_product', found {metric!r}")
     array = check_vectors(vectors)
+    cosine = metric == "cosine"
     unit = normalized(queries, metric, array.shape[1], "queries")
 
     def run(part: slice) -> Ranking:
         def scored() -> Iterator[tuple[slice, NDArray[np.float32]]]:
-            for rows, block, norms in blocks(array, norms=metric == "cosine", block_rows=65_536):
+            read = blocks(array, norms=cosine, bounded=not cosine, block_rows=65_536)
+            for rows, block, norms in read:
                 scores = unit[part] @ block.T
                 yield rows, scores if norms is None else scores / norms
 
