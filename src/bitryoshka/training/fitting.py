@@ -179,7 +179,7 @@ def _check_request(
         raise ValueError(f"metric must be one of {get_args(Metric)}, found {metric!r}")
     if hamming_bits is not None and check_bits(hamming_bits, "hamming_bits") > bits:
         raise BitsError(f"hamming_bits must be at most bits = {bits}, found {hamming_bits}")
-    check_count(seed, "seed", BitsError, least=0)
+    check_count(seed, "seed", BitsError, least=0, most=2**64)
     nested = None
     if nested_bits is not None:
         given = list(islice(nested_bits, MAX_LENGTHS + 1))
