@@ -272,6 +272,15 @@ def _lines(file: Path, room: _Room) -> Iterator[tuple[int, str]]:
         ) from error
 
 
+def unzipped(file: Path) -> bytes:
+    """The content of a gzip file, as long as it is not more than one may unpack to."""
+    room = _Room(file, None)
+    with gzip.open(file, "rb") as stream:
+        content = stream.read(room.limit + 1)
+    room.check(len(content))
+    return content
+
+
 def _json_vector(place: str, line: str, column: str | None) -> NDArray[np.float32]:
     try:
         value = json.loads(line)
