@@ -16,6 +16,7 @@ from synthetic import exact_signs
 
 from bitryoshka import vector_files as module
 from bitryoshka.errors import FileFormatError, MissingExtraError, VectorsError
+from bitryoshka.quality_commands import read_texts
 from bitryoshka.vector_files import read_vectors
 from bitryoshka.vectors import blocks
 
@@ -363,6 +364,15 @@ def test_too_much_is_refused_before_it_is_unpacked(kind, tmp_path, monkeypatch):
     monkeypatch.setattr(pq.ParquetFile, "iter_batches", unpacked)
     with pytest.raises(FileFormatError, match="unpacks to 102"):
         read_vectors(path, max_bytes=1_000_000)
+
+
+def test_a_gzip_file_of_texts_is_bounded_too(tmp_path, monkeypatch):
+    path = tmp_path / "texts.jsonl.gz"
+    path.write_bytes(gzip.compress(b'{"text": "a"}\n' * 20_000))
+    assert read_texts(path) == ["a"] * 20_000
+    monkeypatch.setattr(module, "UNPACKED_BYTES", 2**16)
+    with pytest.raises(FileFormatError, match="unpacks to 65537 bytes or more"):
+        read_texts(path)
 
 
 def test_one_endless_line_is_not_read_whole(tmp_path):
