@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psycopg
 import pytest
 from attached_rows import BINARIZER, LABEL, check_codes, make_table, registered, rows_of
@@ -16,6 +17,7 @@ from psycopg import sql
 from synthetic import additive_binarizer, exact_binarizer, integer_rows
 
 from bitryoshka import (
+    Binarizer,
     BitsError,
     CodecError,
     DatabaseError,
@@ -84,6 +86,18 @@ def test_every_row_gets_its_code(
     assert found.verification.sampled == 180
     assert found.verification.recall is not None
     assert found.verification.recall > 0.2
+
+
+@pytest.mark.parametrize("in_database", [False, True])
+def test_codes_of_one_byte(installed: Connection, in_database: bool) -> None:
+    binarizer = Binarizer(
+        projection=integer_rows(5, 8), offset=np.zeros(8, np.float32), nested_bits=(8,)
+    )
+    registered(installed, binarizer)
+    assert export(installed, LABEL).fingerprint == binarizer.fingerprint
+    make_table(installed)
+    assert attach(installed, "items", "embedding", LABEL, in_database=in_database).filled == 180
+    check_codes(installed, binarizer)
 
 
 def test_the_catalogue_says_which_column_has_which_codec(installed: Connection) -> None:
@@ -291,7 +305,7 @@ REFUSED: dict[str, tuple[str, dict[str, Any], type[Exception], str]] = {
     "no codec": ("", {"codec": "docs@9"}, CodecError, r"no codec 'docs@9'"),
     "a column": ("ALTER TABLE items ADD code text", {}, TableError, "has a column 'code' that is"),
     "prefix": ("", {"prefix_bits": 4096}, BitsError, "prefix_bits must be one of"),
-    "batch": ("", {"batch_rows": 0}, BitsError, "at least 1, found 0"),
+    "batch": ("", {"batch_rows": 0}, BitsError, "an integer from 1 .* found 0"),
     "dimensions": (
         "ALTER TABLE items ALTER embedding TYPE vector(3) USING NULL",
         {},

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from bitryoshka.binarizer import Binarizer
-from bitryoshka.errors import SearchError, VectorsError
+from bitryoshka.errors import VectorsError
 from bitryoshka.langchain.engines import Engines, Work
 from bitryoshka.langchain.rows import by_ids, deletion, document_ids, text_documents, upsert
 from bitryoshka.langchain.searching import Searcher
@@ -27,6 +27,7 @@ from bitryoshka.langchain.table import (
     define_table,
     table_exists,
 )
+from bitryoshka.limits import check_counts
 from bitryoshka.vectors import check_vectors
 
 T = TypeVar("T")
@@ -50,8 +51,7 @@ class DocumentStore(VectorStore):
         exact: int | None = None,
         batch_size: int = 500,
     ) -> None:
-        if batch_size < 1:
-            raise SearchError(f"batch_size must be at least 1, found {batch_size}")
+        check_counts(batch_size=batch_size, candidates=candidates)
         self.binarizer = binarizer
         self.table = define_table(table_name, schema, binarizer, vector_type)
         self.index = define_index(self.table, binarizer, prefix_bits)

@@ -8,6 +8,7 @@ import psycopg
 from psycopg import sql
 
 from bitryoshka.errors import BitsError, DatabaseError, FingerprintError, TableError, VectorsError
+from bitryoshka.limits import check_count
 from bitryoshka.postgres.backfill import backfill, backfill_statements
 from bitryoshka.postgres.codecs import export, find_codec
 from bitryoshka.postgres.column_index import build_index, index_statements
@@ -64,8 +65,8 @@ def attach(
         connection, table, vector_column, find_codec(connection, codec), code_column, schema
     )
     prefix = _check_prefix(target, prefix_bits) if index else None
-    if batch_rows < 1:
-        raise BitsError(f"batch_rows must be at least 1, found {batch_rows}")
+    check_count(batch_rows, "batch_rows", BitsError)
+    check_count(queries, "queries", least=0)
     binarizer = export(connection, codec)
     with alone(connection, target.oid, target.title):
         entry = find_entry(connection, target.oid, code_column)

@@ -16,6 +16,7 @@ from bitryoshka.additive import Additive
 from bitryoshka.binarizer import Binarizer, Metric
 from bitryoshka.catalogue import Cells, Rows, check_limits, entry, tables
 from bitryoshka.errors import BitsError, CodecError, FingerprintError
+from bitryoshka.limits import check_count
 from bitryoshka.postgres.binary import (
     DOUBLE,
     INTEGER,
@@ -63,6 +64,8 @@ def register(
     name that is not 1 to 40 letters, digits, ``_``, ``.`` and ``-`` and for a binarizer that is
     too large, DatabaseError where the schema is of an earlier revision.
     """
+    if version is not None:
+        check_count(version, "version", CodecError)
     require_installed(connection)
     check_limits(binarizer)
     with connection.transaction():
@@ -175,7 +178,7 @@ def _insert(connection: Connection, name: str, version: int, b: Binarizer) -> Co
     placeholders = {key: sql.Placeholder(key) for key in values}
     try:
         [(id_,)] = fetch(connection, statement("insert_codec", **placeholders), values)
-    except (psycopg.errors.CheckViolation, psycopg.errors.InvalidTextRepresentation) as error:
+    except (psycopg.errors.CheckViolation, psycopg.DataError) as error:
         raise CodecError(
             "a codec has a name of 1 to 40 letters, digits, '_', '.' and '-', a version from 1 "
             f"and info that is JSON, found {name!r} and {version}: {str(error).splitlines()[0]}"

@@ -13,6 +13,7 @@ from psycopg.pq import TransactionStatus
 from bitryoshka.binarizer import Binarizer
 from bitryoshka.bits import query_planes
 from bitryoshka.errors import BitsError, FingerprintError, TableError
+from bitryoshka.limits import check_count
 from bitryoshka.postgres.server import Connection
 from bitryoshka.postgres.statements import (
     bit_strings,
@@ -73,7 +74,8 @@ def search(
         raise TableError(f"rescore must be None or one of {get_args(Rescore)}, found {rescore!r}")
     if rescore == "exact" and table.vector_type is None:
         raise TableError(f"table {table.name} keeps no vectors, found rescore='exact'")
-    if not 1 <= k <= candidates:
+    check_count(k, "k", BitsError)
+    if check_count(candidates, "candidates", BitsError) < k:
         raise BitsError(f"k must be between 1 and candidates = {candidates}, found {k}")
     prefix_bits = check_prefix(
         table, binarizer.hamming_bits if prefix_bits is None else prefix_bits

@@ -14,6 +14,7 @@ from bitryoshka.additive import Additive
 from bitryoshka.binarizer import Binarizer
 from bitryoshka.bits import unpack
 from bitryoshka.errors import TableError
+from bitryoshka.limits import check_count
 from bitryoshka.postgres.binary import NUMBERS, bit_column, read_rows, vector_column
 from bitryoshka.postgres.codecs import export, find_codec
 from bitryoshka.postgres.column_index import index_is_valid
@@ -119,6 +120,7 @@ def verify(
 
     Raises TableError where no codec is attached to the column.
     """
+    check_count(queries, "queries", least=0)
     target, entry = _attached(connection, table, schema, code_column)
     binarizer = export(connection, target.codec.label)
     found = verify_target(
