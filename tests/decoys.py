@@ -108,7 +108,7 @@ def plant(connection: Connection, schema: str) -> int:
             ]
     # one at a time: what is there already, of pgvector's, stays
     connection.execute(
-        "DO $do$ DECLARE one text; BEGIN FOREACH one IN ARRAY %s LOOP "  # noqa: S608
+        "DO $do$ DECLARE one text; BEGIN FOREACH one IN ARRAY %s LOOP "
         "BEGIN EXECUTE one; EXCEPTION WHEN duplicate_function OR unique_violation THEN NULL; END; "
         "END LOOP; END $do$".replace("%s", _array(made)).encode()
     )
