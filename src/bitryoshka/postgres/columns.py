@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
-import psycopg
 from psycopg import sql
 from psycopg.pq import TransactionStatus
 
 from bitryoshka.errors import DatabaseError, TableError
+from bitryoshka.postgres.locking import changed as changed
 from bitryoshka.postgres.server import Connection
 from bitryoshka.postgres.statements import fetch, statement
 from bitryoshka.postgres.target import BadVectors
-
-_TRIES = 30
 
 
 class Entry(NamedTuple):
@@ -73,19 +70,3 @@ def alone(connection: Connection, oid: int, title: str) -> Iterator[None]:
         if not connection.closed:
             fetch(connection, statement("set_check_interval", interval=sql.Literal(interval)))
             fetch(connection, statement("attach_unlock", oid=oid))
-
-
-def changed(connection: Connection, change: Callable[[], object]) -> None:
-    """Run changes of the table in one short transaction, never queueing long for its lock."""
-    for left in reversed(range(_TRIES)):
-        try:
-            with connection.transaction():
-                fetch(connection, statement("lock_timeout"))
-                change()
-            return
-        except psycopg.errors.LockNotAvailable as error:
-            if not left:
-                raise DatabaseError(
-                    "the table stays locked by another session: try again when it is less busy"
-                ) from error
-            time.sleep(0.2)

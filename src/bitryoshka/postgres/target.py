@@ -10,6 +10,7 @@ from psycopg import sql
 
 from bitryoshka.errors import TableError
 from bitryoshka.postgres.codecs import Codec
+from bitryoshka.postgres.locking import Mode, TableLock
 from bitryoshka.postgres.server import Connection
 from bitryoshka.postgres.statements import fetch, statement
 from bitryoshka.postgres.table import VectorType
@@ -53,6 +54,10 @@ class Target:
     def identifier(self) -> sql.Identifier:
         """Schema and name, quoted."""
         return sql.Identifier(self.schema, self.name)
+
+    def lock(self, mode: Mode) -> TableLock:
+        """A lock of the table and its partitions."""
+        return TableLock(self.oid, self.identifier, mode)
 
     @property
     def literal(self) -> sql.Literal:
