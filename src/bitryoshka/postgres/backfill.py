@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import psycopg
@@ -22,11 +23,11 @@ from bitryoshka.postgres.binary import (
     vector_column,
     write_rows,
 )
+from bitryoshka.postgres.locking import Advance, retried
 from bitryoshka.postgres.server import Connection
 from bitryoshka.postgres.statements import fetch, statement
 from bitryoshka.postgres.target import Leaf, Target
 
-Advance = Callable[..., None]
 # gives the number of rows of a range of keys that it has filled
 Fill = Callable[[Leaf, sql.Composable], int]
 
@@ -108,19 +109,33 @@ def _pass(
     filled = 0
     while True:
         end = _batch_end(connection, target, leaf, last, batch_rows)
-        with connection.transaction():
-            fetch(connection, statement("batch_settings"))
-            done = fill(leaf, _range(target, last, end))
-            if end is None:
-                connection.execute(statement("forget_keys", **where))
-            else:
-                key = sql.Literal(end)
-                connection.execute(statement("save_key", key=key, rows=done, **where))
+        within = _range(target, last, end)
+        done = retried(partial(_batch, connection, leaf, fill, within, end, where))
         filled += done
         advance(by=done)
         if end is None:
             return filled
         last = end
+
+
+def _batch(
+    connection: Connection,
+    leaf: Leaf,
+    fill: Fill,
+    within: sql.Composable,
+    end: list[str] | None,
+    where: dict[str, Any],
+) -> int:
+    """Fill a batch and keep its last key, in one transaction."""
+    with connection.transaction():
+        fetch(connection, statement("batch_settings"))
+        done = fill(leaf, within)
+        if end is None:
+            connection.execute(statement("forget_keys", **where))
+        else:
+            key = sql.Literal(end)
+            connection.execute(statement("save_key", key=key, rows=done, **where))
+    return done
 
 
 def _batch_end(
