@@ -57,10 +57,11 @@ def alone(connection: Connection, oid: int, title: str) -> Iterator[None]:
     [(taken,)] = fetch(connection, statement("attach_lock", oid=oid))
     if not taken:
         found = fetch(connection, statement("attach_lock_holder", oid=oid))
-        holders = [str(pid) for (pid,) in found]
+        holders = [f"server process {pid}, {role}" for pid, role in found]
         raise DatabaseError(
             f"another attach, switch or detach is at work on {title} "
-            f"(server process {', '.join(holders) or 'gone by now'})"
+            f"({'; '.join(holders) or 'gone by now'}): wait for it, or end it by "
+            "SELECT pg_terminate_backend(...)"
         )
     [(interval,)] = fetch(connection, statement("get_check_interval"))
     fetch(connection, statement("set_check_interval", interval=sql.Literal("1s")))

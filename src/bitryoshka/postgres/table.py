@@ -11,7 +11,7 @@ from psycopg import sql
 from bitryoshka.binarizer import Binarizer
 from bitryoshka.bits import check_bits
 from bitryoshka.errors import BitsError, TableError
-from bitryoshka.postgres.server import Connection, prepare_database
+from bitryoshka.postgres.server import MADE_MEANWHILE, Connection, prepare_database
 from bitryoshka.postgres.statements import fetch, prefix_expression, statement
 from bitryoshka.postgres_rules import (
     CODEC_COMMENT,
@@ -78,21 +78,25 @@ def create_table(
         prepare_database(connection)
         if _columns(connection, table):
             return open_table(connection, name, binarizer, vector_type, schema)
-        connection.execute(
-            statement(
-                "create_table",
-                table=table.identifier,
-                bits=table.bits,
-                vector_column=vector_column,
-            )
-        )
-        connection.execute(
-            statement(
-                "comment_codec",
-                table=table.identifier,
-                codec=sql.Literal(CODEC_COMMENT + table.fingerprint),
-            )
-        )
+        try:
+            with connection.transaction():
+                connection.execute(
+                    statement(
+                        "create_table",
+                        table=table.identifier,
+                        bits=table.bits,
+                        vector_column=vector_column,
+                    )
+                )
+                connection.execute(
+                    statement(
+                        "comment_codec",
+                        table=table.identifier,
+                        codec=sql.Literal(CODEC_COMMENT + table.fingerprint),
+                    )
+                )
+        except MADE_MEANWHILE:
+            return open_table(connection, name, binarizer, vector_type, schema)
     return table
 
 
