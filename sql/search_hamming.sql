@@ -1,7 +1,7 @@
 WITH candidates AS MATERIALIZED (
-    SELECT id, {prefix} <~> {query_code}::bit({prefix_bits}) AS distance
+    SELECT id, {prefix} OPERATOR({pgvector}.<~>) {query_code}::bit({prefix_bits}) AS distance
     FROM {table}
-    ORDER BY {prefix} <~> {query_code}::bit({prefix_bits})
+    ORDER BY {prefix} OPERATOR({pgvector}.<~>) {query_code}::bit({prefix_bits})
     LIMIT {candidates}
 )
 SELECT id, -distance AS score

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
 from bitryoshka.errors import MissingExtraError, PgvectorError, ServerUnreachableError
@@ -69,7 +70,8 @@ def prepare_database(connection: Connection) -> str:
         check_available(available)
         try:
             with connection.transaction():
-                connection.execute(statement("create_pgvector"))
+                [(schema,)] = fetch(connection, statement("creation_schema"))
+                connection.execute(statement("create_pgvector_in", schema=sql.Identifier(schema)))
         except psycopg.errors.InsufficientPrivilege as error:
             raise PgvectorError(MAY_NOT_CREATE) from error
         except MADE_MEANWHILE:

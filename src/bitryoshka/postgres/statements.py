@@ -30,6 +30,12 @@ def fetch(
         return cursor.execute(query, parameters).fetchall()
 
 
+def pgvector_schema(connection: psycopg.Connection[Any]) -> sql.Identifier:
+    """The schema of pgvector's types and operators, which no search_path need have."""
+    [(schema,)] = fetch(connection, statement("pgvector_schema"))
+    return sql.Identifier(schema)
+
+
 def percent_doubled(identifier: sql.Identifier) -> sql.SQL:
     """An identifier for a statement with parameters, where a single % would begin one."""
     return sql.SQL(identifier.as_string(None).replace("%", "%%"))
