@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
+from typing import Any
+from uuid import uuid4
 
 import numpy as np
-import psycopg
 import pytest
 from attached_rows import BINARIZER, LABEL, check_codes, make_table, registered
-from conftest import fresh_database
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 from synthetic import additive_binarizer, exact_binarizer, integer_rows
 
-from bitryoshka import DatabaseError
 from bitryoshka import postgres as pg
-from bitryoshka.postgres import attach, connect, detach, install, locking, register, status
+from bitryoshka.postgres import connect
 from bitryoshka.postgres.sampling import sample_vectors
 from bitryoshka.postgres.server import Connection
 
@@ -46,11 +46,10 @@ def use_everything(connection: Connection, odd: str) -> None:
     pg.detach(connection, f"codes {odd} None")
 
     columns = f'id text PRIMARY KEY, "{odd}" text'
-    connection.execute(
-        sql.SQL("CREATE TABLE public.{} (" + columns + ", {} {}.vector(16))").format(  # type: ignore[arg-type]
-            sql.Identifier(odd), sql.Identifier("v " + odd), sql.Identifier("public")
-        )
+    create = sql.SQL("CREATE TABLE public.{} (" + columns + ", {} public.vector(16))").format(  # type: ignore[arg-type]
+        sql.Identifier(odd), sql.Identifier("v " + odd)
     )
+    connection.execute(create.as_string(None).encode())
     copy = sql.SQL("COPY public.{} (id, {}) FROM STDIN").format(
         sql.Identifier(odd), sql.Identifier("v " + odd)
     )
@@ -87,3 +86,105 @@ def test_an_empty_search_path(bare_database: str) -> None:
         use_everything(connection, "items")
         [(path,)] = connection.execute("SHOW search_path").fetchall()
         assert path in ("", '""')
+
+
+@pytest.fixture
+def ascii_database(dsn: str) -> Iterator[str]:
+    """DSN of a database whose encoding is SQL_ASCII."""
+    name = sql.Identifier(f"bitryoshka_test_{uuid4().hex[:12]}")
+    with connect(dsn) as connection:
+        connection.execute(
+            sql.SQL(
+                "CREATE DATABASE {} TEMPLATE template0 ENCODING 'SQL_ASCII' "
+                "LC_COLLATE 'C' LC_CTYPE 'C'"
+            ).format(name)
+        )
+        yield make_conninfo(dsn, dbname=name.as_string(None).strip('"'))
+        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(name))
+
+
+@pytest.mark.parametrize("odd", ["items", "größe 表 🪆"])
+def test_a_database_without_an_encoding(ascii_database: str, odd: str) -> None:
+    with connect(ascii_database) as connection:
+        assert connection.info.encoding == "ascii"
+        use_everything(connection, odd)
+
+
+def test_keys_that_are_no_utf8_in_a_database_without_an_encoding(ascii_database: str) -> None:
+    with connect(ascii_database) as connection:
+        pg.install(connection)
+        registered(connection)
+        make_table(connection, rows=20, columns="id text PRIMARY KEY")
+        connection.execute("UPDATE items SET id = id || convert_from('\\xe9', 'SQL_ASCII')")
+        assert pg.attach(connection, "items", "embedding", LABEL, batch_rows=1).filled == 18
+        assert pg.verify(connection, "items").good
+
+
+ODD_SETTINGS = {
+    "double": ("k float8 DEFAULT random()", "extra_float_digits = -15"),
+    "real": ("k real DEFAULT random()", "extra_float_digits = -15"),
+    "date": ("k date DEFAULT '2001-01-01'::date + floor(random() * 9000)::int", "datestyle = {}"),
+    "timestamp": (
+        "k timestamptz DEFAULT '2001-01-01'::timestamptz + random() * interval '9 years'",
+        "datestyle = {}",
+    ),
+    "interval": (
+        "k interval DEFAULT random() * interval '90 days' - random() * interval '9 hours'",
+        "intervalstyle = 'sql_standard'",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", ODD_SETTINGS)
+def test_keys_are_read_back_whatever_the_settings(
+    installed: Connection, installed_database: str, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    column, setting = ODD_SETTINGS[kind]
+    registered(installed)
+    make_table(installed, rows=100, columns=f"id bigint, {column}, PRIMARY KEY (k, id)")
+    encode, calls = type(BINARIZER).encode, 0
+
+    def encode_some(*arguments: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == 4:
+            raise KeyboardInterrupt
+        return encode(*arguments)
+
+    with connect(installed_database) as killed:
+        killed.execute(f"SET {setting.format('German')}".encode())
+        with monkeypatch.context() as patched:
+            patched.setattr(type(BINARIZER), "encode", encode_some)
+            with pytest.raises(KeyboardInterrupt):
+                pg.attach(killed, "items", "embedding", LABEL, batch_rows=9)
+    ending = "SELECT pg_terminate_backend(%s)"
+    with connect(installed_database) as rest:
+        rest.execute(f"SET {setting.format('SQL')}".encode())
+        timer = threading.Timer(60, installed.execute, [ending, [rest.info.backend_pid]])
+        timer.start()
+        try:
+            done = pg.attach(rest, "items", "embedding", LABEL, batch_rows=9)
+        finally:
+            timer.cancel()
+    assert done.filled == 90 - 3 * 9 + sum(id_ % 10 == 0 for id_ in first_ids(installed, 27))
+    assert check_codes(installed) == 90
+
+
+def first_ids(connection: Connection, count: int) -> list[int]:
+    query = "SELECT id FROM items ORDER BY k, id LIMIT %s"
+    return [id_ for (id_,) in connection.execute(query, [count])]
+
+
+def test_a_single_float_key(installed: Connection, installed_database: str) -> None:
+    registered(installed)
+    make_table(installed, rows=100, columns="id bigint, k float8 DEFAULT random() PRIMARY KEY")
+    with connect(installed_database) as session:
+        session.execute("SET extra_float_digits = -15")
+        ending = "SELECT pg_terminate_backend(%s)"
+        timer = threading.Timer(30, installed.execute, [ending, [session.info.backend_pid]])
+        timer.start()
+        try:
+            assert pg.attach(session, "items", "embedding", LABEL, batch_rows=9).filled == 90
+        finally:
+            timer.cancel()
+    assert check_codes(installed) == 90

@@ -142,18 +142,25 @@ def _batch_end(
     connection: Connection, target: Target, leaf: Leaf, last: list[str] | None, rows: int
 ) -> list[str] | None:
     """The last key of the next batch; None where the table ends before."""
-    found = fetch(
-        connection,
-        statement(
-            "batch_end",
-            texts=target.key_texts,
-            keys=target.keys,
-            table=leaf.identifier,
-            within=_range(target, last, None),
-            skip=rows - 1,
-        ),
+    query = statement(
+        "batch_end",
+        texts=target.key_texts,
+        keys=target.keys,
+        table=leaf.identifier,
+        within=_range(target, last, None),
+        skip=rows - 1,
     )
-    return list(found[0]) if found else None
+    # a transaction of its own: triggers and defaults of the user's keep their settings
+    with connection.transaction():
+        fetch(connection, statement("key_settings"))
+        found = fetch(connection, query)
+    end = list(found[0]) if found else None
+    if end is not None and end == last:
+        raise DatabaseError(
+            f"keys of {leaf.schema}.{leaf.name} do not read back from their text, the first is "
+            f"{end}: the backfill goes by ranges of the primary key, make one of another type"
+        )
+    return end
 
 
 def _range(target: Target, last: list[str] | None, end: list[str] | None) -> sql.Composed:

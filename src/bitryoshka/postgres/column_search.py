@@ -13,7 +13,7 @@ from psycopg.rows import tuple_row
 
 from bitryoshka.errors import TableError
 from bitryoshka.postgres.server import Connection
-from bitryoshka.postgres.statements import fetch, statement
+from bitryoshka.postgres.statements import Statement, fetch, reading_text, statement
 from bitryoshka.vectors import blocks, check_vectors
 
 _Statement = tuple[sql.Composed, dict[str, Any]]
@@ -75,7 +75,7 @@ async def search_column_async(
     """As `search_column`, on an asynchronous connection."""
     options = (k, candidates, code_column, prefix_bits, rescore, exact)
     async with psycopg.AsyncCursor(connection, row_factory=tuple_row) as cursor:
-        await cursor.execute(_key_of(schema, table))
+        await reading_text(cursor).execute(_key_of(schema, table))
         key = await cursor.fetchall()
         query, values = _statement(connection, schema, table, key, queries, options, where)
         await cursor.execute(query, values)
@@ -106,7 +106,7 @@ def _statement(
     names = ("k", "candidates", "code_column", "prefix_bits", "rescore", "exact")
     values: dict[str, Any] = dict(zip(names, options, strict=True))
     values["queries"] = texts
-    values["filter"] = None if where is None else where.as_string(connection)
+    values["filter"] = None if where is None else Statement([where]).as_string(connection)
     columns = [sql.SQL("(s.item).{}").format(sql.Identifier(name)) for name, _ in key]
     query = statement(
         "search_column",
