@@ -14,10 +14,12 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 from synthetic import additive_binarizer, exact_binarizer, integer_rows
 
+from bitryoshka import DatabaseError
 from bitryoshka import postgres as pg
 from bitryoshka.postgres import connect
 from bitryoshka.postgres.sampling import sample_vectors
 from bitryoshka.postgres.server import Connection
+from bitryoshka.postgres.target import Target
 
 
 def use_everything(connection: Connection, odd: str) -> None:
@@ -123,10 +125,13 @@ def test_keys_that_are_no_utf8_in_a_database_without_an_encoding(ascii_database:
 ODD_SETTINGS = {
     "double": ("k float8 DEFAULT random()", "extra_float_digits = -15"),
     "real": ("k real DEFAULT random()", "extra_float_digits = -15"),
-    "date": ("k date DEFAULT '2001-01-01'::date + floor(random() * 9000)::int", "datestyle = {}"),
+    "date": (
+        "k date DEFAULT make_date(1900 + (random() * 99)::int, 3, 20)",
+        "datestyle = 'SQL, {}'",
+    ),
     "timestamp": (
         "k timestamptz DEFAULT '2001-01-01'::timestamptz + random() * interval '9 years'",
-        "datestyle = {}",
+        "datestyle = 'SQL, {}'",
     ),
     "interval": (
         "k interval DEFAULT random() * interval '90 days' - random() * interval '9 hours'",
@@ -152,14 +157,14 @@ def test_keys_are_read_back_whatever_the_settings(
         return encode(*arguments)
 
     with connect(installed_database) as killed:
-        killed.execute(f"SET {setting.format('German')}".encode())
+        killed.execute(f"SET {setting.format('DMY')}".encode())
         with monkeypatch.context() as patched:
             patched.setattr(type(BINARIZER), "encode", encode_some)
             with pytest.raises(KeyboardInterrupt):
                 pg.attach(killed, "items", "embedding", LABEL, batch_rows=9)
     ending = "SELECT pg_terminate_backend(%s)"
     with connect(installed_database) as rest:
-        rest.execute(f"SET {setting.format('SQL')}".encode())
+        rest.execute(f"SET {setting.format('MDY')}".encode())
         timer = threading.Timer(60, installed.execute, [ending, [rest.info.backend_pid]])
         timer.start()
         try:
@@ -187,4 +192,53 @@ def test_a_single_float_key(installed: Connection, installed_database: str) -> N
             assert pg.attach(session, "items", "embedding", LABEL, batch_rows=9).filled == 90
         finally:
             timer.cancel()
+    assert check_codes(installed) == 90
+
+
+def test_keys_that_do_not_read_back_are_an_error(
+    installed: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registered(installed)
+    make_table(installed, rows=100, columns="id bigint, k float8 DEFAULT random() PRIMARY KEY")
+    monkeypatch.setattr(Target, "key_texts", sql.SQL("round(k::numeric, 1)::text"))
+    with pytest.raises(DatabaseError, match=r"keys of public\.items do not read back"):
+        pg.attach(installed, "items", "embedding", LABEL, batch_rows=1)
+    monkeypatch.undo()
+    pg.attach(installed, "items", "embedding", LABEL)
+    assert check_codes(installed) == 90
+
+
+LIMITS = {
+    "statement": (
+        "statement_timeout = '400ms'",
+        "statement timeout.* = 400ms and .* = 0",
+    ),
+    "lock": ("lock_timeout = '400ms'", "lock timeout.* = 0 and .* = 400ms"),
+}
+
+
+@pytest.mark.parametrize("limit", LIMITS)
+def test_a_statement_that_the_server_ends_is_an_error_that_says_what_to_do(
+    installed: Connection, installed_database: str, limit: str
+) -> None:
+    registered(installed)
+    make_table(installed, rows=100)
+    pg.attach(installed, "items", "embedding", LABEL, index=False)
+    installed.execute("ALTER TABLE items DISABLE TRIGGER USER; UPDATE items SET code = NULL")
+    installed.execute("ALTER TABLE items ENABLE TRIGGER USER")
+    installed.execute(
+        "CREATE TABLE waited (); CREATE FUNCTION wait() RETURNS trigger "
+        "LANGUAGE plpgsql AS 'BEGIN IF NEW.id = 71 THEN LOCK TABLE public.waited; END IF; "
+        "RETURN NEW; END'; CREATE TRIGGER wait BEFORE UPDATE ON items FOR EACH ROW "
+        "EXECUTE FUNCTION wait()"
+    )
+    setting, message = LIMITS[limit]
+    with connect(installed_database) as holder, connect(installed_database) as limited:
+        holder.execute("BEGIN; LOCK TABLE waited")
+        limited.execute(f"SET {setting}".encode())
+        with pytest.raises(DatabaseError, match=rf"items: .*{message}: SET them to 0.* goes on"):
+            pg.attach(limited, "items", "embedding", LABEL, batch_rows=10)
+        holder.execute("COMMIT")
+        assert pg.status(limited, "items").counts.missing == 90 - 63
+        assert pg.attach(limited, "items", "embedding", LABEL, batch_rows=10).filled == 27
     assert check_codes(installed) == 90

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
+import psycopg
 from psycopg import sql
 from psycopg.pq import TransactionStatus
 
@@ -52,6 +53,20 @@ def require_idle(connection: Connection) -> None:
 
 
 @contextmanager
+def within_limits(connection: Connection, title: str) -> Iterator[None]:
+    """Say what to do where the server ends a statement: DatabaseError."""
+    try:
+        yield
+    except (psycopg.errors.QueryCanceled, psycopg.errors.LockNotAvailable) as error:
+        [(statements, locks)] = fetch(connection, statement("time_limits"))
+        raise DatabaseError(
+            f"the server ended a statement on {title}: {error.diag.message_primary}. The session "
+            f"has statement_timeout = {statements} and lock_timeout = {locks}: SET them to 0, or "
+            "higher, then run the same call again, which goes on from here"
+        ) from error
+
+
+@contextmanager
 def alone(connection: Connection, oid: int, title: str) -> Iterator[None]:
     """Hold the table's advisory lock, and let the server notice a client that was killed."""
     [(taken,)] = fetch(connection, statement("attach_lock", oid=oid))
@@ -66,7 +81,8 @@ def alone(connection: Connection, oid: int, title: str) -> Iterator[None]:
     [(interval,)] = fetch(connection, statement("get_check_interval"))
     fetch(connection, statement("set_check_interval", interval=sql.Literal("1s")))
     try:
-        yield
+        with within_limits(connection, title):
+            yield
     finally:
         if not connection.closed:
             fetch(connection, statement("set_check_interval", interval=sql.Literal(interval)))

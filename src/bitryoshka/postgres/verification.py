@@ -17,7 +17,7 @@ from bitryoshka.errors import TableError
 from bitryoshka.postgres.binary import NUMBERS, bit_column, read_rows, vector_column
 from bitryoshka.postgres.codecs import export, find_codec
 from bitryoshka.postgres.column_index import index_is_valid
-from bitryoshka.postgres.columns import Entry, require_entry
+from bitryoshka.postgres.columns import Entry, require_entry, within_limits
 from bitryoshka.postgres.server import Connection
 from bitryoshka.postgres.statements import fetch, statement
 from bitryoshka.postgres.target import Target, find_table, find_target
@@ -120,7 +120,8 @@ def verify(
     """
     target, entry = _attached(connection, table, schema, code_column)
     binarizer = export(connection, target.codec.label)
-    found = verify_target(connection, target, binarizer, entry.prefix_bits, queries)
+    with within_limits(connection, target.title):
+        found = verify_target(connection, target, binarizer, entry.prefix_bits, queries)
     record(connection, entry.id, entry.prefix_bits, found)
     return found
 
@@ -130,6 +131,8 @@ def status(
 ) -> Status:
     """How far a code column is filled; TableError where no codec is attached to it."""
     target, entry = _attached(connection, table, schema, code_column)
+    with within_limits(connection, target.title):
+        counts = count_rows(connection, target, True)
     return Status(
         codec=entry.codec,
         vector_column=target.vector_column,
@@ -137,7 +140,7 @@ def status(
         bad_vectors=entry.bad_vectors,
         prefix_bits=entry.prefix_bits,
         state=entry.state,
-        counts=count_rows(connection, target, True),
+        counts=counts,
         index_valid=_index_valid(connection, target, entry.prefix_bits),
     )
 
