@@ -1,1 +1,1 @@
-SELECT pg_try_advisory_lock(hashtextextended('bitryoshka ' || {oid}::text, 0))
+SELECT pg_try_advisory_lock(hashtextextended('bitryoshka ' || {oid}::text, {number}))

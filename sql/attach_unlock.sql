@@ -1,1 +1,1 @@
-SELECT pg_advisory_unlock(hashtextextended('bitryoshka ' || {oid}::text, 0))
+SELECT pg_advisory_unlock(hashtextextended('bitryoshka ' || {oid}::text, {number}))

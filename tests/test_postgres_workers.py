@@ -22,6 +22,7 @@ from bitryoshka.postgres import (
     attach,
     connect,
     create_table,
+    detach,
     install,
     list_codecs,
     prepare_database,
@@ -107,21 +108,22 @@ def test_codecs_that_are_registered_at_once_get_versions_of_their_own(
     assert len(list_codecs(installed)) == WORKERS
 
 
-def test_who_holds_a_tables_advisory_lock_is_named(
+def test_the_lock_of_an_attach_names_who_holds_it_and_no_stranger_can(
     installed: Connection, installed_database: str, stranger: Connection
 ) -> None:
     registered(installed)
     make_table(installed)
-    lock = "SELECT pg_advisory_lock(hashtextextended('bitryoshka ' || 'items'::regclass::oid, 0))"
-    stranger.execute(lock)
-    holder = f"process {stranger.info.backend_pid}, role {stranger.info.user}"
-    expected = rf"{holder}, who may not change the table\): wait for it, or end it by SELECT pg_"
-    with pytest.raises(DatabaseError, match=expected):
-        attach(installed, "items", "embedding", LABEL)
-    stranger.execute("SELECT pg_advisory_unlock_all()")
-    with connect(installed_database) as owner:
-        owner.execute(lock)
-        expected = f"process {owner.info.backend_pid}, role {owner.info.user}"
-        with pytest.raises(DatabaseError, match=rf"another attach.*\(server {expected}\)"):
-            attach(installed, "items", "embedding", LABEL)
+    lock = "SELECT pg_advisory_lock(hashtextextended('bitryoshka ' || 'items'::regclass::oid, %s))"
+    for number in (0, 1, 2):
+        stranger.execute(lock, [number])
     assert attach(installed, "items", "embedding", LABEL).filled == 180
+    with connect(installed_database) as owner:
+        owner.execute(lock, [3])
+        holder = f"server process {owner.info.backend_pid}, role {owner.info.user}"
+        with pytest.raises(DatabaseError, match=rf"another attach.* \({holder}\): wait"):
+            detach(installed, "items")
+    detach(installed, "items")
+    [(held,)] = installed.execute(
+        "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()"
+    ).fetchall()
+    assert held == 0

@@ -16,6 +16,8 @@ from bitryoshka.postgres.server import Connection
 from bitryoshka.postgres.statements import fetch, statement
 from bitryoshka.postgres.target import BadVectors
 
+_LOCKS = 20
+
 
 class Entry(NamedTuple):
     """A code column as the catalogue has it."""
@@ -69,15 +71,7 @@ def within_limits(connection: Connection, title: str) -> Iterator[None]:
 @contextmanager
 def alone(connection: Connection, oid: int, title: str) -> Iterator[None]:
     """Hold the table's advisory lock, and let the server notice a client that was killed."""
-    [(taken,)] = fetch(connection, statement("attach_lock", oid=oid))
-    if not taken:
-        found = fetch(connection, statement("attach_lock_holder", oid=oid))
-        holders = [f"server process {pid}, {role}" for pid, role in found]
-        raise DatabaseError(
-            f"another attach, switch or detach is at work on {title} "
-            f"({'; '.join(holders) or 'gone by now'}): wait for it, or end it by "
-            "SELECT pg_terminate_backend(...)"
-        )
+    number = _lock(connection, oid, title)
     [(interval,)] = fetch(connection, statement("get_check_interval"))
     fetch(connection, statement("set_check_interval", interval=sql.Literal("1s")))
     try:
@@ -86,4 +80,24 @@ def alone(connection: Connection, oid: int, title: str) -> Iterator[None]:
     finally:
         if not connection.closed:
             fetch(connection, statement("set_check_interval", interval=sql.Literal(interval)))
-            fetch(connection, statement("attach_unlock", oid=oid))
+            fetch(connection, statement("attach_unlock", oid=oid, number=number))
+
+
+def _lock(connection: Connection, oid: int, title: str) -> int:
+    """Take the table's advisory lock, or the next one while a stranger holds it; give its number.
+
+    Raises DatabaseError where somebody holds it who may change the table.
+    """
+    for number in range(_LOCKS):
+        key = {"oid": oid, "number": number}
+        [(taken,)] = fetch(connection, statement("attach_lock", **key))
+        if taken:
+            return number
+        holders = fetch(connection, statement("attach_lock_holder", **key))
+        text = "; ".join(f"server process {pid}, role {role}" for pid, role, _ in holders)
+        if not holders or any(may_change for _, _, may_change in holders):
+            break
+    raise DatabaseError(
+        f"another attach, switch or detach is at work on {title} ({text or 'gone by now'}): "
+        "wait for it, or end it by SELECT pg_terminate_backend(...)"
+    )
