@@ -1,1 +1,2 @@
-SELECT pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtext('bitryoshka'), 1)::pg_catalog.text
+-- only who may write codecs may lock them so
+LOCK TABLE bitryoshka.codecs IN SHARE ROW EXCLUSIVE MODE

@@ -15,7 +15,8 @@ AS $$
 DECLARE
     one bitryoshka.codecs;
 BEGIN
-    PERFORM pg_advisory_xact_lock(hashtext('bitryoshka'), 1);
+    -- only who may write codecs may lock them so
+    LOCK TABLE bitryoshka.codecs IN SHARE ROW EXCLUSIVE MODE;
     SELECT k.* INTO one FROM bitryoshka.codecs AS k
     WHERE k.name = begin_codec.name AND k.version = begin_codec.version;
     IF one.id IS NULL THEN

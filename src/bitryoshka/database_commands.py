@@ -220,13 +220,15 @@ def _detach(
     table: TableArgument,
     schema: SchemaOption = "public",
     code_column: CodeOption = "code",
+    quiet: QuietOption = False,
     dsn: DsnOption = "",
 ) -> None:
     """Take a column of codes away, with its trigger, its index and its catalogue entry."""
     from bitryoshka.postgres import detach
 
     with _connected(dsn) as connection:
-        detach(connection, table, schema=schema, code_column=code_column)
+        progress = show_progress(quiet)
+        detach(connection, table, schema=schema, code_column=code_column, progress=progress)
     echo(f"{code_column} of {schema}.{table} is gone")
 
 

@@ -73,11 +73,11 @@ class DocumentStore(VectorStore):
         load is faster. A table that exists is checked and taken as it is. Raises as every use
         does, and PgvectorError where pgvector is missing or older than 0.8.4.
         """
-        self._engines.run(lambda connection: self._create(connection, index))
+        self._engines.run_making(lambda connection: self._create(connection, index))
 
     async def acreate_table(self, *, index: bool = True) -> None:
         """`create_table`, async."""
-        await self._engines.run_async(lambda connection: self._create(connection, index))
+        await self._engines.run_making_async(lambda connection: self._create(connection, index))
 
     def _create(self, connection: Connection, index: bool) -> None:
         if not table_exists(connection, self.table):

@@ -40,7 +40,7 @@ def adopt(
         raise TableError(
             f"{place} must be bit({found.bits}) for {codec}, found {types.get(code_column)}"
         )
-    name = sql.Identifier(schema, table).as_string(connection)
+    name = sql.Identifier(schema, table).as_string(None)
     comments = fetch(connection, statement("table_columns", table=sql.Literal(name)))
     [comment] = [text or "" for column, _, text in comments if column == code_column]
     known = comment.removeprefix(CODEC_COMMENT)

@@ -12,7 +12,8 @@ from bitryoshka.limits import check_count
 from bitryoshka.postgres.backfill import backfill, backfill_statements
 from bitryoshka.postgres.codecs import export, find_codec
 from bitryoshka.postgres.column_index import build_index, index_statements
-from bitryoshka.postgres.columns import Entry, alone, changed, find_entry, require_idle
+from bitryoshka.postgres.columns import Entry, alone, find_entry, require_idle
+from bitryoshka.postgres.locking import Advance, changed
 from bitryoshka.postgres.server import Connection
 from bitryoshka.postgres.statements import fetch, statement
 from bitryoshka.postgres.target import BadVectors, Target, find_target
@@ -84,7 +85,11 @@ def attach(
         counts = count_rows(connection, target, target.has_code_column)
         if bad_vectors == "reject" and counts.bad:
             raise VectorsError(_bad_rows(connection, target, counts.bad))
-        column_id = entry.id if entry else _prepare(connection, target, prefix, bad_vectors)
+        if entry is None:
+            with progress_bar(0, "lock", progress, "attempts") as advance:
+                column_id = _prepare(connection, target, prefix, bad_vectors, advance)
+        else:
+            column_id = entry.id
         with progress_bar(counts.missing, "encode", progress, "rows") as advance:
             filled = backfill(
                 connection,
@@ -152,7 +157,11 @@ def _check_prefix(target: Target, prefix_bits: int | None) -> int:
 
 
 def _prepare(
-    connection: Connection, target: Target, prefix: int | None, bad_vectors: BadVectors
+    connection: Connection,
+    target: Target,
+    prefix: int | None,
+    bad_vectors: BadVectors,
+    advance: Advance,
 ) -> int:
     """Entry, column and trigger in one statement: no row can be written between them."""
     column_id = 0
@@ -162,7 +171,7 @@ def _prepare(
         [(column_id,)] = fetch(connection, _addition(target, prefix, bad_vectors))
 
     try:
-        changed(connection, change)
+        changed(connection, change, target.lock("ACCESS EXCLUSIVE"), advance)
     except psycopg.errors.DuplicateFunction as error:
         raise TableError(
             f"the schema of {target.title} has a function of somebody's where the trigger's would "

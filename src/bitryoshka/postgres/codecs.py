@@ -69,7 +69,7 @@ def register(
     require_installed(connection)
     check_limits(binarizer)
     with connection.transaction():
-        fetch(connection, statement("codec_lock"))
+        connection.execute(statement("codec_lock"))
         versions = {c.version: c for c in list_codecs(connection) if c.name == name}
         if version is None:
             same = [v for v, c in versions.items() if c.fingerprint == binarizer.fingerprint]

@@ -15,7 +15,7 @@ from bitryoshka.bits import check_bits
 from bitryoshka.errors import TableError
 from bitryoshka.limits import check_count, check_counts
 from bitryoshka.postgres.server import Connection
-from bitryoshka.postgres.statements import fetch, statement
+from bitryoshka.postgres.statements import Statement, fetch, reading_text, statement
 from bitryoshka.postgres_rules import check_name
 from bitryoshka.vectors import blocks, check_vectors
 
@@ -79,7 +79,7 @@ async def search_column_async(
     """As `search_column`, on an asynchronous connection."""
     options = _options(k, candidates, code_column, prefix_bits, rescore, exact)
     async with psycopg.AsyncCursor(connection, row_factory=tuple_row) as cursor:
-        await cursor.execute(_key_of(schema, table))
+        await reading_text(cursor).execute(_key_of(schema, table))
         key = await cursor.fetchall()
         query, values = _statement(connection, schema, table, key, queries, options, where)
         await cursor.execute(query, values)
@@ -122,7 +122,7 @@ def _statement(
     names = ("k", "candidates", "code_column", "prefix_bits", "rescore", "exact")
     values: dict[str, Any] = dict(zip(names, options, strict=True))
     values["queries"] = texts
-    values["filter"] = None if where is None else where.as_string(connection)
+    values["filter"] = None if where is None else Statement([where]).as_string(connection)
     columns = [sql.SQL("(s.item).{}").format(sql.Identifier(name)) for name, _ in key]
     query = statement(
         "search_column",

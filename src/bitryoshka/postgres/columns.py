@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -12,11 +11,12 @@ from psycopg import sql
 from psycopg.pq import TransactionStatus
 
 from bitryoshka.errors import DatabaseError, TableError
+from bitryoshka.postgres.locking import changed as changed
 from bitryoshka.postgres.server import Connection
 from bitryoshka.postgres.statements import fetch, statement
 from bitryoshka.postgres.target import BadVectors
 
-_TRIES = 30
+_LOCKS = 20
 
 
 class Entry(NamedTuple):
@@ -73,37 +73,49 @@ def require_idle(connection: Connection) -> None:
 
 
 @contextmanager
+def within_limits(connection: Connection, title: str) -> Iterator[None]:
+    """Say what to do where the server ends a statement: DatabaseError."""
+    try:
+        yield
+    except (psycopg.errors.QueryCanceled, psycopg.errors.LockNotAvailable) as error:
+        [(statements, locks)] = fetch(connection, statement("time_limits"))
+        raise DatabaseError(
+            f"the server ended a statement on {title}: {error.diag.message_primary}. The session "
+            f"has statement_timeout = {statements} and lock_timeout = {locks}: SET them to 0, or "
+            "higher, then run the same call again, which goes on from here"
+        ) from error
+
+
+@contextmanager
 def alone(connection: Connection, oid: int, title: str) -> Iterator[None]:
     """Hold the table's advisory lock, and let the server notice a client that was killed."""
-    [(taken,)] = fetch(connection, statement("attach_lock", oid=oid))
-    if not taken:
-        found = fetch(connection, statement("attach_lock_holder", oid=oid))
-        holders = [str(pid) for (pid,) in found]
-        raise DatabaseError(
-            f"another attach, switch or detach is at work on {title} "
-            f"(server process {', '.join(holders) or 'gone by now'})"
-        )
+    number = _lock(connection, oid, title)
     [(interval,)] = fetch(connection, statement("get_check_interval"))
     fetch(connection, statement("set_check_interval", interval=sql.Literal("1s")))
     try:
-        yield
+        with within_limits(connection, title):
+            yield
     finally:
         if not connection.closed:
             fetch(connection, statement("set_check_interval", interval=sql.Literal(interval)))
-            fetch(connection, statement("attach_unlock", oid=oid))
+            fetch(connection, statement("attach_unlock", oid=oid, number=number))
 
 
-def changed(connection: Connection, change: Callable[[], object]) -> None:
-    """Run changes of the table in one short transaction, never queueing long for its lock."""
-    for left in reversed(range(_TRIES)):
-        try:
-            with connection.transaction():
-                fetch(connection, statement("lock_timeout"))
-                change()
-            return
-        except psycopg.errors.LockNotAvailable as error:
-            if not left:
-                raise DatabaseError(
-                    "the table stays locked by another session: try again when it is less busy"
-                ) from error
-            time.sleep(0.2)
+def _lock(connection: Connection, oid: int, title: str) -> int:
+    """Take the table's advisory lock, or the next one while a stranger holds it; give its number.
+
+    Raises DatabaseError where somebody holds it who may change the table.
+    """
+    for number in range(_LOCKS):
+        key = {"oid": oid, "number": number}
+        [(taken,)] = fetch(connection, statement("attach_lock", **key))
+        if taken:
+            return number
+        holders = fetch(connection, statement("attach_lock_holder", **key))
+        text = "; ".join(f"server process {pid}, role {role}" for pid, role, _ in holders)
+        if not holders or any(may_change for _, _, may_change in holders):
+            break
+    raise DatabaseError(
+        f"another attach, switch or detach is at work on {title} ({text or 'gone by now'}): "
+        "wait for it, or end it by SELECT pg_terminate_backend(...)"
+    )

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
 from bitryoshka.errors import MissingExtraError, PgvectorError, ServerUnreachableError
@@ -16,6 +17,13 @@ from bitryoshka.postgres.statements import fetch, statement
 from bitryoshka.postgres_rules import MAY_NOT_CREATE, check_available, check_pgvector_version
 
 Connection = psycopg.Connection[Any]
+
+# what the later of two sessions gets that make the same object at the same moment
+MADE_MEANWHILE = (
+    psycopg.errors.UniqueViolation,
+    psycopg.errors.DuplicateObject,
+    psycopg.errors.DuplicateTable,
+)
 
 
 @contextmanager
@@ -61,9 +69,13 @@ def prepare_database(connection: Connection) -> str:
     if installed is None:
         check_available(available)
         try:
-            connection.execute(statement("create_pgvector"))
+            with connection.transaction():
+                [(schema,)] = fetch(connection, statement("creation_schema"))
+                connection.execute(statement("create_pgvector_in", schema=sql.Identifier(schema)))
         except psycopg.errors.InsufficientPrivilege as error:
             raise PgvectorError(MAY_NOT_CREATE) from error
-        installed = available
+        except MADE_MEANWHILE:
+            [(installed, _)] = fetch(connection, statement("pgvector_version"))
+        installed = installed or available
     check_pgvector_version(installed)
     return str(installed)

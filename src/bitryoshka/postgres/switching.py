@@ -1,4 +1,4 @@
-"""Take a codec away from a table, or put another one in its place."""
+"""Let another column of codes take the place of one, while searches go on."""
 
 from __future__ import annotations
 
@@ -6,28 +6,11 @@ import psycopg
 from psycopg import sql
 
 from bitryoshka.errors import DatabaseError, TableError
-from bitryoshka.postgres.columns import alone, changed, find_entry, require_entry, require_idle
+from bitryoshka.postgres.columns import find_entry, require_entry
 from bitryoshka.postgres.server import Connection
 from bitryoshka.postgres.statements import statement
 from bitryoshka.postgres.target import find_table
 from bitryoshka.postgres_rules import check_name
-
-
-def detach(
-    connection: Connection, table: str, *, schema: str = "public", code_column: str = "code"
-) -> None:
-    """Take a code column away: its trigger, its index, its codes and its catalogue entry.
-
-    Of a column that was adopted, the entry alone.
-    """
-    require_idle(connection)
-    oid, _, _ = find_table(connection, table, schema)
-    with alone(connection, oid, f"{schema}.{table}"):
-        require_entry(connection, oid, f"{schema}.{table}", code_column)
-        dropping = statement(
-            "drop_code_column", table=_literal(schema, table), code=sql.Literal(code_column)
-        )
-        changed(connection, lambda: connection.execute(dropping))
 
 
 def switch(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal, get_args
 
 import psycopg
@@ -11,8 +11,8 @@ from psycopg import sql
 from bitryoshka.binarizer import Binarizer
 from bitryoshka.bits import check_bits
 from bitryoshka.errors import BitsError, TableError
-from bitryoshka.postgres.server import Connection, prepare_database
-from bitryoshka.postgres.statements import fetch, prefix_expression, statement
+from bitryoshka.postgres.server import MADE_MEANWHILE, Connection, prepare_database
+from bitryoshka.postgres.statements import fetch, pgvector_schema, prefix_expression, statement
 from bitryoshka.postgres_rules import (
     CODEC_COMMENT,
     EF_CONSTRUCTION,
@@ -29,8 +29,7 @@ VectorType = Literal["vector", "halfvec"]
 class CodeTable:
     """A table of ``id bigint``, ``code bit(bits)`` and, if kept, ``vector`` with its type.
 
-    ``fingerprint`` names the binarizer whose codes the table holds, ``pgvector`` the schema that
-    pgvector is in.
+    ``fingerprint`` names the binarizer whose codes the table holds.
     """
 
     schema: str
@@ -39,7 +38,6 @@ class CodeTable:
     dimensions: int
     vector_type: VectorType | None
     fingerprint: str
-    pgvector: str = "public"
 
     @property
     def identifier(self) -> sql.Identifier:
@@ -69,34 +67,37 @@ def create_table(
     binarizer's codes, PgvectorError if pgvector cannot be used; nothing is changed then.
     """
     table = _described(schema, name, binarizer, vector_type)
+    vector_column: sql.Composable = sql.SQL("")
     with connection.transaction():
         prepare_database(connection)
-        table = _located(connection, table)
-        vector_column: sql.Composable = sql.SQL("")
+        if _columns(connection, table):
+            return open_table(connection, name, binarizer, vector_type, schema)
         if vector_type is not None:
             vector_column = statement(
                 "vector_column",
+                pgvector=pgvector_schema(connection),
                 vector_type=sql.Identifier(vector_type),
                 dimensions=binarizer.dimensions,
-                pgvector=sql.Identifier(table.pgvector),
             )
-        if _columns(connection, table):
+        try:
+            with connection.transaction():
+                connection.execute(
+                    statement(
+                        "create_table",
+                        table=table.identifier,
+                        bits=table.bits,
+                        vector_column=vector_column,
+                    )
+                )
+                connection.execute(
+                    statement(
+                        "comment_codec",
+                        table=table.identifier,
+                        codec=sql.Literal(CODEC_COMMENT + table.fingerprint),
+                    )
+                )
+        except MADE_MEANWHILE:
             return open_table(connection, name, binarizer, vector_type, schema)
-        connection.execute(
-            statement(
-                "create_table",
-                table=table.identifier,
-                bits=table.bits,
-                vector_column=vector_column,
-            )
-        )
-        connection.execute(
-            statement(
-                "comment_codec",
-                table=table.identifier,
-                codec=sql.Literal(CODEC_COMMENT + table.fingerprint),
-            )
-        )
     return table
 
 
@@ -124,7 +125,7 @@ def open_table(
         )
     codec = next(comment for column, _, comment in found if column == "code")
     check_codec(f"{schema}.{name}", codec, binarizer.fingerprint)
-    return _located(connection, table)
+    return table
 
 
 def _described(
@@ -141,13 +142,8 @@ def _described(
     )
 
 
-def _located(connection: Connection, table: CodeTable) -> CodeTable:
-    [(pgvector,)] = fetch(connection, statement("pgvector_schema"))
-    return replace(table, pgvector=pgvector)
-
-
 def _columns(connection: Connection, table: CodeTable) -> list[tuple[str, str, str | None]]:
-    name = table.identifier.as_string(connection)
+    name = table.identifier.as_string(None)
     found = fetch(connection, statement("table_columns", table=sql.Literal(name)))
     return [(column, type_, comment) for column, type_, comment in found]
 
@@ -180,7 +176,7 @@ def create_index(
                 index=sql.Identifier(name),
                 table=table.identifier,
                 prefix=prefix_expression(prefix_bits, table.bits),
-                pgvector=sql.Identifier(table.pgvector),
+                pgvector=pgvector_schema(connection),
                 m=m,
                 ef_construction=ef_construction,
             )

@@ -4,18 +4,27 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 from psycopg import sql
 
 from bitryoshka.errors import TableError
 from bitryoshka.postgres.codecs import Codec
+from bitryoshka.postgres.locking import Mode, TableLock
 from bitryoshka.postgres.server import Connection
 from bitryoshka.postgres.statements import fetch, statement
 from bitryoshka.postgres.table import VectorType
 from bitryoshka.postgres_rules import check_name
 
 BadVectors = Literal["reject", "skip"]
+
+
+class Key(NamedTuple):
+    """A column of a primary key, its type, and the schema of the operators that order it."""
+
+    name: str
+    type: str
+    operators: str
 
 
 @dataclass(frozen=True)
@@ -44,7 +53,7 @@ class Target:
     vector_dimensions: int | None
     code_column: str
     has_code_column: bool
-    key: tuple[tuple[str, str], ...]
+    key: tuple[Key, ...]
     leaves: tuple[Leaf, ...]
     partitioned: bool
     pgvector: str
@@ -54,6 +63,10 @@ class Target:
     def identifier(self) -> sql.Identifier:
         """Schema and name, quoted."""
         return sql.Identifier(self.schema, self.name)
+
+    def lock(self, mode: Mode) -> TableLock:
+        """A lock of the table and its partitions."""
+        return TableLock(self.oid, self.identifier, mode)
 
     @property
     def literal(self) -> sql.Literal:
@@ -92,21 +105,33 @@ class Target:
     @cached_property
     def keys(self) -> sql.Composed:
         """The columns of the primary key."""
-        return sql.SQL(", ").join(sql.Identifier(name) for name, _ in self.key)
+        return sql.SQL(", ").join(sql.Identifier(column.name) for column in self.key)
 
     @cached_property
     def key_texts(self) -> sql.Composed:
         """The primary key as text that its types read back."""
         return sql.SQL(", ").join(
-            sql.SQL("{}::text").format(sql.Identifier(name)) for name, _ in self.key
+            sql.SQL("{}::pg_catalog.text").format(sql.Identifier(column.name))
+            for column in self.key
         )
 
-    def key_values(self, values: list[str]) -> sql.Composed:
-        """A key given as text, in the types of its columns."""
-        return sql.SQL(", ").join(
-            sql.SQL("{}::{}").format(sql.Literal(value), sql.SQL(kind))
-            for value, (_, kind) in zip(values, self.key, strict=True)
-        )
+    def after(self, values: list[str]) -> sql.Composable:
+        """Condition that a row's key comes after one that is given as text."""
+        given = [
+            sql.SQL("{}::{}").format(sql.Literal(value), sql.SQL(column.type))
+            for value, column in zip(values, self.key, strict=True)
+        ]
+        if len({column.operators for column in self.key}) == 1:
+            compared = sql.SQL("({}) OPERATOR({}.>) ({})")
+            schema = sql.Identifier(self.key[0].operators)
+            return compared.format(self.keys, schema, sql.SQL(", ").join(given))
+        # rows are compared by one operator, so columns that have others are compared in turn
+        found: sql.Composable = sql.SQL("false")
+        for column, value in reversed([*zip(self.key, given, strict=True)]):
+            found = sql.SQL("({0} OPERATOR({1}.>) {2} OR {0} OPERATOR({1}.=) {2} AND {3})").format(
+                sql.Identifier(column.name), sql.Identifier(column.operators), value, found
+            )
+        return found
 
 
 def find_target(
@@ -141,7 +166,7 @@ def find_target(
             f"column {vector_column!r} of {title} has {modifier} dimensions, codec {codec.label} "
             f"expects {codec.dimensions}"
         )
-    key = tuple(fetch(connection, statement("primary_key", oid=oid)))
+    key = tuple(Key(*row) for row in fetch(connection, statement("primary_key", oid=oid)))
     if not key:
         raise TableError(f"table {title} has no primary key: the backfill goes by ranges of it")
     [(pgvector,)] = fetch(connection, statement("pgvector_schema"))

@@ -18,7 +18,7 @@ from bitryoshka.limits import check_count
 from bitryoshka.postgres.binary import NUMBERS, bit_column, read_rows, vector_column
 from bitryoshka.postgres.codecs import export, find_codec
 from bitryoshka.postgres.column_index import index_is_valid
-from bitryoshka.postgres.columns import Entry, require_entry
+from bitryoshka.postgres.columns import Entry, require_entry, within_limits
 from bitryoshka.postgres.server import Connection
 from bitryoshka.postgres.statements import fetch, statement
 from bitryoshka.postgres.target import Target, find_table, find_target
@@ -123,9 +123,10 @@ def verify(
     check_count(queries, "queries", least=0)
     target, entry = _attached(connection, table, schema, code_column)
     binarizer = export(connection, target.codec.label)
-    found = verify_target(
-        connection, target, binarizer, entry.prefix_bits, queries, entry.search_name
-    )
+    with within_limits(connection, target.title):
+        found = verify_target(
+            connection, target, binarizer, entry.prefix_bits, queries, entry.search_name
+        )
     record(connection, entry.id, entry.prefix_bits, found)
     return found
 
@@ -135,6 +136,8 @@ def status(
 ) -> Status:
     """How far a code column is filled; TableError where no codec is attached to it."""
     target, entry = _attached(connection, table, schema, code_column)
+    with within_limits(connection, target.title):
+        counts = count_rows(connection, target, True)
     return Status(
         codec=entry.codec,
         vector_column=target.vector_column,
@@ -143,7 +146,7 @@ def status(
         bad_vectors=entry.bad_vectors,
         prefix_bits=entry.prefix_bits,
         state=entry.state,
-        counts=count_rows(connection, target, True),
+        counts=counts,
         index_valid=_index_valid(connection, target, entry.prefix_bits),
     )
 
@@ -282,7 +285,7 @@ def _recall(
             vector_type=sql.Identifier(target.vector_type),
             keys=target.keys,
             item_keys=sql.SQL(", ").join(
-                sql.SQL("(s.item).{}").format(sql.Identifier(name)) for name, _ in target.key
+                sql.SQL("(s.item).{}").format(sql.Identifier(column.name)) for column in target.key
             ),
             operator=sql.SQL("<=>" if cosine else "<#>"),
             query=sql.Literal("[" + ",".join(map(str, query.tolist())) + "]"),

@@ -1,0 +1,1 @@
+SELECT coalesce(pg_catalog.current_schema()::pg_catalog.text, 'public')
