@@ -242,3 +242,21 @@ def test_a_statement_that_the_server_ends_is_an_error_that_says_what_to_do(
         assert pg.status(limited, "items").counts.missing == 90 - 63
         assert pg.attach(limited, "items", "embedding", LABEL, batch_rows=10).filled == 27
     assert check_codes(installed) == 90
+
+
+@pytest.mark.parametrize("key", ["k", "k, id", "id, k"])
+def test_keys_whose_operators_no_path_finds(
+    installed: Connection, installed_database: str, key: str
+) -> None:
+    """A type of an extension's, alone and beside a built-in one, by ranges."""
+    registered(installed)
+    default = "('[' || random() || ',1]')::vector"
+    make_table(
+        installed,
+        rows=100,
+        columns=f"id bigint, k vector(2) DEFAULT {default}, PRIMARY KEY ({key})",
+    )
+    with connect(installed_database) as session:
+        session.execute("SET search_path = ''")
+        assert pg.attach(session, "items", "embedding", LABEL, batch_rows=9).filled == 90
+    assert check_codes(installed) == 90

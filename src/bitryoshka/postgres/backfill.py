@@ -181,9 +181,9 @@ def _range(target: Target, last: list[str] | None, end: list[str] | None) -> sql
     """Condition on keys: after ``last`` and up to ``end``."""
     conditions: list[sql.Composable] = [sql.SQL("true")]
     if last is not None:
-        conditions.append(target.after(last))
+        conditions.append(target.compared(">", last))
     if end is not None:
-        conditions.append(sql.SQL("NOT {}").format(target.after(end)))
+        conditions.append(target.compared("<=", end))
     return sql.SQL(" AND ").join(conditions)
 
 

@@ -115,23 +115,24 @@ class Target:
             for column in self.key
         )
 
-    def after(self, values: list[str]) -> sql.Composable:
-        """Condition that a row's key comes after one that is given as text."""
+    def compared(self, sign: Literal[">", "<="], values: list[str]) -> sql.Composable:
+        """Condition that a row's key comes after one that is given as text, or does not."""
         given = [
             sql.SQL("{}::{}").format(sql.Literal(value), sql.SQL(column.type))
             for value, column in zip(values, self.key, strict=True)
         ]
         if len({column.operators for column in self.key}) == 1:
-            compared = sql.SQL("({}) OPERATOR({}.>) ({})")
             schema = sql.Identifier(self.key[0].operators)
-            return compared.format(self.keys, schema, sql.SQL(", ").join(given))
+            return sql.SQL("({}) OPERATOR({}.{}) ({})").format(
+                self.keys, schema, sql.SQL(sign), sql.SQL(", ").join(given)
+            )
         # rows are compared by one operator, so columns that have others are compared in turn
         found: sql.Composable = sql.SQL("false")
         for column, value in reversed([*zip(self.key, given, strict=True)]):
             found = sql.SQL("({0} OPERATOR({1}.>) {2} OR {0} OPERATOR({1}.=) {2} AND {3})").format(
                 sql.Identifier(column.name), sql.Identifier(column.operators), value, found
             )
-        return found
+        return found if sign == ">" else sql.SQL("NOT {}").format(found)
 
 
 def find_target(
