@@ -11,7 +11,6 @@ from psycopg import sql
 from psycopg.pq import TransactionStatus
 
 from bitryoshka.errors import DatabaseError, TableError
-from bitryoshka.postgres.locking import changed as changed
 from bitryoshka.postgres.server import Connection
 from bitryoshka.postgres.statements import fetch, statement
 from bitryoshka.postgres.target import BadVectors

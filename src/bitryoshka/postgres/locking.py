@@ -41,7 +41,7 @@ class TableLock(NamedTuple):
 def changed(
     connection: Connection,
     change: Callable[[], object],
-    lock: TableLock | None = None,
+    lock: TableLock | None,
     advance: Advance | None = None,
 ) -> None:
     """Run changes in one short transaction, which takes ``lock`` before anything else.

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
-from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
 from bitryoshka.errors import MissingExtraError, PgvectorError, ServerUnreachableError
@@ -69,13 +68,9 @@ def prepare_database(connection: Connection) -> str:
     if installed is None:
         check_available(available)
         try:
-            with connection.transaction():
-                [(schema,)] = fetch(connection, statement("creation_schema"))
-                connection.execute(statement("create_pgvector_in", schema=sql.Identifier(schema)))
+            connection.execute(statement("create_pgvector"))
         except psycopg.errors.InsufficientPrivilege as error:
             raise PgvectorError(MAY_NOT_CREATE) from error
-        except MADE_MEANWHILE:
-            [(installed, _)] = fetch(connection, statement("pgvector_version"))
-        installed = installed or available
+        [(installed, _)] = fetch(connection, statement("pgvector_version"))
     check_pgvector_version(installed)
     return str(installed)
