@@ -248,6 +248,19 @@ def test_a_partitioned_table(installed: Connection) -> None:
     assert "code" not in str(shape(installed, "h1"))
 
 
+def test_the_functions_of_a_dropped_table_go_with_the_next_change(installed: Connection) -> None:
+    functions = "SELECT count(*) FROM pg_proc WHERE proname ~ '^bitryoshka_(fill|encode)_'"
+    registered(installed)
+    for number in range(2):
+        make_table(installed)
+        attach(installed, "items", "embedding", LABEL)
+        assert installed.execute(functions).fetchall() == [(2,)], number
+        installed.execute("DROP TABLE items")
+    drop_codec(installed, LABEL)
+    assert installed.execute(functions).fetchall() == [(0,)]
+    assert installed.execute("SELECT FROM bitryoshka.columns").fetchall() == []
+
+
 def test_detach_leaves_the_table_as_it_was(installed: Connection) -> None:
     registered(installed)
     make_table(installed)

@@ -82,9 +82,8 @@ def unbound(text: str) -> list[str]:
             found.append("operator of CASE x WHEN")
         elif kind == "JoinExpr" and "usingClause" in node:
             found.append("operator of JOIN USING")
-        elif "relname" in node and "schemaname" not in node:
-            if node["relname"] not in known:
-                found.append(f"table {node['relname']}")
+        elif "schemaname" not in node and node.get("relname", TEMPORARY) not in known:
+            found.append(f"table {node['relname']}")
     return found
 
 

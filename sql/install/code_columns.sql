@@ -95,6 +95,7 @@ BEGIN
             MESSAGE = concat(title, ' has tables that inherit from it'),
             HINT = 'Add the column to each of them.';
     END IF;
+    PERFORM bitryoshka.forget_dropped_tables();
     INSERT INTO bitryoshka.columns (
         relation, vector_column, code_column, codec_id, bad_vectors, prefix_bits, search_name
     )

@@ -21,6 +21,31 @@ $$;
 COMMENT ON FUNCTION bitryoshka.column_functions(integer, regclass) IS
 'The functions of a code column: its trigger''s, and the encoder that this calls.';
 
+CREATE OR REPLACE FUNCTION bitryoshka.forget_dropped_tables() RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    made regprocedure;
+BEGIN
+    FOR made IN
+        SELECT p.oid
+        FROM bitryoshka.columns AS c
+        JOIN pg_proc AS p ON p.proname IN (
+            concat('bitryoshka_fill_', c.id), concat('bitryoshka_encode_', c.id))
+        WHERE NOT EXISTS (SELECT FROM pg_class AS r WHERE r.oid = c.relation)
+            AND NOT EXISTS (SELECT FROM pg_trigger AS t WHERE t.tgfoid = p.oid)
+            AND pg_has_role(current_user, p.proowner, 'USAGE')
+    LOOP
+        EXECUTE concat('DROP FUNCTION ', made::text);
+    END LOOP;
+    DELETE FROM bitryoshka.columns AS c
+    WHERE NOT EXISTS (SELECT FROM pg_class AS r WHERE r.oid = c.relation);
+END
+$$;
+COMMENT ON FUNCTION bitryoshka.forget_dropped_tables() IS
+'Remove the entries of tables that were dropped, and the functions that their triggers had.';
+
 CREATE OR REPLACE FUNCTION bitryoshka.create_column_functions(
     column_id integer, again boolean DEFAULT false
 ) RETURNS text

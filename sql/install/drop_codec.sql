@@ -5,9 +5,7 @@ AS $$
 DECLARE
     encoder text;
 BEGIN
-    -- tables that were dropped use no codec
-    DELETE FROM bitryoshka.columns AS c
-    WHERE NOT EXISTS (SELECT FROM pg_class AS r WHERE r.oid = c.relation);
+    PERFORM bitryoshka.forget_dropped_tables();
     DELETE FROM bitryoshka.codecs AS k WHERE k.label = codec
     RETURNING quote_ident(concat('encode_', k.name, '_', k.version)) INTO encoder;
     IF encoder IS NULL THEN

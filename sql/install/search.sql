@@ -17,7 +17,9 @@ CREATE OR REPLACE FUNCTION bitryoshka.search(
 LANGUAGE plpgsql STABLE PARALLEL UNSAFE ROWS 10
 AS $$
 DECLARE
-    target pg_catalog.regclass := bitryoshka.relation_of(pg_catalog.pg_typeof(items));
+    target pg_catalog.regclass := (
+        SELECT t.typrelid FROM pg_catalog.pg_type AS t
+        WHERE t.oid OPERATOR(pg_catalog.=) pg_catalog.pg_typeof(items)::pg_catalog.oid);
     codec pg_catalog.text;
     prefix integer;
     ef_search pg_catalog.text := pg_catalog.current_setting('hnsw.ef_search', true);
@@ -26,6 +28,14 @@ DECLARE
     scan_mem_multiplier pg_catalog.text :=
         pg_catalog.current_setting('hnsw.scan_mem_multiplier', true);
 BEGIN
+    IF coalesce(target::pg_catalog.oid, 0::pg_catalog.oid) OPERATOR(pg_catalog.=) 0::pg_catalog.oid
+    THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'invalid_parameter_value',
+            MESSAGE = pg_catalog.concat(
+                'expected NULL of the type of a table''s rows, such as NULL::public.docs, found ',
+                pg_catalog.pg_typeof(items));
+    END IF;
     SELECT c.codec, coalesce(search.prefix_bits, c.prefix_bits) INTO codec, prefix
     FROM bitryoshka.code_columns AS c
     WHERE c.relation::pg_catalog.oid OPERATOR(pg_catalog.=) target::pg_catalog.oid

@@ -10,12 +10,12 @@ CREATE OR REPLACE FUNCTION bitryoshka.search_statement(
 ) RETURNS text
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
-    one bitryoshka.code_columns;
-    codec bitryoshka.codecs;
-    title text := bitryoshka.title(relation);
-    pgvector text := bitryoshka.pgvector();
+    one record;
+    title text;
+    pgvector text;
     code text;
     beginning text;
     distance text;
@@ -26,7 +26,20 @@ DECLARE
     best text := 'bitryoshka_candidates';
     statement text;
 BEGIN
-    SELECT c.* INTO one FROM bitryoshka.code_columns AS c
+    SELECT
+        concat(quote_ident(n.nspname::text), '.', quote_ident(r.relname::text)),
+        quote_ident(v.nspname::text)
+    INTO title, pgvector
+    FROM pg_class AS r
+    JOIN pg_namespace AS n ON n.oid = r.relnamespace
+    CROSS JOIN pg_extension AS e
+    JOIN pg_namespace AS v ON v.oid = e.extnamespace
+    WHERE r.oid = search_statement.relation AND e.extname = 'vector';
+    SELECT
+        c.id, c.code_column::text, c.vector_column, c.prefix_bits, k.metric, k.bits, k.hamming_bits,
+        k.nested_bits
+    INTO one
+    FROM bitryoshka.columns AS c JOIN bitryoshka.codecs AS k ON k.id = c.codec_id
     WHERE c.relation = search_statement.relation
         AND c.search_name::text = search_statement.code_column;
     IF one.id IS NULL THEN
@@ -36,13 +49,12 @@ BEGIN
                 ' of ', title),
             HINT = 'SELECT * FROM bitryoshka.code_columns lists the columns of codes.';
     END IF;
-    SELECT c.* INTO codec FROM bitryoshka.codecs AS c WHERE c.label = one.codec;
-    prefix := coalesce(search_statement.prefix_bits, one.prefix_bits, codec.hamming_bits);
-    IF NOT (prefix = ANY (codec.nested_bits) AND prefix <= codec.hamming_bits) THEN
+    prefix := coalesce(search_statement.prefix_bits, one.prefix_bits, one.hamming_bits);
+    IF NOT (prefix = ANY (one.nested_bits) AND prefix <= one.hamming_bits) THEN
         RAISE EXCEPTION USING
             ERRCODE = 'invalid_parameter_value',
-            MESSAGE = concat('prefix_bits must be one of ', codec.nested_bits::text, ' up to ',
-                codec.hamming_bits, ', found ', prefix);
+            MESSAGE = concat('prefix_bits must be one of ', one.nested_bits::text, ' up to ',
+                one.hamming_bits, ', found ', prefix);
     END IF;
     IF (1 <= k AND k <= candidates AND exact <= candidates AND (exact = 0 OR exact >= k))
         IS NOT TRUE
@@ -61,18 +73,18 @@ BEGIN
     -- a type of the table owner's own could bring casts of its own
     IF NOT EXISTS (
         SELECT FROM pg_attribute AS a
-        WHERE a.attrelid = search_statement.relation AND a.attname = one.code_column
-            AND a.atttypid = 'bit'::regtype AND a.atttypmod = codec.bits
+        WHERE a.attrelid = search_statement.relation AND a.attname::text = one.code_column
+            AND a.atttypid = 'bit'::regtype AND a.atttypmod = one.bits
     ) THEN
         RAISE EXCEPTION USING
             ERRCODE = 'undefined_column',
-            MESSAGE = concat('expected a column ', quote_ident(one.code_column::text), ' bit(',
-                codec.bits, ') in ', title, ', found none');
+            MESSAGE = concat('expected a column ', quote_ident(one.code_column), ' bit(',
+                one.bits, ') in ', title, ', found none');
     END IF;
     -- names of the statement's own, which no table and no column is likely to have
-    code := concat('bitryoshka_row.', quote_ident(one.code_column::text));
+    code := concat('bitryoshka_row.', quote_ident(one.code_column));
     beginning := code;
-    IF prefix < codec.bits THEN
+    IF prefix < one.bits THEN
         beginning := concat('substring(', code, ' FROM 1 FOR ', prefix, ')::bit(', prefix, ')');
     END IF;
     distance := concat(beginning, ' OPERATOR(', pgvector, '.<~>) $1::bit(', prefix, ')');
@@ -88,7 +100,7 @@ BEGIN
         similarity := concat(
             'OPERATOR(pg_catalog.-) (bitryoshka_row.', quote_ident(one.vector_column::text),
             ' OPERATOR(', pgvector, '.',
-            CASE codec.metric WHEN 'cosine' THEN '<=>' ELSE '<#>' END,
+            CASE one.metric WHEN 'cosine' THEN '<=>' ELSE '<#>' END,
             ') $3::', pgvector, '.', vector_type, ')');
     END IF;
     -- where every candidate is compared by its vector, one look at its row is enough

@@ -25,21 +25,3 @@ $$;
 COMMENT ON FUNCTION bitryoshka.vector_type(regclass, name) IS
 'Type of a column, vector or halfvec, and its dimensions or -1; NULL where it is of no such type of
 pgvector''s.';
-
-CREATE OR REPLACE FUNCTION bitryoshka.relation_of(row_type regtype) RETURNS regclass
-LANGUAGE plpgsql STABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    found oid := (SELECT t.typrelid FROM pg_type AS t WHERE t.oid = row_type);
-BEGIN
-    IF coalesce(found, 0::oid) = 0::oid THEN
-        RAISE EXCEPTION USING
-            ERRCODE = 'invalid_parameter_value',
-            MESSAGE = concat('expected NULL of the type of a table''s rows, such as ',
-                'NULL::public.docs, found ', row_type::text);
-    END IF;
-    RETURN found;
-END
-$$;
-COMMENT ON FUNCTION bitryoshka.relation_of(regtype) IS 'The table whose rows are of a type.';
