@@ -25,12 +25,14 @@ from synthetic import additive_binarizer, exact_binarizer, integer_rows
 
 from bitryoshka import DatabaseError
 from bitryoshka.postgres import (
+    attach,
     connect,
     detach,
     drop_codec,
     export,
     install,
     register,
+    status,
     uninstall,
     verify,
 )
@@ -367,6 +369,44 @@ def test_the_extension_is_upgraded_and_dumped_with_its_codecs(
         for code in found:
             digits = [int(d) for d in code]
             assert np.packbits(digits).tobytes() == additive.encode(vector)[0].tobytes()
+
+
+def test_pgvector_is_moved_there_and_back(connection: Connection) -> None:
+    """Writes fail until the next install, which makes all functions again."""
+    install(connection)
+    first = objects(connection)
+    codecs = {"docs": exact_binarizer(3), "more": additive_binarizer(3, dimensions=16)}
+    for name, binarizer in codecs.items():
+        register(connection, name, binarizer)
+        connection.execute("SELECT bitryoshka.create_encoder(%s)", [f"{name}@1"])
+    make_table(connection)
+    attach(connection, "items", "embedding", "docs@1")
+    attach(connection, "items", "embedding", "more@1", code_column="other")
+    connection.execute("CREATE SCHEMA extensions")
+    for schema in ("extensions", "public"):
+        connection.execute(
+            sql.SQL("ALTER EXTENSION vector SET SCHEMA {}").format(sql.Identifier(schema))
+        )
+        for call in (status, verify):
+            with pytest.raises(DatabaseError, match=r"pgvector was moved .* run bitryoshka install"):
+                call(connection, "items")
+        assert install(connection) == HEAD
+        row = str(integer_rows(8, 1)[0].tolist())
+        connection.execute(
+            "INSERT INTO items (id, embedding) VALUES ((SELECT max(id) + 1 FROM items), %s)", [row]
+        )
+        for name, column in (("docs", "code"), ("more", "other")):
+            assert verify(connection, "items", code_column=column).good
+            assert connection.execute(
+                sql.SQL("SELECT bitryoshka.{}(embedding) = {} FROM items WHERE id > 199").format(
+                    sql.Identifier(f"encode_{name}_1"), sql.Identifier(column)
+                )
+            ).fetchall()[-1] == (True,)
+    for column in ("code", "other"):
+        detach(connection, "items", code_column=column)
+    for name in codecs:
+        drop_codec(connection, f"{name}@1")
+    assert objects(connection) == first
 
 
 def test_what_is_installed_changes_with_its_revision_alone() -> None:

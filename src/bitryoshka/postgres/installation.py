@@ -13,6 +13,8 @@ from bitryoshka.schema_scripts import downgrade_statements, upgrade_statements
 def install(connection: Connection, revision: str = "head") -> str:
     """Create schema bitryoshka, or upgrade it to ``revision``; give the revision it has then.
 
+    Where pgvector was moved to another schema meanwhile, all functions are made again.
+
     Runs in a transaction (a savepoint of the caller's, if there is one) and creates pgvector
     where it is missing. Raises PgvectorError where that cannot be used, and DatabaseError where
     the schema was made by CREATE EXTENSION, or it, or something in it, belongs to another role.
@@ -50,7 +52,7 @@ def installed_revision(connection: Connection) -> str | None:
 
 def require_installed(connection: Connection) -> None:
     """Raise DatabaseError where schema bitryoshka is missing, or holds what is not its owner's."""
-    [(codecs, newest)] = fetch(connection, statement("codecs_table"))
+    [(codecs, newest, in_place)] = fetch(connection, statement("codecs_table"))
     if codecs is None:
         raise DatabaseError(
             "schema bitryoshka is not installed in this database: run bitryoshka install, or "
@@ -60,6 +62,11 @@ def require_installed(connection: Connection) -> None:
         raise DatabaseError(
             "schema bitryoshka in this database is of an earlier revision: run bitryoshka install, "
             "or bitryoshka.postgres.install(connection)"
+        )
+    if not in_place:
+        raise DatabaseError(
+            "pgvector was moved to another schema, and functions look for it where it was: run "
+            "bitryoshka install, which makes them again"
         )
     if foreign := fetch(connection, statement("foreign_objects")):
         listed = ", ".join(f"{title} of {owner}" for title, owner, _ in foreign)
