@@ -388,7 +388,7 @@ def test_pgvector_is_moved_there_and_back(connection: Connection) -> None:
             sql.SQL("ALTER EXTENSION vector SET SCHEMA {}").format(sql.Identifier(schema))
         )
         for call in (status, verify):
-            with pytest.raises(DatabaseError, match=r"pgvector was moved .* run bitryoshka install"):
+            with pytest.raises(DatabaseError, match=r"pgvector was moved .* bitryoshka install"):
                 call(connection, "items")
         assert install(connection) == HEAD
         row = str(integer_rows(8, 1)[0].tolist())
