@@ -1,6 +1,7 @@
 DO $pgvector$
 BEGIN
-    IF pg_catalog.current_schema() IS NULL THEN
+    -- the first schema of the path could be anybody's
+    IF pg_catalog.to_regnamespace('public') IS NOT NULL THEN
         CREATE EXTENSION IF NOT EXISTS vector SCHEMA public;
     ELSE
         CREATE EXTENSION IF NOT EXISTS vector;

@@ -242,7 +242,7 @@ ERRORS = {
     'op.add_code_column("docs", "title", "docs@1", "c")': "found title of public.docs",
     'op.add_code_column("docs", "none", "docs@1", "c")': "no such column",
     'op.add_code_column("nothing", "embedding", "docs@1")': '"nothing" does not exist',
-    'op.add_code_column("docs", "embedding", "docs@1")': "columns_once",
+    'op.add_code_column("docs", "embedding", "docs@1")': "call another column code",
     'op.add_code_column("docs", "embedding", "docs@1", "title")': "already exists",
     'op.add_code_column("docs", "embedding", "docs@1", "c", prefix_bits=12)': "one of .* found 12",
     'op.add_code_column("docs", "embedding", "docs@1", "c", bad_vectors="x")': "bad_vectors",

@@ -145,11 +145,18 @@ def test_a_write_of_another_column_keeps_the_code_without_encoding(installed: Co
     registered(installed)
     make_table(installed, rows=5)
     attach(installed, "items", "embedding", LABEL)
-    installed.execute("DROP FUNCTION bitryoshka_encode_1")
+    drop_encoder(installed)
     installed.execute("UPDATE items SET title = 'new'")
     with pytest.raises(psycopg.errors.UndefinedFunction):
         insert(installed, 50, integer_rows(1, 1)[0])
     assert check_codes(installed) == 4
+
+
+def drop_encoder(connection: Connection) -> None:
+    [(encoder,)] = connection.execute(
+        "SELECT encoder::regprocedure::text FROM bitryoshka.column_functions(1)"
+    ).fetchall()
+    connection.execute(f"DROP FUNCTION {encoder}".encode())
 
 
 KEYS = {

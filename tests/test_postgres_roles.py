@@ -31,7 +31,7 @@ CHANGES = (
     "UPDATE bitryoshka.columns SET codec_id = 2",
     "DELETE FROM bitryoshka.backfill",
     "SELECT bitryoshka.create_encoder('docs@1')",
-    "SELECT bitryoshka.create_column_functions(1)",
+    "SELECT bitryoshka.make_column_functions(1)",
     "SELECT bitryoshka.add_code_column('items', 'embedding', 'docs@1', 'other')",
     "SELECT bitryoshka.fill_code_column('items')",
     "UPDATE bitryoshka.columns SET search_name = 'other'",

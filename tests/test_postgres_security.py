@@ -14,6 +14,7 @@ import numpy as np
 import psycopg
 import pytest
 from attached_rows import LABEL, make_table, registered
+from old_schema import install_old, register_old
 from psycopg import sql
 from synthetic import additive_binarizer, exact_binarizer, integer_rows
 from test_postgres_roles import acting, granted
@@ -41,6 +42,7 @@ from bitryoshka.postgres import (
     uninstall,
     verify,
 )
+from bitryoshka.postgres.sampling import sample_vectors
 from bitryoshka.postgres.server import Connection
 
 CODEC_TABLES = (
@@ -144,7 +146,6 @@ def test_owners_of_tables_change_their_own_alone(
         "INSERT INTO bitryoshka.columns (relation, code_column, search_name, codec_id, bad_vectors)"
         " VALUES ('items', 'code', 'code', 1, 'reject')",
         "CREATE FUNCTION bitryoshka.encode_column_1(text) RETURNS text LANGUAGE sql AS ''",
-        "CREATE OR REPLACE FUNCTION bitryoshka_fill_1() RETURNS trigger LANGUAGE plpgsql AS ''",
         "ALTER TABLE table_0 DISABLE TRIGGER ALL",
         "ALTER TABLE bitryoshka.weights DISABLE TRIGGER ALL",
         *(f"DELETE FROM bitryoshka.{table}" for table in CODEC_TABLES),
@@ -184,19 +185,247 @@ def test_the_keys_of_a_backfill_are_for_readers_of_the_table(
         assert installed.execute("SELECT last_key FROM bitryoshka.backfill").fetchall() == []
 
 
-def test_a_planted_trigger_function_is_not_taken(
+def test_names_of_trigger_functions_cannot_be_taken(
+    installed: Connection, roles: tuple[sql.Identifier, sql.Identifier]
+) -> None:
+    """Neither before an attach nor beside it: both functions are the table owner's."""
+    registered(installed)
+    with acting(installed, roles[1]):
+        for name, kind in (("encode", "vector"), ("encode", ""), ("fill", ""), ("fill", "vector")):
+            installed.execute(
+                f"CREATE FUNCTION public.bitryoshka_{name}_1({kind}) RETURNS text "  # type: ignore[arg-type]
+                "LANGUAGE sql AS 'SELECT NULL'"
+            )
+    attach(installed, "table_0", "embedding", LABEL)
+    owners = installed.execute(
+        "SELECT DISTINCT p.proowner = r.relowner FROM bitryoshka.column_functions(1) AS f "
+        "JOIN pg_proc AS p ON p.oid IN (f.fill, f.encoder) "
+        "JOIN pg_class AS r ON r.oid = 'table_0'::regclass"
+    ).fetchall()
+    assert owners == [(True,)]
+    with acting(installed, roles[0]):
+        detach(installed, "table_0")
+    assert installed.execute(
+        "SELECT count(*) FROM pg_proc WHERE proname ~ '^bitryoshka_(encode|fill)_'"
+    ).fetchall() == [(4,)]
+
+
+def test_a_former_owner_of_a_table_is_named(
+    installed: Connection, roles: tuple[sql.Identifier, sql.Identifier]
+) -> None:
+    """Who attached could change what runs when the present owner writes."""
+    registered(installed)
+    with acting(installed, roles[0]):
+        attach(installed, "table_0", "embedding", LABEL)
+    installed.execute("ALTER TABLE table_0 OWNER TO CURRENT_USER")
+    found = verify(installed, "table_0")
+    assert not found.good
+    assert "who could change" in (status(installed, "table_0").trigger or "")
+    attach(installed, "table_0", "embedding", LABEL)
+    assert verify(installed, "table_0").good
+    with acting(installed, roles[0]), pytest.raises(psycopg.errors.InsufficientPrivilege):
+        installed.execute(
+            "DO $$ DECLARE f text; BEGIN SELECT encoder::regprocedure::text INTO f "
+            "FROM bitryoshka.column_functions(1); EXECUTE 'DROP FUNCTION ' || f; END $$"
+        )
+
+
+UPGRADES = {
+    "an overload of the encoder": (
+        "CREATE FUNCTION bitryoshka_encode_1() RETURNS text LANGUAGE plpgsql SECURITY DEFINER "
+        "AS 'BEGIN RETURN current_user; END'",
+    ),
+    "the encoder itself": (
+        "CREATE FUNCTION public.bitryoshka_encode_1(input vector) RETURNS bit LANGUAGE sql "
+        "AS 'SELECT NULL::bit'",
+        "REVOKE EXECUTE ON FUNCTION public.bitryoshka_encode_1(vector) FROM PUBLIC",
+    ),
+    "another type": (
+        "CREATE FUNCTION bitryoshka_encode_1(vector) RETURNS text LANGUAGE sql AS 'SELECT 1'",
+        "CREATE FUNCTION public.bitryoshka_fill_1(vector) RETURNS text LANGUAGE sql AS 'SELECT 1'",
+        "CREATE FUNCTION public.bitryoshka_fill_1() RETURNS text LANGUAGE sql AS 'SELECT 1'",
+    ),
+    "a view that uses what is dropped": (
+        "CREATE TEMP VIEW v AS SELECT bitryoshka.progressive_create_encoder(NULL)",
+    ),
+    "another table in the entry": (
+        "UPDATE bitryoshka.columns SET relation = 'mine' WHERE id = 1",
+        "CREATE TRIGGER zz_bitryoshka_1 BEFORE INSERT ON mine FOR EACH ROW "
+        "EXECUTE FUNCTION bitryoshka.fill_column_1()",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", UPGRADES)
+def test_an_upgrade_gives_nothing_away(
+    connection: Connection, another_connection: Callable[[], Connection], case: str
+) -> None:
+    """With the grants that were documented for the earlier revision."""
+    role = sql.Identifier(f"bitryoshka_test_{uuid4().hex[:12]}")
+    connection.execute(sql.SQL("CREATE ROLE {}").format(role))
+    try:
+        install_old(connection, "0003")
+        register_old(connection, "docs", exact_binarizer(3))
+        make_table(connection)
+        connection.execute("SELECT bitryoshka.add_code_column('items', 'embedding', 'docs@1')")
+        connection.execute("SELECT bitryoshka.fill_code_column('items')")
+        for grant in (
+            "CREATE ON SCHEMA bitryoshka",
+            "CREATE ON SCHEMA public",
+            "INSERT, UPDATE, DELETE ON bitryoshka.columns",
+        ):
+            connection.execute(sql.SQL("GRANT {} TO {}").format(sql.SQL(grant), role))  # type: ignore[arg-type]
+        hostile = another_connection()
+        hostile.execute(sql.SQL("SET ROLE {}").format(role))
+        hostile.execute("CREATE TABLE public.mine (id int, embedding vector(16))")
+        for statement in UPGRADES[case]:
+            hostile.execute(statement.encode())
+        install(connection)
+        given = connection.execute(
+            "SELECT p.oid::regprocedure::text FROM pg_proc AS p "
+            "JOIN pg_trigger AS t ON t.tgfoid = p.oid "
+            "WHERE t.tgrelid = 'items'::regclass AND p.proowner <> 'postgres'::regrole"
+        ).fetchall()
+        assert given == []
+        assert connection.execute(
+            sql.SQL(
+                "SELECT count(*) FROM pg_proc WHERE prosecdef AND proowner <> {}::regrole"
+            ).format(sql.Literal(role.as_string(None)))
+        ).fetchall() == [(0,)]
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            hostile.execute(
+                "DO $$ DECLARE f text; BEGIN SELECT tgfoid::regprocedure::text INTO f "
+                "FROM pg_trigger WHERE tgrelid = 'items'::regclass; "
+                "EXECUTE concat('ALTER FUNCTION ', f, ' RESET ALL'); END $$"
+            )
+        row = str(integer_rows(9, 1)[0].tolist())
+        connection.execute("INSERT INTO items (id, embedding) VALUES (900, %s)", [row])
+        assert connection.execute(
+            "SELECT code IS NOT NULL FROM items WHERE id = 900"
+        ).fetchall() == [(True,)]
+        if case != "another table in the entry":
+            assert verify(connection, "items").good
+        hostile.close()
+    finally:
+        connection.execute(sql.SQL("DROP OWNED BY {0} CASCADE; DROP ROLE {0}").format(role))
+
+
+def test_a_type_called_vector_runs_nothing(
+    installed: Connection, roles: tuple[sql.Identifier, sql.Identifier]
+) -> None:
+    """Whose cast to the real one would run as whoever reads."""
+    registered(installed)
+    installed.execute("CREATE SCHEMA evil")
+    installed.execute(sql.SQL("GRANT ALL ON SCHEMA evil TO {}").format(roles[0]))
+    with acting(installed, roles[0]):
+        installed.execute(
+            "CREATE TYPE evil.vector AS (x int); "
+            "CREATE FUNCTION evil.trap(evil.vector) RETURNS public.vector LANGUAGE plpgsql AS "
+            "'BEGIN RAISE EXCEPTION ''trapped''; END'; "
+            "CREATE CAST (evil.vector AS public.vector) WITH FUNCTION evil.trap(evil.vector) "
+            "AS IMPLICIT; "
+            "CREATE TABLE public.trap (id int PRIMARY KEY, embedding evil.vector); "
+            "INSERT INTO public.trap VALUES (1, ROW(1))"
+        )
+    for call in (
+        lambda: attach(installed, "trap", "embedding", LABEL),
+        lambda: sample_vectors(installed, "trap", "embedding", 10),
+    ):
+        with pytest.raises(TableError, match=r"found evil\.vector"):
+            call()
+
+
+def test_row_security_that_hides_rows_is_refused(
     installed: Connection, roles: tuple[sql.Identifier, sql.Identifier]
 ) -> None:
     registered(installed)
-    make_table(installed)
     with acting(installed, roles[0]):
-        installed.execute(
-            "CREATE FUNCTION public.bitryoshka_encode_1(vector) RETURNS bit "
-            "LANGUAGE sql AS 'SELECT repeat(''0'', 64)::bit(64)'"
-        )
-    with pytest.raises(TableError, match="bitryoshka_encode_1"):
-        attach(installed, "items", "embedding", LABEL)
-    assert installed.execute("SELECT * FROM bitryoshka.columns").fetchall() == []
+        attach(installed, "table_0", "embedding", LABEL)
+        installed.execute("ALTER TABLE table_0 ENABLE ROW LEVEL SECURITY")
+        assert verify(installed, "table_0").good
+        installed.execute("ALTER TABLE table_0 FORCE ROW LEVEL SECURITY")
+        for call in (
+            lambda: attach(installed, "table_0", "embedding", LABEL),
+            lambda: verify(installed, "table_0"),
+            lambda: status(installed, "table_0"),
+        ):
+            with pytest.raises(DatabaseError, match="row security of table_0 hides rows"):
+                call()
+    assert verify(installed, "table_0").good
+
+
+def test_a_writer_cannot_keep_a_wrong_code(
+    installed: Connection, roles: tuple[sql.Identifier, sql.Identifier]
+) -> None:
+    """The setting by which the backfill tells the trigger is the table owner's alone."""
+    registered(installed)
+    attach(installed, "table_0", "embedding", LABEL)
+    installed.execute(sql.SQL("GRANT SELECT, UPDATE ON table_0 TO {}").format(roles[1]))
+    with acting(installed, roles[1]):
+        installed.execute("SET bitryoshka.backfill = 'on'")
+        installed.execute("UPDATE table_0 SET code = ~ code")
+        installed.execute("RESET bitryoshka.backfill")
+    assert verify(installed, "table_0").good
+
+
+def test_entries_are_for_tables_that_exist_under_ids_of_the_catalogue(
+    installed: Connection, roles: tuple[sql.Identifier, sql.Identifier]
+) -> None:
+    registered(installed)
+    attempts = (
+        "INSERT INTO bitryoshka.columns (relation, code_column, search_name, codec_id, "
+        "bad_vectors) VALUES (9999999::oid::regclass, 'code', 'code', 1, 'reject')",
+        "INSERT INTO bitryoshka.columns (id, relation, code_column, search_name, codec_id, "
+        "bad_vectors) OVERRIDING SYSTEM VALUE VALUES (77, 'table_1', 'c', 'c', 1, 'reject')",
+        "INSERT INTO bitryoshka.codecs (id, name, version, fingerprint, metric, dimensions, bits, "
+        "hamming_bits, nested_bits, info) OVERRIDING SYSTEM VALUE SELECT 77, 'x', 1, fingerprint, "
+        "metric, dimensions, bits, hamming_bits, nested_bits, info FROM bitryoshka.codecs",
+    )
+    with acting(installed, roles[1]):
+        for attempt in attempts:
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                installed.execute(attempt.encode())
+        register(installed, "more", exact_binarizer(4))
+    assert installed.execute(
+        "SELECT registered_by::text FROM bitryoshka.codecs WHERE name = 'more'"
+    ).fetchall() == [(roles[1].as_string(None).strip('"'),)]
+
+
+def test_a_schema_of_a_stranger_is_not_read_by_a_superuser(connection: Connection) -> None:
+    role = sql.Identifier(f"bitryoshka_test_{uuid4().hex[:12]}")
+    connection.execute(sql.SQL("CREATE ROLE {}").format(role))
+    database = sql.Identifier(connection.info.dbname)
+    connection.execute(sql.SQL("GRANT CREATE ON DATABASE {} TO {}").format(database, role))
+    make_table(connection)
+    trap = (
+        "CREATE FUNCTION bitryoshka.trap() RETURNS int LANGUAGE plpgsql AS "
+        "'BEGIN RAISE EXCEPTION ''trapped''; END'; "
+    )
+    views = "".join(
+        f"CREATE VIEW bitryoshka.{name} AS SELECT bitryoshka.trap() AS id; "
+        for name in ("codecs", "columns", "code_columns", "schema_version")
+    )
+    try:
+        with acting(connection, role):
+            connection.execute(f"CREATE SCHEMA bitryoshka; {trap}{views}".encode())
+        for call in (
+            lambda: install(connection),
+            lambda: uninstall(connection),
+            lambda: list_codecs(connection),
+            lambda: export(connection, LABEL),
+            lambda: drop_codec(connection, LABEL),
+            lambda: register(connection, "docs", exact_binarizer(3)),
+            lambda: attach(connection, "items", "embedding", LABEL),
+            lambda: status(connection, "items"),
+            lambda: verify(connection, "items"),
+            lambda: detach(connection, "items"),
+            lambda: switch(connection, "items", "x"),
+            lambda: adopt(connection, "items", LABEL),
+        ):
+            with pytest.raises(DatabaseError, match="schema bitryoshka belongs to role"):
+                call()
+    finally:
+        connection.execute(sql.SQL("DROP OWNED BY {0} CASCADE; DROP ROLE {0}").format(role))
 
 
 def test_types_of_a_table_owner_run_nothing(

@@ -31,7 +31,6 @@ CREATE TABLE IF NOT EXISTS bitryoshka.decoder (
     weights {pgvector}.vector NOT NULL,
     PRIMARY KEY (codec_id, bits, position)
 );
-ALTER TABLE bitryoshka.decoder ALTER COLUMN weights SET STORAGE MAIN;
 COMMENT ON TABLE bitryoshka.decoder IS
 'By length and position in the code, from 0: the row that a bit adds, or takes away where it is 0.';
 
@@ -43,7 +42,6 @@ CREATE TABLE IF NOT EXISTS bitryoshka.gram (
     square real NOT NULL,
     PRIMARY KEY (codec_id, position)
 );
-ALTER TABLE bitryoshka.gram ALTER COLUMN products SET STORAGE MAIN;
 COMMENT ON TABLE bitryoshka.gram IS
 'What follows from the decoder: products of each of its rows with all of them, with the centre, and
 with itself, summed over the lengths with their weights. Written by write_gram.';
@@ -62,3 +60,22 @@ LEFT JOIN bitryoshka.additive AS a ON a.codec_id = c.id;
 COMMENT ON VIEW bitryoshka.codec_kinds IS
 'Of each codec: progressive, its bits are digits of projected dimensions; or additive, they are
 searched for, by the loss at these lengths.';
+
+-- encoding reads every row of a codec: out-of-line storage would cost a look-up for each
+DO $$
+DECLARE
+    one record;
+BEGIN
+    FOR one IN
+        SELECT r.relname::text AS name, a.attname::text AS column
+        FROM pg_attribute AS a JOIN pg_class AS r ON r.oid = a.attrelid
+        WHERE r.relnamespace = 'bitryoshka'::regnamespace AND a.attstorage <> 'm' AND (
+            r.relname IN ('weights', 'decoder') AND a.attname = 'weights'
+            OR r.relname = 'gram' AND a.attname = 'products')
+    LOOP
+        EXECUTE concat(
+            'ALTER TABLE bitryoshka.', one.name, ' ALTER COLUMN ', one.column,
+            ' SET STORAGE MAIN');
+    END LOOP;
+END
+$$;

@@ -35,6 +35,28 @@ COMMENT ON FUNCTION bitryoshka.find_column(regclass, name) IS
 'The entry of a code column, by its own name or by what searches call it; an error where there is
 none, and where these are two.';
 
+CREATE OR REPLACE FUNCTION bitryoshka.own_column(target regclass, code_column name) RETURNS integer
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    found integer := (
+        SELECT c.id FROM bitryoshka.columns AS c
+        WHERE c.relation = target AND c.code_column = own_column.code_column);
+BEGIN
+    IF found IS NULL THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'undefined_object',
+            MESSAGE = concat('no codec is attached to column ', quote_ident(code_column::text),
+                ' of ', bitryoshka.title(target)),
+            HINT = 'SELECT * FROM bitryoshka.code_columns lists the columns of codes.';
+    END IF;
+    RETURN found;
+END
+$$;
+COMMENT ON FUNCTION bitryoshka.own_column(regclass, name) IS
+'The number of a code column''s entry, by the column''s own name alone.';
+
 CREATE OR REPLACE FUNCTION bitryoshka.add_code_column(
     target regclass,
     vector_column name,
@@ -96,6 +118,26 @@ BEGIN
             HINT = 'Add the column to each of them.';
     END IF;
     PERFORM bitryoshka.forget_dropped_tables();
+    IF EXISTS (
+        SELECT FROM bitryoshka.columns AS c
+        WHERE c.relation = target AND c.search_name = add_code_column.code_column
+    ) THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'duplicate_column',
+            MESSAGE = concat('searches of ', title, ' call another column ', code),
+            HINT = 'Choose another name.';
+    END IF;
+    IF EXISTS (
+        SELECT FROM pg_attribute AS a
+        WHERE a.attrelid = target AND a.attname = add_code_column.vector_column
+            AND a.attgenerated <> ''
+    ) THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'wrong_object_type',
+            MESSAGE = concat('column ', quote_ident(vector_column::text), ' of ', title,
+                ' is generated: triggers cannot see what it will hold'),
+            HINT = 'Attach to the column that it is made of, or make codes by a generated column.';
+    END IF;
     INSERT INTO bitryoshka.columns (
         relation, vector_column, code_column, codec_id, bad_vectors, prefix_bits, search_name
     )
@@ -111,7 +153,7 @@ BEGIN
     -- triggers run in the order of their names: this one after those that change the vector
     EXECUTE concat(
         'CREATE TRIGGER zz_bitryoshka_', column_id, ' BEFORE INSERT OR UPDATE ON ', title,
-        ' FOR EACH ROW EXECUTE FUNCTION ', bitryoshka.create_column_functions(column_id));
+        ' FOR EACH ROW EXECUTE FUNCTION ', bitryoshka.make_column_functions(column_id));
     RETURN column_id;
 END
 $$;
@@ -155,32 +197,51 @@ COMMENT ON FUNCTION bitryoshka.fill_code_column(regclass, name) IS
 'Write the codes of all rows that have none yet, in one statement, and give their number. On a large
 table that is in use, run bitryoshka attach instead: it commits small batches.';
 
+CREATE OR REPLACE FUNCTION bitryoshka.drop_column(column_id integer) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    entry bitryoshka.columns;
+    title text;
+    made record;
+BEGIN
+    SELECT c.* INTO entry FROM bitryoshka.columns AS c WHERE c.id = drop_column.column_id;
+    title := bitryoshka.title(entry.relation);
+    SELECT f.fill::regprocedure::text AS fill, f.encoder::regprocedure::text AS encoder INTO made
+    FROM bitryoshka.column_functions(entry.id) AS f;
+    DELETE FROM bitryoshka.columns AS c WHERE c.id = entry.id;
+    IF entry.vector_column IS NULL THEN
+        RETURN;
+    END IF;
+    EXECUTE concat('DROP TRIGGER IF EXISTS zz_bitryoshka_', entry.id, ' ON ', title);
+    EXECUTE concat(
+        'ALTER TABLE ', title, ' DROP COLUMN IF EXISTS ', quote_ident(entry.code_column::text));
+    PERFORM
+        bitryoshka.drop_if_possible(made.fill),
+        bitryoshka.drop_if_possible(made.encoder),
+        -- of earlier revisions
+        bitryoshka.drop_if_possible(concat(
+            'bitryoshka.encode_column_', entry.id, '(', bitryoshka.pgvector(), '.vector)'))
+    WHERE made.fill IS NOT NULL;
+END
+$$;
+COMMENT ON FUNCTION bitryoshka.drop_column(integer) IS
+'Take a column of codes away, by the number of its entry: its trigger, its indexes and the entry. Of a
+column that was adopted, the entry alone.';
+
 CREATE OR REPLACE FUNCTION bitryoshka.drop_code_column(
     target regclass, code_column name DEFAULT 'code'
 ) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
-DECLARE
-    entry bitryoshka.columns := bitryoshka.find_column(target, code_column);
-    title text := bitryoshka.title(target);
-    made regprocedure;
 BEGIN
-    DELETE FROM bitryoshka.columns AS c WHERE c.id = entry.id;
-    IF entry.vector_column IS NULL THEN
-        RETURN;
-    END IF;
-    EXECUTE concat('DROP TRIGGER IF EXISTS zz_bitryoshka_', entry.id, ' ON ', title);
-    FOR made IN SELECT f FROM bitryoshka.column_functions(entry.id, target) AS f LOOP
-        EXECUTE concat('DROP FUNCTION ', made::text);
-    END LOOP;
-    EXECUTE concat(
-        'ALTER TABLE ', title, ' DROP COLUMN IF EXISTS ', quote_ident(entry.code_column::text));
+    PERFORM bitryoshka.drop_column((bitryoshka.find_column(target, code_column)).id);
 END
 $$;
 COMMENT ON FUNCTION bitryoshka.drop_code_column(regclass, name) IS
-'Take a column of codes away with its trigger, its indexes and its entry in the catalogue. Of a
-column that was adopted, the entry alone.';
+'drop_column, by the name of the column or what searches call it.';
 
 CREATE OR REPLACE FUNCTION bitryoshka.switch_code_column(
     target regclass, new name, code_column name DEFAULT 'code', kept name DEFAULT 'code_old'

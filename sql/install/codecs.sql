@@ -41,8 +41,6 @@ CREATE TABLE IF NOT EXISTS bitryoshka.weights (
     PRIMARY KEY (codec_id, role, cut, dimension),
     CONSTRAINT weights_role_is_known CHECK (role IN ('row', 'query bits', 'query weights'))
 );
--- encoding reads every row of a codec: out-of-line storage would cost a look-up for each
-ALTER TABLE bitryoshka.weights ALTER COLUMN weights SET STORAGE MAIN;
 COMMENT ON TABLE bitryoshka.weights IS
 'By role: for rows, and for the bits of queries, one row for each projected dimension
 z = weights * vector - threshold; for the weights of queries, one for each bit of each length.

@@ -109,12 +109,22 @@ DECLARE
         WHEN 'INSERT' THEN ARRAY[NEW.relation::oid]
         WHEN 'DELETE' THEN ARRAY[OLD.relation::oid]
         ELSE ARRAY[OLD.relation::oid, NEW.relation::oid]
-    END;
+    END || CASE WHEN TG_OP <> 'DELETE' AND TG_TABLE_NAME = 'backfill' THEN ARRAY(
+        SELECT c.relation::oid FROM bitryoshka.columns AS c
+        WHERE c.id = (to_jsonb(NEW)->>'column_id')::integer) END;
     found text := (
         SELECT r.oid::regclass::text FROM pg_class AS r
         WHERE r.oid = ANY (relations) AND NOT bitryoshka.is_owner(r.relowner)
         LIMIT 1);
 BEGIN
+    -- no entry is made for a table that somebody will have one day
+    IF TG_OP <> 'DELETE' AND NOT bitryoshka.is_owner(0) AND NOT EXISTS (
+        SELECT FROM pg_class AS r WHERE r.oid = NEW.relation
+    ) THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'insufficient_privilege',
+            MESSAGE = concat('there is no table with oid ', NEW.relation::oid);
+    END IF;
     IF found IS NOT NULL THEN
         RAISE EXCEPTION USING
             ERRCODE = 'insufficient_privilege',
@@ -153,11 +163,34 @@ BEGIN
     END LOOP;
 END
 $$;
+CREATE OR REPLACE FUNCTION bitryoshka.sign_codec() RETURNS trigger
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    -- a dump brings codecs that others registered, by the owner of the schema
+    IF NOT bitryoshka.is_owner(0) THEN
+        NEW.registered_by := current_user;
+    END IF;
+    RETURN NEW;
+END
+$$;
+COMMENT ON FUNCTION bitryoshka.sign_codec() IS
+'Trigger of codecs: one is registered under the name of the role that does it.';
+CREATE OR REPLACE TRIGGER sign_codec BEFORE INSERT ON bitryoshka.codecs
+FOR EACH ROW EXECUTE FUNCTION bitryoshka.sign_codec();
 CREATE OR REPLACE TRIGGER refuse_foreign_codec BEFORE DELETE ON bitryoshka.codecs
 FOR EACH ROW EXECUTE FUNCTION bitryoshka.refuse_foreign_codec();
 
 -- keys tell what a table holds: they are for those who may read it
-ALTER TABLE bitryoshka.backfill ENABLE ROW LEVEL SECURITY;
-DROP POLICY IF EXISTS readers_of_the_table ON bitryoshka.backfill;
-CREATE POLICY readers_of_the_table ON bitryoshka.backfill
-USING (has_table_privilege(relation, 'SELECT')) WITH CHECK (true);
+DO $$
+BEGIN
+    IF NOT EXISTS (
+        SELECT FROM pg_policy WHERE polrelid = 'bitryoshka.backfill'::regclass
+    ) THEN
+        ALTER TABLE bitryoshka.backfill ENABLE ROW LEVEL SECURITY;
+        CREATE POLICY readers_of_the_table ON bitryoshka.backfill
+        USING (has_table_privilege(relation, 'SELECT')) WITH CHECK (true);
+    END IF;
+END
+$$;

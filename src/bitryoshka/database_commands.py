@@ -212,7 +212,7 @@ def _switch(
 
     with _connected(dsn) as connection:
         switch(connection, table, new, schema=schema, code_column=code_column, kept=kept)
-    echo(f"searches that ask for {code_column} go to {new} now; ask for {kept} to search as before")
+    echo(f"searches for {code_column} go to the codes of {new} now; those before answer to {kept}")
 
 
 @database.command("detach")

@@ -57,6 +57,15 @@ def name_within(name: str, suffix: str) -> str:
     return name.encode()[: MAX_NAME_BYTES - len(suffix)].decode(errors="ignore") + suffix
 
 
+def untrusted_owner(owner: str) -> str:
+    """What a superuser is told where schema bitryoshka is a stranger's."""
+    return (
+        f"schema bitryoshka belongs to role {owner}, who is neither a superuser nor the owner of the "
+        "database: functions there would run with a superuser's rights. Use another role, or make "
+        "the schema a trusted role's by ALTER SCHEMA ... OWNER TO"
+    )
+
+
 def check_codec(table: str, comment: str | None, fingerprint: str) -> None:
     """Raise FingerprintError unless the code column's comment names this binarizer."""
     found = (comment or "").removeprefix(CODEC_COMMENT)

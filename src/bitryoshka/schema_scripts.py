@@ -42,6 +42,9 @@ FILES = (
 )
 
 
+RENEWAL = "\nSELECT bitryoshka.renew_functions();"
+
+
 def upgrade_statements(revision: str = "head") -> list[str]:
     """Statements that bring the schema to the newest revision, from nothing or an earlier one.
 
@@ -56,7 +59,14 @@ def upgrade_statements(revision: str = "head") -> list[str]:
     return [
         *begin_statements(),
         read_sql("begin_version"),
-        filled("upgrade_step", revision=quoted(REVISION), script=creation(), pgvector="{pgvector}"),
+        filled(
+            "upgrade_step",
+            revision=quoted(REVISION),
+            script=creation() + RENEWAL,
+            pgvector="{pgvector}",
+        ),
+        # once more: somebody could create something until CREATE was revoked
+        check_statement(),
     ]
 
 
@@ -65,13 +75,23 @@ def begin_statements() -> list[str]:
     return [
         read_sql("begin_upgrade"),
         read_sql("create_pgvector"),
-        filled("check_owner", foreign=read_sql("foreign_objects")),
+        check_statement(),
     ]
+
+
+def check_statement() -> str:
+    """One statement that revokes CREATE on the schema and fails where it holds what is foreign."""
+    return filled("check_owner", foreign=read_sql("foreign_objects"))
 
 
 def downgrade_statements() -> list[str]:
     """Statements that remove the schema; an error where a column uses a codec."""
-    return [read_sql("begin_downgrade"), removal_statement(), read_sql("drop_schema")]
+    return [
+        read_sql("begin_downgrade"),
+        check_statement(),
+        removal_statement(),
+        read_sql("drop_schema"),
+    ]
 
 
 def creation() -> str:
@@ -79,9 +99,12 @@ def creation() -> str:
     return "\n".join(read_sql(f"install/{name}").rstrip(";") + ";" for name in FILES)
 
 
-def creation_statement() -> str:
-    """`creation` as one statement that can be run anywhere."""
-    return _run(creation())
+def creation_statement(renewed: bool = True) -> str:
+    """`creation` as one statement that can be run anywhere.
+
+    ``renewed``: functions of attached columns are made again too, which an extension cannot do.
+    """
+    return _run(creation() + (RENEWAL if renewed else ""))
 
 
 def removal_statement() -> str:

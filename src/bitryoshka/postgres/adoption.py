@@ -35,7 +35,7 @@ def adopt(
     oid, _, _ = find_table(connection, table, schema)
     place = f"column {code_column!r} of {schema}.{table}"
     columns = fetch(connection, statement("column_types", oid=oid))
-    types = {name: f"{kind}({modifier})" for name, kind, modifier in columns}
+    types = {name: f"{kind}({modifier})" for name, kind, modifier, _ in columns}
     if types.get(code_column) != f"bit({found.bits})":
         raise TableError(
             f"{place} must be bit({found.bits}) for {codec}, found {types.get(code_column)}"

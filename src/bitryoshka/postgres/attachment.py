@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import psycopg
 from psycopg import sql
 
 from bitryoshka.errors import BitsError, DatabaseError, FingerprintError, TableError, VectorsError
@@ -12,7 +11,13 @@ from bitryoshka.limits import check_count
 from bitryoshka.postgres.backfill import backfill, backfill_statements
 from bitryoshka.postgres.codecs import export, find_codec
 from bitryoshka.postgres.column_index import build_index, index_statements
-from bitryoshka.postgres.columns import Entry, alone, find_entry, require_idle
+from bitryoshka.postgres.columns import (
+    Entry,
+    alone,
+    find_entry,
+    require_entry,
+    require_idle,
+)
 from bitryoshka.postgres.locking import Advance, changed
 from bitryoshka.postgres.server import Connection
 from bitryoshka.postgres.statements import fetch, statement
@@ -82,6 +87,9 @@ def attach(
                 f"table {target.title} has a column {code_column!r} that is not attached: choose "
                 "another name for the codes, or drop it"
             )
+        if entry is not None:
+            # of an earlier revision, or a former owner's
+            fetch(connection, statement("renew_column", column_id=entry.id))
         counts = count_rows(connection, target, target.has_code_column)
         if bad_vectors == "reject" and counts.bad:
             raise VectorsError(_bad_rows(connection, target, counts.bad))
@@ -103,8 +111,8 @@ def attach(
             prefix = entry.prefix_bits
         if prefix is not None:
             build_index(connection, target, column_id, prefix)
-        called = entry.search_name if entry else target.code_column
-        found = verify_target(connection, target, binarizer, prefix, queries, called)
+        made = entry or require_entry(connection, target.oid, target.title, code_column)
+        found = verify_target(connection, target, binarizer, made, prefix, queries)
         record(connection, column_id, prefix, found)
     if not found.good:
         raise DatabaseError(f"table {target.title} does not verify: {found.text()}")
@@ -170,13 +178,7 @@ def _prepare(
         nonlocal column_id
         [(column_id,)] = fetch(connection, _addition(target, prefix, bad_vectors))
 
-    try:
-        changed(connection, change, target.lock("ACCESS EXCLUSIVE"), advance)
-    except psycopg.errors.DuplicateFunction as error:
-        raise TableError(
-            f"the schema of {target.title} has a function of somebody's where the trigger's would "
-            f"be: {error.diag.message_primary}: drop it"
-        ) from error
+    changed(connection, change, target.lock("ACCESS EXCLUSIVE"), advance)
     return column_id
 
 

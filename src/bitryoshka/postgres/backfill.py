@@ -23,6 +23,7 @@ from bitryoshka.postgres.binary import (
     vector_column,
     write_rows,
 )
+from bitryoshka.postgres.columns import find_functions
 from bitryoshka.postgres.locking import Advance, retried
 from bitryoshka.postgres.server import Connection
 from bitryoshka.postgres.statements import fetch, statement
@@ -95,16 +96,13 @@ def _filler(
 
 def _encoder(connection: Connection, target: Target, column_id: int) -> sql.Identifier:
     """The function that the column's trigger encodes by."""
-    name = f"bitryoshka_encode_{column_id}"
-    found = fetch(
-        connection,
-        statement("column_encoder", column_id=column_id, oid=target.oid, name=sql.Literal(name)),
-    )
-    if not found:
+    found = find_functions(connection, target.oid, column_id)
+    if found is None or found.encoder is None:
         raise DatabaseError(
-            f"function {name} of {target.title} is gone: detach the column, then attach again"
+            f"the trigger of column {target.code_column!r} of {target.title}, or its encoder, is "
+            "gone: detach the column, then attach again"
         )
-    return sql.Identifier(*found[0])
+    return sql.Identifier(*found.encoder)
 
 
 def _pass(

@@ -142,13 +142,13 @@ def export(connection: Connection, label: str) -> Binarizer:
 
 def list_codecs(connection: Connection) -> list[Codec]:
     """All codecs, by name and version."""
+    require_installed(connection)
     found = fetch(connection, statement("codecs"))
     return [Codec(*row[:-1], tuple(row[-1])) for row in found]  # type: ignore[call-arg]
 
 
 def find_codec(connection: Connection, label: str) -> Codec:
     """The codec of a label (name@version); CodecError where there is none."""
-    require_installed(connection)
     known = {codec.label: codec for codec in list_codecs(connection)}
     if label not in known:
         raise CodecError(

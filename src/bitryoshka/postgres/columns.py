@@ -61,6 +61,48 @@ def require_entry(connection: Connection, oid: int, title: str, code_column: str
     return entry
 
 
+class Functions(NamedTuple):
+    """The functions of a code column's trigger.
+
+    ``encoder``: its schema and name, None where it is gone. ``owners``: of both. ``owner``: of the
+    table. ``old``: made by an earlier revision.
+    """
+
+    encoder: tuple[str, str] | None
+    owners: frozenset[str]
+    owner: str
+    old: bool
+    enabled: bool
+
+
+def find_functions(connection: Connection, oid: int, column_id: int) -> Functions | None:
+    """The functions of an entry; None where the table has no such trigger."""
+    found = fetch(connection, statement("column_functions", oid=oid, column_id=column_id))
+    if not found:
+        return None
+    schema, name, fill_owner, encoder_owner, owner, old, enabled = found[0]
+    owners = frozenset(filter(None, (fill_owner, encoder_owner)))
+    return Functions((schema, name) if name else None, owners, owner, old, enabled)
+
+
+def trigger_problem(connection: Connection, oid: int, entry: Entry) -> str | None:
+    """Why the trigger of a code column may not keep it true; None where it does."""
+    found = find_functions(connection, oid, entry.id)
+    if found is None or found.encoder is None:
+        return "the trigger, or its encoder, is gone: detach the column, then attach again"
+    if not found.enabled:
+        return f"the trigger is disabled: ENABLE TRIGGER zz_bitryoshka_{entry.id}"
+    if strangers := found.owners - {found.owner}:
+        return (
+            f"functions of the trigger belong to {', '.join(sorted(strangers))}, who could change "
+            f"what runs when somebody writes to the table of {found.owner}: attach again as a role "
+            "that is both, or as a superuser"
+        )
+    if found.old:
+        return "the trigger's functions are of an earlier revision: attach again"
+    return None
+
+
 def require_idle(connection: Connection) -> None:
     """Raise DatabaseError unless every statement commits by itself."""
     idle = connection.info.transaction_status == TransactionStatus.IDLE
@@ -72,8 +114,14 @@ def require_idle(connection: Connection) -> None:
 
 
 @contextmanager
-def within_limits(connection: Connection, title: str) -> Iterator[None]:
-    """Say what to do where the server ends a statement: DatabaseError."""
+def within_limits(connection: Connection, oid: int, title: str) -> Iterator[None]:
+    """Work on all rows; DatabaseError where policies hide some, or a time limit ends it."""
+    if hidden := fetch(connection, statement("row_security", oid=oid)):
+        # a backfill would pass over such rows without a word
+        raise DatabaseError(
+            f"row security of {hidden[0][0]} hides rows from this role, and all rows need their "
+            "codes: use a role with BYPASSRLS, or the table's owner where it is not forced"
+        )
     try:
         yield
     except (psycopg.errors.QueryCanceled, psycopg.errors.LockNotAvailable) as error:
@@ -92,7 +140,7 @@ def alone(connection: Connection, oid: int, title: str) -> Iterator[None]:
     [(interval,)] = fetch(connection, statement("get_check_interval"))
     fetch(connection, statement("set_check_interval", interval=sql.Literal("1s")))
     try:
-        with within_limits(connection, title):
+        with within_limits(connection, oid, title):
             yield
     finally:
         if not connection.closed:

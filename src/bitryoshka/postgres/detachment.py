@@ -5,6 +5,7 @@ from __future__ import annotations
 from psycopg import sql
 
 from bitryoshka.postgres.columns import alone, require_entry, require_idle
+from bitryoshka.postgres.installation import require_installed
 from bitryoshka.postgres.locking import TableLock, changed
 from bitryoshka.postgres.server import Connection
 from bitryoshka.postgres.statements import statement
@@ -26,6 +27,7 @@ def detach(
     the column, and DatabaseError where other sessions hold the table for a minute.
     """
     require_idle(connection)
+    require_installed(connection)
     title, identifier = f"{schema}.{table}", sql.Identifier(schema, table)
     oid, _, _ = find_table(connection, table, schema)
     with (
@@ -34,11 +36,8 @@ def detach(
     ):
         entry = require_entry(connection, oid, title, code_column)
         lock = TableLock(oid, identifier, "ACCESS EXCLUSIVE")
-        dropping = statement(
-            "drop_code_column",
-            table=sql.Literal(identifier.as_string(None)),
-            code=sql.Literal(code_column),
-        )
+        # by its number: names may be switched while the lock is waited for
+        dropping = statement("drop_column", column_id=entry.id)
         changed(
             connection,
             lambda: connection.execute(dropping),

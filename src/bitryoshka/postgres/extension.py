@@ -10,7 +10,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from bitryoshka.schema_scripts import REVISION, SUPERSEDED, creation_statement, filled
+from bitryoshka.schema_scripts import REVISION, SUPERSEDED, check_statement, creation_statement
 from bitryoshka.sql_files import project_folder, read_sql
 
 _DUMPED = (
@@ -34,9 +34,9 @@ def write_extension(folder: str | Path) -> list[Path]:
     target = Path(folder)
     control = (project_folder("sql") / "bitryoshka.control").read_text("utf-8").rstrip("\n")
     found = [_write(target / "bitryoshka.control", control.replace("{version}", REVISION))]
-    check = filled("check_owner", foreign=read_sql("foreign_objects"))
+    check = f"{check_statement()};"
     dumped = [read_sql("extension_dump").replace("{table}", table) for table in _DUMPED]
-    script = "\n".join([f"{check};", f"{creation_statement()};", *dumped])
+    script = "\n".join([check, f"{creation_statement(renewed=False)};", check, *dumped])
     for step in (REVISION, *(f"{before}--{REVISION}" for before in SUPERSEDED)):
         found.append(_write(target / f"bitryoshka--{step}.sql", script))
     return found

@@ -35,7 +35,7 @@ def sample_vectors(
     """
     check_counts(limit=limit)
     oid, _, _ = find_table(connection, table, schema)
-    types = {name: kind for name, kind, _ in fetch(connection, statement("column_types", oid=oid))}
+    types = {row[0]: row[1] for row in fetch(connection, statement("column_types", oid=oid))}
     title = f"{schema}.{table}"
     if types.get(column) not in get_args(VectorType):
         raise TableError(

@@ -7,6 +7,7 @@ from psycopg import sql
 
 from bitryoshka.errors import DatabaseError, TableError
 from bitryoshka.postgres.columns import find_entry, require_entry
+from bitryoshka.postgres.installation import require_installed
 from bitryoshka.postgres.server import Connection
 from bitryoshka.postgres.statements import statement
 from bitryoshka.postgres.target import find_table
@@ -34,9 +35,12 @@ def switch(
     title = f"{schema}.{table}"
     for name in (code_column, kept):
         check_name(name)
+    require_installed(connection)
     oid, _, _ = find_table(connection, table, schema)
     with connection.transaction():
         incoming = require_entry(connection, oid, title, new)
+        if incoming.search_name == code_column:
+            raise TableError(f"searches of {title} for {code_column!r} go to {new!r} already")
         if incoming.state != "ready":
             raise DatabaseError(f"column {new!r} of {title} is not filled yet: run attach again")
         taken = find_entry(connection, oid, kept)
@@ -54,6 +58,11 @@ def switch(
             )
         except psycopg.errors.UndefinedObject as error:
             raise TableError(str(error.diag.message_primary)) from error
+        except psycopg.errors.UniqueViolation as error:
+            raise TableError(
+                f"another switch of {title} was made meanwhile, or {kept!r} is in use: look at "
+                "bitryoshka.code_columns"
+            ) from error
 
 
 def _literal(schema: str, table: str) -> sql.Literal:

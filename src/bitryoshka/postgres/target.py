@@ -150,17 +150,21 @@ def find_target(
     if kind == "r" and has_children:
         raise TableError(f"table {title} has tables that inherit from it: attach to each of them")
     columns = {
-        name: (type_, modifier)
-        for name, type_, modifier in fetch(connection, statement("column_types", oid=oid))
+        name: tuple(found) for name, *found in fetch(connection, statement("column_types", oid=oid))
     }
     if vector_column not in columns:
         raise TableError(
             f"table {title} has no column {vector_column!r}: expected one of {sorted(columns)}"
         )
-    type_, modifier = columns[vector_column]
+    type_, modifier, generated = columns[vector_column]
     if type_ not in get_args(VectorType):
         raise TableError(
             f"column {vector_column!r} of {title} must be of type vector or halfvec, found {type_}"
+        )
+    if generated:
+        raise TableError(
+            f"column {vector_column!r} of {title} is generated: triggers cannot see what it will "
+            "hold: attach to the column that it is made of, or make codes by a generated column"
         )
     if modifier not in (-1, codec.dimensions):
         raise TableError(

@@ -18,7 +18,8 @@ from bitryoshka.limits import check_count
 from bitryoshka.postgres.binary import NUMBERS, bit_column, read_rows, vector_column
 from bitryoshka.postgres.codecs import export, find_codec
 from bitryoshka.postgres.column_index import index_is_valid
-from bitryoshka.postgres.columns import Entry, require_entry, within_limits
+from bitryoshka.postgres.columns import Entry, require_entry, trigger_problem, within_limits
+from bitryoshka.postgres.installation import require_installed
 from bitryoshka.postgres.server import Connection
 from bitryoshka.postgres.statements import fetch, statement
 from bitryoshka.postgres.target import Target, find_table, find_target
@@ -75,11 +76,14 @@ class Verification:
     index_valid: bool | None
     queries: int
     recall: float | None
+    trigger: str | None = None
 
     @property
     def good(self) -> bool:
-        """No code is missing or wrong, and the index is complete."""
-        return not (self.counts.missing or self.wrong_rows or self.index_valid is False)
+        """No code is missing or wrong, the trigger keeps it so, and the index is complete."""
+        return not (
+            self.counts.missing or self.wrong_rows or self.index_valid is False or self.trigger
+        )
 
     def text(self) -> str:
         """The findings in one line."""
@@ -89,7 +93,7 @@ class Verification:
             f"{self.counts.rows} rows, {self.counts.empty} without a vector, "
             f"{self.counts.bad} whose vector has no code, {self.counts.missing} codes missing; "
             f"{self.wrong_rows} rows wrong, {self.wrong_bits} bits wrong in {self.sampled} rows "
-            f"encoded anew; {index}; {recall}"
+            f"encoded anew; {index}; {recall}{f'; {self.trigger}' if self.trigger else ''}"
         )
 
 
@@ -106,6 +110,7 @@ class Status:
     state: str
     counts: Counts
     index_valid: bool | None
+    trigger: str | None = None
 
 
 def verify(
@@ -123,10 +128,8 @@ def verify(
     check_count(queries, "queries", least=0)
     target, entry = _attached(connection, table, schema, code_column)
     binarizer = export(connection, target.codec.label)
-    with within_limits(connection, target.title):
-        found = verify_target(
-            connection, target, binarizer, entry.prefix_bits, queries, entry.search_name
-        )
+    with within_limits(connection, target.oid, target.title):
+        found = verify_target(connection, target, binarizer, entry, entry.prefix_bits, queries)
     record(connection, entry.id, entry.prefix_bits, found)
     return found
 
@@ -136,7 +139,7 @@ def status(
 ) -> Status:
     """How far a code column is filled; TableError where no codec is attached to it."""
     target, entry = _attached(connection, table, schema, code_column)
-    with within_limits(connection, target.title):
+    with within_limits(connection, target.oid, target.title):
         counts = count_rows(connection, target, True)
     return Status(
         codec=entry.codec,
@@ -148,6 +151,7 @@ def status(
         state=entry.state,
         counts=counts,
         index_valid=_index_valid(connection, target, entry.prefix_bits),
+        trigger=trigger_problem(connection, target.oid, entry),
     )
 
 
@@ -155,9 +159,9 @@ def verify_target(
     connection: Connection,
     target: Target,
     binarizer: Binarizer,
+    entry: Entry,
     prefix_bits: int | None,
     queries: int,
-    search_name: str,
 ) -> Verification:
     """As `verify`, for a column that is not yet recorded as ready."""
     counts = count_rows(connection, target, True)
@@ -166,7 +170,9 @@ def verify_target(
     asked = vectors[:queries]
     recall = None
     if len(asked):
-        recall = float(np.mean([_recall(connection, target, row, search_name) for row in asked]))
+        recall = float(
+            np.mean([_recall(connection, target, row, entry.search_name) for row in asked])
+        )
     return Verification(
         counts=counts,
         sampled=len(vectors),
@@ -174,6 +180,7 @@ def verify_target(
         index_valid=_index_valid(connection, target, prefix_bits),
         queries=len(asked),
         recall=recall,
+        trigger=trigger_problem(connection, target.oid, entry),
     )
 
 
@@ -236,6 +243,7 @@ def count_rows(connection: Connection, target: Target, has_codes: bool) -> Count
 def _attached(
     connection: Connection, table: str, schema: str, code_column: str
 ) -> tuple[Target, Entry]:
+    require_installed(connection)
     oid, _, _ = find_table(connection, table, schema)
     entry = require_entry(connection, oid, f"{schema}.{table}", code_column)
     if entry.vector_column is None:
