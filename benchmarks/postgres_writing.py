@@ -53,7 +53,7 @@ def measure_encoding(
         [(column,)] = connection.execute("SELECT max(id) FROM bitryoshka.columns").fetchall()
         ways = {
             "tables": f"bitryoshka.encode('{name}@1', vector)",
-            "column": f"bitryoshka.encode_column_{column}(vector)",
+            "column": f"public.bitryoshka_encode_{column}(vector)",
             "constants": f"bitryoshka.encode_{name}_1(vector)",
         }
         seconds = turns(

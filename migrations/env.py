@@ -10,16 +10,16 @@ from alembic import context
 from sqlalchemy import create_engine
 from sqlalchemy.pool import NullPool
 
-from bitryoshka.sql_files import read_sql
+from bitryoshka.schema_scripts import begin_statements
 
 VERSIONS = {"version_table": "schema_version", "version_table_schema": "bitryoshka"}
-CREATE_SCHEMA = read_sql("install/schema")
 
 
 def offline() -> None:
     """Write a script."""
     context.configure(dialect_name="postgresql", **VERSIONS)
-    context.get_context().impl.static_output(f"{CREATE_SCHEMA}\n")
+    for statement in begin_statements():
+        context.get_context().impl.static_output(f"{statement};\n")
     with context.begin_transaction():
         context.run_migrations()
 
@@ -35,7 +35,8 @@ def online() -> None:
         "postgresql+psycopg://", creator=lambda: psycopg.connect(dsn), poolclass=NullPool
     )
     with engine.begin() as connection:
-        connection.exec_driver_sql(CREATE_SCHEMA)
+        for statement in begin_statements():
+            connection.exec_driver_sql(statement)
         context.configure(connection=connection, **VERSIONS)
         context.run_migrations()
 

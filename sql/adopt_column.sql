@@ -1,4 +1,4 @@
 INSERT INTO bitryoshka.columns (
-    relation, vector_column, code_column, codec_id, bad_vectors, prefix_bits, state
+    relation, vector_column, code_column, codec_id, bad_vectors, prefix_bits, state, search_name
 )
-VALUES ({oid}::oid, NULL, {code}, {codec_id}, 'reject', {prefix_bits}, 'ready')
+VALUES ({oid}::pg_catalog.oid, NULL, {code}, {codec_id}, 'reject', {prefix_bits}, 'ready', {code})

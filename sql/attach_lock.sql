@@ -1,1 +1,1 @@
-SELECT pg_try_advisory_lock(hashtextextended('bitryoshka ' || {oid}::text, 0))
+SELECT pg_catalog.pg_try_advisory_lock(pg_catalog.hashtextextended('bitryoshka ' OPERATOR(pg_catalog.||) {oid}::pg_catalog.text, {number}))

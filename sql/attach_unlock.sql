@@ -1,1 +1,1 @@
-SELECT pg_advisory_unlock(hashtextextended('bitryoshka ' || {oid}::text, 0))
+SELECT pg_catalog.pg_advisory_unlock(pg_catalog.hashtextextended('bitryoshka ' OPERATOR(pg_catalog.||) {oid}::pg_catalog.text, {number}))

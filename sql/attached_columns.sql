@@ -1,7 +1,7 @@
 SELECT
-    n.nspname::text, r.relname::text, c.code_column::text, c.vector_column::text, c.codec,
+    n.nspname::pg_catalog.text, r.relname::pg_catalog.text, c.code_column::pg_catalog.text, c.vector_column::pg_catalog.text, c.codec,
     c.bad_vectors, c.prefix_bits
 FROM bitryoshka.code_columns AS c
-JOIN pg_catalog.pg_class AS r ON r.oid = c.relation
-JOIN pg_catalog.pg_namespace AS n ON n.oid = r.relnamespace
+JOIN pg_catalog.pg_class AS r ON r.oid OPERATOR(pg_catalog.=) c.relation
+JOIN pg_catalog.pg_namespace AS n ON n.oid OPERATOR(pg_catalog.=) r.relnamespace
 WHERE c.vector_column IS NOT NULL

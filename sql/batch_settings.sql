@@ -1,1 +1,1 @@
-SELECT set_config('bitryoshka.backfill', 'on', true)
+SELECT pg_catalog.set_config('bitryoshka.backfill', 'on', true)

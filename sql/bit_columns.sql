@@ -1,5 +1,5 @@
-SELECT n.nspname::text, r.relname::text, a.attname::text, a.atttypmod
+SELECT n.nspname::pg_catalog.text, r.relname::pg_catalog.text, a.attname::pg_catalog.text, a.atttypmod
 FROM pg_catalog.pg_attribute AS a
-JOIN pg_catalog.pg_class AS r ON r.oid = a.attrelid
-JOIN pg_catalog.pg_namespace AS n ON n.oid = r.relnamespace
-WHERE a.atttypid = 'pg_catalog.bit'::regtype AND a.attnum > 0 AND r.relkind IN ('r', 'p')
+JOIN pg_catalog.pg_class AS r ON r.oid OPERATOR(pg_catalog.=) a.attrelid
+JOIN pg_catalog.pg_namespace AS n ON n.oid OPERATOR(pg_catalog.=) r.relnamespace
+WHERE a.atttypid OPERATOR(pg_catalog.=) 'pg_catalog.bit'::pg_catalog.regtype AND a.attnum OPERATOR(pg_catalog.>) 0 AND (r.relkind OPERATOR(pg_catalog.=) 'r' OR r.relkind OPERATOR(pg_catalog.=) 'p')

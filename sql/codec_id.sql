@@ -1,1 +1,1 @@
-(SELECT id FROM bitryoshka.codecs WHERE label = {label})
+(SELECT id FROM bitryoshka.codecs WHERE label OPERATOR(pg_catalog.=) {label})

@@ -1,1 +1,1 @@
-SELECT info::text FROM bitryoshka.codecs WHERE id = {codec_id}
+SELECT info::pg_catalog.text FROM bitryoshka.codecs WHERE id OPERATOR(pg_catalog.=) {codec_id}

@@ -1,1 +1,2 @@
-SELECT pg_advisory_xact_lock(hashtext('bitryoshka'), 1)::text
+-- only who may write codecs may lock them so
+LOCK TABLE bitryoshka.codecs IN SHARE ROW EXCLUSIVE MODE

@@ -1,1 +1,1 @@
-SELECT to_regclass('bitryoshka.code_columns')::text
+SELECT pg_catalog.to_regclass('bitryoshka.code_columns')::pg_catalog.text

@@ -1,6 +1,6 @@
 DO $drop$
 BEGIN
-    IF to_regnamespace('bitryoshka') IS NOT NULL THEN
+    IF pg_catalog.to_regnamespace('bitryoshka') IS NOT NULL THEN
         DROP TABLE IF EXISTS bitryoshka.schema_version;
         DROP SCHEMA bitryoshka;
     END IF;

@@ -3,5 +3,5 @@ WITH locked AS MATERIALIZED (
     WHERE {within} AND {code} IS NULL AND {vector} IS NOT NULL AND {has_code}
     FOR NO KEY UPDATE SKIP LOCKED
 )
-UPDATE ONLY {table} AS t SET {code} = bitryoshka.{encoder}(t.{vector}::{pgvector}.vector)
-FROM locked AS l WHERE t.ctid = l.place
+UPDATE ONLY {table} AS t SET {code} = {encoder}(t.{vector}::{pgvector}.vector)
+FROM locked AS l WHERE t.ctid OPERATOR(pg_catalog.=) l.place

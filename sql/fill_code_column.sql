@@ -1,1 +1,1 @@
-SELECT bitryoshka.fill_code_column({table}::regclass, {code})
+SELECT bitryoshka.fill_code_column({table}::pg_catalog.regclass, {code})

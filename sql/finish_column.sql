@@ -1,6 +1,6 @@
 UPDATE bitryoshka.columns SET
     state = {state},
     prefix_bits = {prefix_bits},
-    verified_at = now(),
+    verified_at = pg_catalog.now(),
     verification = {verification}
-WHERE id = {column_id}
+WHERE id OPERATOR(pg_catalog.=) {column_id}

@@ -1,1 +1,1 @@
-CREATE INDEX {index} ON {table} USING hnsw (vector vector_cosine_ops)
+CREATE INDEX {index} ON {table} USING hnsw (vector {pgvector}.vector_cosine_ops)

@@ -1,4 +1,4 @@
 SELECT id
 FROM {table}
-ORDER BY vector <=> {query}::vector({dimensions})
+ORDER BY vector OPERATOR({pgvector}.<=>) {query}::{pgvector}.vector({dimensions})
 LIMIT {k}

@@ -1,1 +1,1 @@
-SELECT current_setting('client_connection_check_interval')
+SELECT pg_catalog.current_setting('client_connection_check_interval')

@@ -1,1 +1,1 @@
-{pgvector}.vector_dims({vector}) = {dimensions}
+{pgvector}.vector_dims({vector}) OPERATOR(pg_catalog.=) {dimensions}

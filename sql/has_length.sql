@@ -1,1 +1,1 @@
-{pgvector}.vector_norm({vector}::{pgvector}.vector) > 0
+{pgvector}.vector_norm({vector}::{pgvector}.vector) OPERATOR(pg_catalog.>) 0

@@ -1,4 +1,4 @@
-SELECT indexname::text, pg_relation_size((quote_ident(schemaname) || '.' || quote_ident(indexname))::regclass)
-FROM pg_indexes
-WHERE schemaname = {schema}
+SELECT indexname::pg_catalog.text, pg_catalog.pg_relation_size((pg_catalog.quote_ident(schemaname) OPERATOR(pg_catalog.||) '.' OPERATOR(pg_catalog.||) pg_catalog.quote_ident(indexname))::pg_catalog.regclass)
+FROM pg_catalog.pg_indexes
+WHERE schemaname OPERATOR(pg_catalog.=) {schema}
 ORDER BY indexname

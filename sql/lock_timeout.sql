@@ -1,1 +1,1 @@
-SELECT set_config('lock_timeout', '2s', true)
+SELECT pg_catalog.set_config('lock_timeout', '100ms', true)

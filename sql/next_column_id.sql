@@ -1,1 +1,1 @@
-SELECT coalesce(max(id), 0) + 1 FROM bitryoshka.columns
+SELECT coalesce(pg_catalog.max(id), 0) OPERATOR(pg_catalog.+) 1 FROM bitryoshka.columns

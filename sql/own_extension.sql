@@ -1,1 +1,1 @@
-SELECT EXISTS (SELECT FROM pg_extension WHERE extname = 'bitryoshka')
+SELECT EXISTS (SELECT FROM pg_catalog.pg_extension WHERE extname OPERATOR(pg_catalog.=) 'bitryoshka')

@@ -1,5 +1,5 @@
 SELECT q.number::integer, s.score, {keys}
-FROM unnest({queries}::text[]) WITH ORDINALITY AS q (query, number)
+FROM pg_catalog.unnest({queries}::pg_catalog.text[]) WITH ORDINALITY AS q (query, number)
 CROSS JOIN LATERAL bitryoshka.search(
     NULL::{table},
     q.query::{pgvector}.vector,

@@ -1,12 +1,12 @@
 WITH candidates AS MATERIALIZED (
     SELECT id, vector
     FROM {table}
-    ORDER BY {prefix} <~> {query_code}::bit({prefix_bits})
+    ORDER BY {prefix} OPERATOR({pgvector}.<~>) {query_code}::bit({prefix_bits})
     LIMIT {candidates}
 )
-SELECT id, -distance AS score
+SELECT id, OPERATOR(pg_catalog.-)distance AS score
 FROM (
-    SELECT id, vector {operator} {query}::{vector_type}({dimensions}) AS distance
+    SELECT id, vector OPERATOR({pgvector}.{operator}) {query}::{pgvector}.{vector_type}({dimensions}) AS distance
     FROM candidates
 ) AS scored
 ORDER BY distance, id

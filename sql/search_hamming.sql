@@ -1,10 +1,10 @@
 WITH candidates AS MATERIALIZED (
-    SELECT id, {prefix} <~> {query_code}::bit({prefix_bits}) AS distance
+    SELECT id, {prefix} OPERATOR({pgvector}.<~>) {query_code}::bit({prefix_bits}) AS distance
     FROM {table}
-    ORDER BY {prefix} <~> {query_code}::bit({prefix_bits})
+    ORDER BY {prefix} OPERATOR({pgvector}.<~>) {query_code}::bit({prefix_bits})
     LIMIT {candidates}
 )
-SELECT id, -distance AS score
+SELECT id, OPERATOR(pg_catalog.-)distance AS score
 FROM candidates
 ORDER BY distance, id
 LIMIT {k}

@@ -1,4 +1,10 @@
+-- gives the schema that pgvector's operators are in as well
 SELECT
-    set_config('hnsw.ef_search', {ef_search}, true),
-    set_config('hnsw.iterative_scan', 'relaxed_order', true),
-    set_config('hnsw.max_scan_tuples', {max_scan_tuples}, true)
+    (
+        SELECT n.nspname::pg_catalog.text
+        FROM pg_catalog.pg_extension AS e JOIN pg_catalog.pg_namespace AS n ON n.oid OPERATOR(pg_catalog.=) e.extnamespace
+        WHERE e.extname OPERATOR(pg_catalog.=) 'vector'
+    ),
+    pg_catalog.set_config('hnsw.ef_search', {ef_search}, true),
+    pg_catalog.set_config('hnsw.iterative_scan', 'relaxed_order', true),
+    pg_catalog.set_config('hnsw.max_scan_tuples', {max_scan_tuples}, true)

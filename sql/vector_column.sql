@@ -1,2 +1,2 @@
 ,
-    vector {vector_type}({dimensions}) NOT NULL
+    vector {pgvector}.{vector_type}({dimensions}) NOT NULL

@@ -1,1 +1,1 @@
-SELECT to_regclass('bitryoshka.schema_version')::text
+SELECT pg_catalog.to_regclass('bitryoshka.schema_version')::pg_catalog.text

@@ -180,7 +180,8 @@ def run_script(connection: Connection, script: str) -> None:
 CATALOGS = """
 SELECT 'class', relname::text, relkind::text FROM pg_class
 WHERE relnamespace <> 'pg_toast'::regnamespace
-UNION ALL SELECT 'function', oid::regprocedure::text, md5(pg_get_functiondef(oid)) FROM pg_proc
+UNION ALL SELECT 'function', regexp_replace(oid::regprocedure::text, '_[0-9a-f]{8}\\M', ''),
+    md5(regexp_replace(pg_get_functiondef(oid), '_[0-9a-f]{8}\\M', '', 'g')) FROM pg_proc
 WHERE prokind = 'f'
 UNION ALL SELECT 'trigger', tgname::text, tgrelid::regclass::text FROM pg_trigger
 WHERE NOT tgisinternal

@@ -6,6 +6,9 @@ import json
 import os
 import stat
 import struct
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -322,6 +325,71 @@ def test_a_foreign_array_in_the_file(path: Path) -> None:
         Binarizer.load(path)
 
 
-def test_read_metadata_does_not_read_the_arrays(binarizer: Binarizer, path: Path) -> None:
-    rewrite(path, drop="levels")
-    assert module.read_metadata(path)["fingerprint"] == binarizer.fingerprint
+@contextmanager
+def beside(work: Callable[[], object]) -> Iterator[None]:
+    """Do something again and again while the block runs."""
+    done = threading.Event()
+
+    def repeat() -> None:
+        while not done.is_set():
+            work()
+
+    thread = threading.Thread(target=repeat)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
+def test_loading_beside_a_save_gives_one_of_the_two(binarizer: Binarizer, path: Path) -> None:
+    both = [binarizer, exact_binarizer(6)]
+
+    def save() -> None:
+        for one in both:
+            one.save(path)
+
+    with beside(save):
+        found = {Binarizer.load(path).fingerprint for _ in range(300)}
+    assert found <= {one.fingerprint for one in both}
+
+
+def test_a_file_that_is_overwritten_while_it_is_read(binarizer: Binarizer, path: Path) -> None:
+    content = path.read_bytes()
+    with beside(lambda: path.write_bytes(content)):
+        for _ in range(1000):
+            with suppress(FileFormatError):
+                assert Binarizer.load(path).fingerprint == binarizer.fingerprint
+    assert Binarizer.load(path).fingerprint == binarizer.fingerprint
+
+
+def test_a_file_too_large_for_a_binarizer(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    size = path.stat().st_size
+    monkeypatch.setattr(module, "MAX_BINARIZER_BYTES", size)
+    loaded = Binarizer.load(path)
+    monkeypatch.setattr(module, "MAX_BINARIZER_BYTES", size - 1)
+    for use in (Binarizer.load, loaded.save):
+        with pytest.raises(FileFormatError, match=f"at most {size - 1} bytes, found {size}"):
+            use(path)
+
+
+def nested(levels: int) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for _ in range(levels - 1):
+        found = {"a": found}
+    return found
+
+
+def test_info_nested_too_deep(binarizer: Binarizer, path: Path) -> None:
+    replace(binarizer, info=nested(32)).save(path)
+    assert dict(Binarizer.load(path).info) == nested(32)
+    with pytest.raises(BitryoshkaError, match="info must be nested at most 32 deep"):
+        replace(binarizer, info=nested(33))
+    for levels in (33, 3000):
+        rewrite(path, info='{"a":' * levels + "1" + "}" * levels)
+        with pytest.raises(FileFormatError, match=r"nested at most 32 deep|is damaged"):
+            Binarizer.load(path)
+    rewrite(path, info="[" * 1_000_000)
+    with pytest.raises(FileFormatError, match="is damaged"):
+        Binarizer.load(path)

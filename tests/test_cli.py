@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -546,6 +547,27 @@ def test_inspect_a_binarizer_without_info_and_with_brackets_in_its_name(run, dat
     path = tmp_path / "[bold]b.safetensors"
     Binarizer.load(data / "b.safetensors").truncate(16).save(path)
     assert "[bold]b.safetensors" in run("inspect", path).out
+
+
+def test_inspect_shows_escapes_of_a_terminal_as_text(run, data, tmp_path):
+    path = tmp_path / "b.safetensors"
+    evil = "\x1b[2J\x1b]0;title\x07 \x9b31m \u202e"
+    info = {"source_model": evil, f"key{evil}": [evil], "held_out": {"label": evil}}
+    replace(Binarizer.load(data / "b.safetensors"), info=info).save(path)
+    shown = run("inspect", path)
+    assert not set(shown.out) & set("\x1b\x07\x9b\u202e")
+    assert r"\x1b[2J" in shown.out
+    assert run("inspect", path, "--json").json["info"] == info
+    found = run("inspect", tmp_path / f"none{evil}")
+    assert "\x1b" not in found.err
+    assert r"\x1b[2J" in found.err
+
+
+@pytest.mark.parametrize("held_out", ["text", {}, {"asymmetric": 1}, {"asymmetric": {"a": 1}}])
+def test_inspect_of_info_that_another_program_wrote(run, data, tmp_path, held_out):
+    path = tmp_path / "b.safetensors"
+    replace(Binarizer.load(data / "b.safetensors"), info={"held_out": held_out}).save(path)
+    assert run("inspect", path).code == 0
 
 
 # demo

@@ -75,8 +75,8 @@ def test_status_and_verify_as_json(run: Run, installed: Connection) -> None:
 def test_the_sql_of_an_installation_needs_no_database(run: Run, installed: Connection) -> None:
     code, out, _ = run("install", "--sql")
     assert code == 0
-    assert "CREATE TABLE bitryoshka.codecs" in out
-    assert "CREATE FUNCTION bitryoshka.search" in out
+    assert "CREATE TABLE IF NOT EXISTS bitryoshka.codecs" in out
+    assert "CREATE OR REPLACE FUNCTION bitryoshka.search" in out
 
 
 @pytest.mark.parametrize(

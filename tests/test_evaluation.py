@@ -161,7 +161,7 @@ def test_signed_zeros_tie_and_order_by_row() -> None:
 
 
 def test_negative_and_positive_scores_sort_as_floats() -> None:
-    values = np.float32([[-1e30], [1e-45], [-1e-45], [3e30], [-2.5], [2.5], [0]])
+    values = np.float32([[-1e14], [1e-45], [-1e-45], [3e14], [-2.5], [2.5], [0]])
     found = exact_topk([[1.0]], values, 7, "inner_product")
     assert found.scores[0].tolist() == sorted(values[:, 0].tolist(), reverse=True)
 
@@ -225,7 +225,7 @@ def codes_of(rows: int, width: int = 2) -> NDArray[np.uint8]:
         (lambda: recall_at_k([[1, 2]], [[1, 2]], 3), BitsError, r"at least 3\), found .*\(1, 2\)"),
         (lambda: recall_at_k([1, 2], [1, 2], 1), BitsError, r"found shape \(2,\)"),
         (lambda: recall_at_k([[1]], [[1], [2]], 1), BitsError, "found 1 and 2"),
-        (lambda: order_at_k([[1]], [[1]], 0), BitsError, "at least 0"),
+        (lambda: order_at_k([[1]], [[1]], 0), BitsError, "k must be an integer from 1 .* 0$"),
         (lambda: ndcg_at_k([[1], [2]], [{1: 1}], 1), BitsError, "expected 2 .* found 1"),
         (lambda: bootstrap_interval([]), VectorsError, r"Q > 0, found shape \(0,\)"),
         (lambda: bootstrap_interval([[1.0]]), VectorsError, r"found shape \(1, 1\)"),

@@ -442,6 +442,7 @@ def spoiled(row: int, column: int, value: float) -> NDArray[np.float32]:
     [
         (lambda: clustered(0, 49), "at least 50 vectors, found 49"),
         (lambda: clustered(0, 100)[:, :7], "at least 8 dimensions, found 7"),
+        (lambda: np.broadcast_to(np.float32(1), (50, 16_385)), "at most 16384 dim.*, found 16385"),
         (lambda: spoiled(70, 3, np.nan), "finite.* found nan in row 70, column 3"),
         (lambda: spoiled(70, 3, np.inf), "finite.* found inf in row 70, column 3"),
         (lambda: spoiled(70, slice(None), 0), "non-zero .* row 70 is zero"),
@@ -481,6 +482,15 @@ def test_queries_that_cannot_be_used(queries: NDArray[Any], message: str) -> Non
         ({"bits": -8}, "bits must be a positive multiple of 8, found -8"),
         ({"bits": 16.0}, "bits must be an integer, found 16.0"),
         ({"bits": True}, "bits must be an integer, found True"),
+        ({"bits": 10_000_000}, "bits must be at most 32768, found 10000000"),
+        ({"bits": 2**63}, "bits must be at most 32768, found 9223372036854775808"),
+        (
+            {"bits": 392, "method": "rotation"},
+            "no code of 392 bits .* at most 8 bits for each, 384",
+        ),
+        ({"bits": 32, "nested_bits": range(8, 2**62, 8)}, "at most 64 lengths, found more"),
+        ({"bits": 32, "seed": -1}, "seed must be an integer from 0 to [0-9]+, found -1"),
+        ({"bits": 32, "seed": None}, "seed must be an integer from 0 to [0-9]+, found None"),
         ({"bits": 32, "hamming_bits": 12}, "hamming_bits must be a positive .* found 12"),
         ({"bits": 32, "hamming_bits": 40}, "hamming_bits must be at most bits = 32, found 40"),
         ({"bits": 32, "nested_bits": (16, 20)}, "each of nested_bits must .* found 20"),
@@ -516,6 +526,19 @@ def test_lengths_that_cannot_be_made(settings: dict[str, Any], message: str) -> 
 def test_words_that_are_not_known(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         fit(clustered(0, 100), bits=16, **settings)
+
+
+@pytest.mark.parametrize(
+    ("scale", "message"),
+    [
+        (1e30, r"at most 1e\+15 to be compared by inner product, found .*e\+30 in row"),
+        (1e-30, r"at least 1e-15 to be compared by inner product, found .*e-30"),
+    ],
+)
+def test_inner_products_that_float32_cannot_hold(scale: float, message: str) -> None:
+    x = clustered(0, 100) * np.float32(scale)
+    with pytest.raises(VectorsError, match=message):
+        fit(x, bits=16, metric="inner_product")
 
 
 def test_bad_settings_are_found_before_the_vectors_are_read() -> None:

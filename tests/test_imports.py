@@ -20,6 +20,7 @@ SOURCE = Path(bitryoshka.__file__).parent
 # lowest first: a module imports from lower layers, or from its own package
 LAYERS = (
     ("errors",),
+    ("limits", "terminal"),
     ("atomic_file", "bits", "postgres_rules", "progress", "sql_files", "vectors"),
     ("additive",),
     ("binarizer_file", "evaluation", "judgements", "schema_scripts", "vector_files"),

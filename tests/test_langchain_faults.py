@@ -282,7 +282,7 @@ def test_what_postgres_cannot_hold_writes_nothing(
         ({"prefix_bits": 32}, BitsError, "found 32"),
         ({"vector_type": "float"}, TableError, "found 'float'"),
         ({"vector_type": None, "exact": 5}, SearchError, "without stored vectors, found 5"),
-        ({"batch_size": 0}, SearchError, "at least 1, found 0"),
+        ({"batch_size": 0}, SearchError, "an integer from 1 .* found 0"),
         ({"table_name": "é" * 32}, TableError, "found 64"),
         ({"table_name": ""}, TableError, "found 0"),
         ({"schema": ""}, TableError, "found 0"),
@@ -306,11 +306,11 @@ def test_searches_that_do_not_fit(installed_database: str, driver: str, call: Ca
     assert len(call(store.similarity_search, "1", k=8)) == 8
     short: tuple[dict[str, int], ...] = ({"k": 9}, {"k": 0}, {"candidates": 3}, {"candidates": 0})
     for options in short:
-        with pytest.raises(SearchError, match="between 1 and the"):
+        with pytest.raises(SearchError, match=r"between 1 and the|from 1 to .*, found 0"):
             call(store.similarity_search, "1", **options)
     store = open_store(installed_database, KNOWN, BINARIZER, driver, candidates=9)
     for options in short[1:]:
-        with pytest.raises(SearchError, match="candidates for"):
+        with pytest.raises(SearchError, match=r"candidates for|from 1 to .*, found 0"):
             call(store.similarity_search, "1", **options)
     with pytest.raises(TypeError, match="score_threshold"):
         call(store.similarity_search, "1", score_threshold=0.5)

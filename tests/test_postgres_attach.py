@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psycopg
 import pytest
 from attached_rows import BINARIZER, LABEL, check_codes, make_table, registered, rows_of
@@ -16,6 +17,7 @@ from psycopg import sql
 from synthetic import additive_binarizer, exact_binarizer, integer_rows
 
 from bitryoshka import (
+    Binarizer,
     BitsError,
     CodecError,
     DatabaseError,
@@ -86,6 +88,18 @@ def test_every_row_gets_its_code(
     assert found.verification.recall > 0.2
 
 
+@pytest.mark.parametrize("in_database", [False, True])
+def test_codes_of_one_byte(installed: Connection, in_database: bool) -> None:
+    binarizer = Binarizer(
+        projection=integer_rows(5, 8), offset=np.zeros(8, np.float32), nested_bits=(8,)
+    )
+    registered(installed, binarizer)
+    assert export(installed, LABEL).fingerprint == binarizer.fingerprint
+    make_table(installed)
+    assert attach(installed, "items", "embedding", LABEL, in_database=in_database).filled == 180
+    check_codes(installed, binarizer)
+
+
 def test_the_catalogue_says_which_column_has_which_codec(installed: Connection) -> None:
     registered(installed)
     make_table(installed)
@@ -131,11 +145,18 @@ def test_a_write_of_another_column_keeps_the_code_without_encoding(installed: Co
     registered(installed)
     make_table(installed, rows=5)
     attach(installed, "items", "embedding", LABEL)
-    installed.execute("DROP FUNCTION bitryoshka.encode_column_1")
+    drop_encoder(installed)
     installed.execute("UPDATE items SET title = 'new'")
     with pytest.raises(psycopg.errors.UndefinedFunction):
         insert(installed, 50, integer_rows(1, 1)[0])
     assert check_codes(installed) == 4
+
+
+def drop_encoder(connection: Connection) -> None:
+    [(encoder,)] = connection.execute(
+        "SELECT encoder::regprocedure::text FROM bitryoshka.column_functions(1)"
+    ).fetchall()
+    connection.execute(f"DROP FUNCTION {encoder}".encode())
 
 
 KEYS = {
@@ -234,6 +255,19 @@ def test_a_partitioned_table(installed: Connection) -> None:
     assert "code" not in str(shape(installed, "h1"))
 
 
+def test_the_functions_of_a_dropped_table_go_with_the_next_change(installed: Connection) -> None:
+    functions = "SELECT count(*) FROM pg_proc WHERE proname ~ '^bitryoshka_(fill|encode)_'"
+    registered(installed)
+    for number in range(2):
+        make_table(installed)
+        attach(installed, "items", "embedding", LABEL)
+        assert installed.execute(functions).fetchall() == [(2,)], number
+        installed.execute("DROP TABLE items")
+    drop_codec(installed, LABEL)
+    assert installed.execute(functions).fetchall() == [(0,)]
+    assert installed.execute("SELECT FROM bitryoshka.columns").fetchall() == []
+
+
 def test_detach_leaves_the_table_as_it_was(installed: Connection) -> None:
     registered(installed)
     make_table(installed)
@@ -246,7 +280,7 @@ def test_detach_leaves_the_table_as_it_was(installed: Connection) -> None:
         query = sql.SQL("SELECT count(*) FROM bitryoshka.{}").format(sql.Identifier(table))
         assert installed.execute(query).fetchall() == [(0,)]
     assert installed.execute(
-        "SELECT count(*) FROM pg_proc WHERE proname LIKE 'fill_column%'"
+        "SELECT count(*) FROM pg_proc WHERE proname LIKE 'bitryoshka_fill%'"
     ).fetchall() == [(0,)]
     with pytest.raises(TableError, match=r"no codec is attached to column 'code' of public\.items"):
         detach(installed, "items")
@@ -291,7 +325,7 @@ REFUSED: dict[str, tuple[str, dict[str, Any], type[Exception], str]] = {
     "no codec": ("", {"codec": "docs@9"}, CodecError, r"no codec 'docs@9'"),
     "a column": ("ALTER TABLE items ADD code text", {}, TableError, "has a column 'code' that is"),
     "prefix": ("", {"prefix_bits": 4096}, BitsError, "prefix_bits must be one of"),
-    "batch": ("", {"batch_rows": 0}, BitsError, "at least 1, found 0"),
+    "batch": ("", {"batch_rows": 0}, BitsError, "an integer from 1 .* found 0"),
     "dimensions": (
         "ALTER TABLE items ALTER embedding TYPE vector(3) USING NULL",
         {},
@@ -403,7 +437,6 @@ def test_attach_needs_autocommit(installed: Connection) -> None:
     calls: tuple[Callable[[], object], ...] = (
         lambda: attach(installed, "items", "embedding", LABEL),
         lambda: detach(installed, "items"),
-        lambda: switch(installed, "items", "new"),
     )
     for call in calls:
         with (
@@ -455,18 +488,26 @@ def test_a_new_version_takes_over_and_can_be_taken_back(installed: Connection) -
     by_second = found_ids(installed, vectors[1])
     assert by_second != by_first
     insert(installed, 900, vectors[1])
-    assert check_codes(installed, second) == 181
-    assert check_codes(installed, BINARIZER, code="code_old") == 181
+    assert check_codes(installed, second, code="code_new") == 181
+    assert check_codes(installed, BINARIZER) == 181
+    for call in (status, verify, detach):
+        with pytest.raises(TableError, match=r"'code' names two columns.*'code_old'.*'code_new'"):
+            call(installed, "items")
     installed.execute("DELETE FROM items WHERE id = 900")
     switch(installed, "items", "code_old", kept="code_old")
     assert found_ids(installed, vectors[1]) == by_first
     switch(installed, "items", "code_old", kept="code_old")
     assert found_ids(installed, vectors[1]) == by_second
-    assert status(installed, "items").index_valid is True
+    found = status(installed, "items", code_column="code_new")
+    assert (found.index_valid, found.search_name) == (True, "code")
+    assert verify(installed, "items", code_column="code_old").good
     detach(installed, "items", code_column="code_old")
     drop_codec(installed, LABEL)
     insert(installed, 901, vectors[2])
-    assert check_codes(installed, second) == 181
+    assert check_codes(installed, second, code="code_new") == 181
+    assert status(installed, "items").code_column == "code_new"
+    assert found_ids(installed, vectors[1]) == by_second
+    assert attach(installed, "items", "embedding", new).filled == 0
     assert verify(installed, "items").good
 
 

@@ -23,7 +23,7 @@ from psycopg import sql
 from synthetic import integer_rows
 
 from bitryoshka import DatabaseError
-from bitryoshka.postgres import attach, columns, connect, detach, embedded_server, install, status
+from bitryoshka.postgres import attach, connect, detach, embedded_server, install, status
 from bitryoshka.postgres.attachment import Attached
 from bitryoshka.postgres.server import Connection
 
@@ -192,22 +192,6 @@ def test_a_row_that_is_held_for_ever_is_an_error_that_can_be_mended(
     assert check_codes(installed) == 45
 
 
-def test_a_table_that_is_locked_does_not_queue_its_readers(
-    installed: Connection, installed_database: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    registered(installed)
-    make_table(installed, rows=50)
-    monkeypatch.setattr(columns, "_TRIES", 1)
-    with connect(installed_database) as other:
-        other.execute("BEGIN; SELECT count(*) FROM items")
-        started = time.monotonic()
-        with pytest.raises(DatabaseError, match="stays locked by another session"):
-            attach(installed, "items", "embedding", LABEL)
-        assert time.monotonic() - started < 10
-    assert installed.execute("SELECT count(*) FROM bitryoshka.columns").fetchall() == [(0,)]
-    assert attach(installed, "items", "embedding", LABEL).filled == 45
-
-
 def test_an_index_build_that_was_cancelled_is_made_again(
     installed: Connection, installed_database: str
 ) -> None:
@@ -217,7 +201,7 @@ def test_an_index_build_that_was_cancelled_is_made_again(
     with connect(installed_database) as other:
         other.execute("BEGIN; UPDATE items SET title = 'x' WHERE id = 3")
         installed.execute("SET statement_timeout = '500ms'")
-        with pytest.raises(psycopg.errors.QueryCanceled):
+        with pytest.raises(DatabaseError, match=r"statement_timeout = 500ms .*: SET them to 0"):
             attach(installed, "items", "embedding", LABEL)
         installed.execute("RESET statement_timeout")
         other.execute("COMMIT")

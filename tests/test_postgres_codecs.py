@@ -15,6 +15,7 @@ from synthetic import clustered, exact_binarizer
 
 import bitryoshka
 from bitryoshka import Binarizer, CodecError, DatabaseError, FingerprintError
+from bitryoshka.alembic.codec_operations import RegisterCodecOp
 from bitryoshka.postgres import drop_codec, export, list_codecs, register
 from bitryoshka.postgres.server import Connection
 
@@ -127,7 +128,7 @@ def test_another_binarizer_under_a_taken_version_is_refused(installed: Connectio
 
 @pytest.mark.parametrize(
     ("name", "version"),
-    [("", 1), ("a@b", 1), ("a'b", 1), ("-a", 1), ("a" * 41, 1), ("ü", 1), ("docs", 0)],
+    [("", 1), ("a@b", 1), ("a'b", 1), ("-a", 1), ("a" * 41, 1), ("ü", 1)],
 )
 def test_a_name_or_version_that_is_not_allowed(
     installed: Connection, name: str, version: int
@@ -184,3 +185,29 @@ def test_a_dropped_codec_leaves_nothing(installed: Connection) -> None:
     assert list_codecs(installed) == [kept]
     drop_codec(installed, "docs@2")
     assert rows(installed) == dict.fromkeys(TABLES, 0)
+
+
+@pytest.mark.parametrize("version", [0, -1, 1.5, True, "1", 2**31])
+def test_a_version_that_is_none(installed: Connection, version: Any) -> None:
+    with pytest.raises(CodecError, match="version must be an integer from 1 to 2147483647, found"):
+        register(installed, "docs", BINARIZERS["signs"](), version)
+    with pytest.raises(CodecError, match="version must be an integer from 1 to 2147483647, found"):
+        RegisterCodecOp("docs", "docs.safetensors", version)
+    assert list_codecs(installed) == []
+
+
+def test_a_name_that_no_text_can_hold(installed: Connection) -> None:
+    with pytest.raises(CodecError, match="a codec has a name of 1 to 40 letters"):
+        register(installed, "do\0cs", BINARIZERS["signs"]())
+
+
+@pytest.mark.parametrize(("bits", "dimensions"), [(16_008, 8), (8, 16_008)])
+def test_what_postgres_cannot_hold_is_refused_before_anything_is_written(
+    installed: Connection, bits: int, dimensions: int
+) -> None:
+    large = Binarizer(
+        projection=np.ones((bits, dimensions)), offset=np.zeros(bits), nested_bits=(bits,)
+    )
+    with pytest.raises(CodecError, match=r"Postgres takes at most 16000 .*, found 16008"):
+        register(installed, "docs", large)
+    assert list_codecs(installed) == []

@@ -15,7 +15,7 @@ from psycopg import sql
 from synthetic import clustered
 
 import bitryoshka
-from bitryoshka import FingerprintError, TableError, VectorsError
+from bitryoshka import BitsError, FingerprintError, SearchError, TableError, VectorsError
 from bitryoshka.bits import hamming, prefix
 from bitryoshka.postgres import (
     adopt,
@@ -299,3 +299,12 @@ def test_codes_of_another_binarizer_are_not_adopted(installed: Connection, world
     with pytest.raises(TableError, match=r"must be bit\(96\) for docs@1, found bit\(8\)"):
         adopt(installed, "wide", LABEL)
     assert installed.execute("SELECT FROM bitryoshka.columns").rowcount == 0
+
+
+@pytest.mark.parametrize("name", ["k", "candidates", "exact", "prefix_bits"])
+@pytest.mark.parametrize("count", [None, 1.5, -1, 2**31, True])
+def test_counts_that_are_none(installed: Connection, name: str, count: Any) -> None:
+    if (name, count) == ("prefix_bits", None):
+        return
+    with pytest.raises((SearchError, BitsError), match=f"{name} must be .* found {count}"):
+        search_column(installed, "items", np.ones((1, 4)), **{name: count})

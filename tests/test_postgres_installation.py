@@ -6,29 +6,45 @@ import hashlib
 import re
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from uuid import uuid4
 
 import numpy as np
 import psycopg
 import pytest
+from attached_rows import make_table
+from old_schema import install_old, register_old
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy import URL
 from synthetic import additive_binarizer, exact_binarizer, integer_rows
 
-from bitryoshka import DatabaseError, MissingExtraError
-from bitryoshka.postgres import connect, export, install, register, uninstall
+from bitryoshka import DatabaseError
+from bitryoshka.postgres import (
+    attach,
+    connect,
+    detach,
+    drop_codec,
+    export,
+    install,
+    register,
+    status,
+    uninstall,
+    verify,
+)
 from bitryoshka.postgres.extension import main as write_extension
 from bitryoshka.postgres.installation import installed_revision
 from bitryoshka.postgres.server import Connection
-from bitryoshka.schema_scripts import migrations
+from bitryoshka.schema_scripts import REVISION, creation
 from bitryoshka.sql_files import project_folder
 
 ROOT = Path(__file__).parents[1]
 MIGRATIONS = project_folder("migrations")
-HEAD = migrations()[-1].revision
+HEAD = REVISION
 OBJECTS = """
 SELECT 'table', c.relname::text, pg_get_expr(d.adbin, d.adrelid), a.attname::text,
     format_type(a.atttypid, a.atttypmod), a.attnotnull::text, c.relacl::text
@@ -179,16 +195,83 @@ def test_a_history_of_the_users_own_is_left_alone(
     assert installed_revision(connection) == HEAD
 
 
-def test_an_upgrade_keeps_codecs_and_codes(connection: Connection) -> None:
+@pytest.mark.parametrize("revision", ["0001", "0002", "0003"])
+def test_an_upgrade_gives_the_same_schema_and_keeps_codes(
+    connection: Connection, revision: str
+) -> None:
+    install(connection)
+    expected = objects(connection)
+    uninstall(connection)
+    install_old(connection, revision)
     binarizer = exact_binarizer(3)
-    revisions = [migration.revision for migration in migrations()]
-    assert install(connection, revisions[0]) == revisions[0]
-    register(connection, "docs", binarizer)
+    with pytest.raises(DatabaseError, match="earlier revision: run bitryoshka install"):
+        register(connection, "docs", binarizer)
+    register_old(connection, "docs", binarizer)
+    connection.execute("SELECT bitryoshka.create_encoder('docs@1')")
+    connection.execute("GRANT CREATE ON SCHEMA bitryoshka TO PUBLIC")
     before = codes(connection)
-    for revision in revisions[1:]:
-        assert install(connection, revision) == revision
-        assert codes(connection) == before
+    assert install(connection) == HEAD
+    assert codes(connection) == before
+    [(code,)] = connection.execute(
+        "SELECT bitryoshka.encode_docs_1(%s::vector)::text", [str(integer_rows(0, 1)[0].tolist())]
+    ).fetchall()
+    assert code == before[0]
     assert export(connection, "docs@1").fingerprint == binarizer.fingerprint
+    assert not connection.execute(
+        "SELECT FROM pg_namespace, aclexplode(nspacl) AS a WHERE nspname = 'bitryoshka' "
+        "AND a.privilege_type = 'CREATE' AND a.grantee <> nspowner"
+    ).fetchall()
+    drop_codec(connection, "docs@1")
+    assert objects(connection) == expected
+
+
+@pytest.mark.parametrize("additive", [False, True])
+def test_an_upgrade_with_columns_in_use(
+    database: str, connection: Connection, additive: bool
+) -> None:
+    """Writers go on through it and lose nothing; codes are right before, meanwhile and after."""
+    install_old(connection, "0003" if additive else "0002")
+    binarizer = additive_binarizer(3, dimensions=16) if additive else exact_binarizer(3)
+    register_old(connection, "docs", binarizer)
+    make_table(connection)
+    connection.execute("SELECT bitryoshka.add_code_column('items', 'embedding', 'docs@1')")
+    connection.execute("SELECT bitryoshka.fill_code_column('items')")
+    rows, stop = integer_rows(9, 500), threading.Event()
+    written: list[int] = []
+
+    def write() -> None:
+        with connect(database) as own:
+            for number, row in enumerate(rows):
+                if stop.is_set():
+                    return
+                own.execute(
+                    "INSERT INTO items (id, embedding) VALUES (%s, %s::vector)",
+                    [1000 + number, str(row.tolist())],
+                )
+                written.append(number)
+
+    with ThreadPoolExecutor() as pool:
+        writing = pool.submit(write)
+        while len(written) < 20:
+            time.sleep(0.01)
+        assert install(connection) == HEAD
+        seen = len(written)
+        while len(written) < seen + 20 and not writing.done():
+            time.sleep(0.01)
+        stop.set()
+        writing.result()
+    found = verify(connection, "items")
+    assert found.good
+    assert found.counts.missing == 0
+    [(home,)] = connection.execute(
+        "SELECT p.pronamespace::regnamespace::text FROM pg_trigger AS t "
+        "JOIN pg_proc AS p ON p.oid = t.tgfoid WHERE t.tgrelid = 'items'::regclass"
+    ).fetchall()
+    assert home == "public"
+    detach(connection, "items")
+    assert connection.execute(
+        "SELECT count(*) FROM pg_proc WHERE proname ~ '^(bitryoshka_)?(fill|encode)_.*[0-9]$'"
+    ).fetchall() == [(0,)]
 
 
 def test_a_revision_that_does_not_exist_is_refused(connection: Connection) -> None:
@@ -260,7 +343,10 @@ def test_the_extension_is_upgraded_and_dumped_with_its_codecs(
 ) -> None:
     with connect(bare_database) as connection:
         connection.execute("CREATE EXTENSION vector")
-        connection.execute("CREATE EXTENSION bitryoshka VERSION '0001'")
+        connection.execute("CREATE EXTENSION bitryoshka")
+        connection.execute(
+            "UPDATE pg_extension SET extversion = '0003' WHERE extname = 'bitryoshka'"
+        )
         register(connection, "docs", exact_binarizer(3))
         before = codes(connection)
         connection.execute("ALTER EXTENSION bitryoshka UPDATE")
@@ -285,25 +371,51 @@ def test_the_extension_is_upgraded_and_dumped_with_its_codecs(
             assert np.packbits(digits).tobytes() == additive.encode(vector)[0].tobytes()
 
 
-def test_released_files_never_change() -> None:
-    """Every file that a migration is made of is listed, and is what it was when it was listed."""
-    listed = {}
-    for line in (MIGRATIONS / "released.sha256").read_text().splitlines():
-        digest, _, name = line.partition("  ")
-        listed[name] = digest
-    made_of = {f"migrations/versions/{p.name}" for p in (MIGRATIONS / "versions").glob("*.py")}
-    made_of |= {f"sql/{p.relative_to(ROOT / 'sql')}" for p in (ROOT / "sql/install").glob("*.sql")}
-    assert set(listed) == made_of
-    for name, digest in listed.items():
-        assert hashlib.sha256((ROOT / name).read_bytes()).hexdigest() == digest, (
-            f"{name} was changed: write a new file and a new migration"
+def test_pgvector_is_moved_there_and_back(connection: Connection) -> None:
+    """Writes fail until the next install, which makes all functions again."""
+    install(connection)
+    first = objects(connection)
+    codecs = {"docs": exact_binarizer(3), "more": additive_binarizer(3, dimensions=16)}
+    for name, binarizer in codecs.items():
+        register(connection, name, binarizer)
+        connection.execute("SELECT bitryoshka.create_encoder(%s)", [f"{name}@1"])
+    make_table(connection)
+    attach(connection, "items", "embedding", "docs@1")
+    attach(connection, "items", "embedding", "more@1", code_column="other")
+    connection.execute("CREATE SCHEMA extensions")
+    for schema in ("extensions", "public"):
+        connection.execute(
+            sql.SQL("ALTER EXTENSION vector SET SCHEMA {}").format(sql.Identifier(schema))
         )
+        for call in (status, verify):
+            with pytest.raises(DatabaseError, match=r"pgvector was moved .* bitryoshka install"):
+                call(connection, "items")
+        assert install(connection) == HEAD
+        row = str(integer_rows(8, 1)[0].tolist())
+        connection.execute(
+            "INSERT INTO items (id, embedding) VALUES ((SELECT max(id) + 1 FROM items), %s)", [row]
+        )
+        for name, column in (("docs", "code"), ("more", "other")):
+            assert verify(connection, "items", code_column=column).good
+            assert connection.execute(
+                sql.SQL("SELECT bitryoshka.{}(embedding) = {} FROM items WHERE id > 199").format(
+                    sql.Identifier(f"encode_{name}_1"), sql.Identifier(column)
+                )
+            ).fetchall()[-1] == (True,)
+    for column in ("code", "other"):
+        detach(connection, "items", code_column=column)
+    for name in codecs:
+        drop_codec(connection, f"{name}@1")
+    assert objects(connection) == first
 
 
-def test_without_alembic_the_extra_is_named(
-    connection: Connection, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_is_installed_changes_with_its_revision_alone() -> None:
+    """Databases that have the revision would not get the change."""
+    listed = (MIGRATIONS / "released.sha256").read_text().split()
+    digest = hashlib.sha256(creation().encode()).hexdigest()
+    assert listed == [digest, HEAD], "sql/install was changed: give the schema a new revision"
+
+
+def test_alembic_is_not_needed(connection: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "alembic", None)
-    with pytest.raises(MissingExtraError, match=r"bitryoshka\[postgres\]"):
-        install(connection)
-    assert connection.execute("SELECT to_regnamespace('bitryoshka')").fetchall() == [(None,)]
+    assert install(connection) == HEAD

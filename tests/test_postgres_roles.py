@@ -31,15 +31,15 @@ CHANGES = (
     "UPDATE bitryoshka.columns SET codec_id = 2",
     "DELETE FROM bitryoshka.backfill",
     "SELECT bitryoshka.create_encoder('docs@1')",
-    "SELECT bitryoshka.create_column_functions(1)",
+    "SELECT bitryoshka.make_column_functions(1)",
     "SELECT bitryoshka.add_code_column('items', 'embedding', 'docs@1', 'other')",
     "SELECT bitryoshka.fill_code_column('items')",
-    "SELECT bitryoshka.rename_code_column('items', 'code', 'other')",
+    "UPDATE bitryoshka.columns SET search_name = 'other'",
     "SELECT bitryoshka.drop_code_column('items')",
     "SELECT bitryoshka.drop_codec('docs@1')",
     "SELECT bitryoshka.begin_codec('docs', 2, repeat('0', 64), 'cosine', 1, 8, 8, '{8}', '{}')",
     "CREATE FUNCTION bitryoshka.f() RETURNS int LANGUAGE sql AS 'SELECT 1'",
-    "CREATE OR REPLACE FUNCTION bitryoshka.fill_column_1() RETURNS trigger LANGUAGE plpgsql AS ''",
+    "CREATE OR REPLACE FUNCTION public.bitryoshka_fill_1() RETURNS trigger LANGUAGE plpgsql AS ''",
     "DROP TRIGGER zz_bitryoshka_1 ON items",
 )
 

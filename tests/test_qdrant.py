@@ -15,10 +15,22 @@ from qdrant_engines import ENGINES, Make, maker, settle
 from synthetic import clustered, exact_binarizer, integer_rows
 
 import bitryoshka
-from bitryoshka import Binarizer, BitsError, CollectionError, FingerprintError, VectorsError
+from bitryoshka import (
+    Binarizer,
+    BitsError,
+    CollectionError,
+    FingerprintError,
+    SearchError,
+    VectorsError,
+)
 from bitryoshka.bits import hamming, unpack
 from bitryoshka.evaluation import recall_at_k
-from bitryoshka.qdrant import Collection, Hit, SearchPlan, search, upsert
+from bitryoshka.qdrant import Collection, Hit, SearchPlan, collection_config, search, upsert
+from bitryoshka.qdrant.adding import fill_codes
+from bitryoshka.qdrant.budget import choose_for_budget
+from bitryoshka.qdrant.moving import move, verify_move
+from bitryoshka.qdrant.peers import compare
+from bitryoshka.qdrant.planning import plan_search
 from bitryoshka.qdrant.representation import query_vector, stored_vectors
 
 ROWS = clustered(0, 900, 96, 40)
@@ -279,12 +291,49 @@ def test_what_cannot_be_asked_is_refused(make: Make, binarizer: Binarizer) -> No
         (SearchPlan(rescore="original"), "rescore must be one of \\['none'\\]"),
         (SearchPlan(rescore="projected"), "found 'projected'"),
         (SearchPlan(prefix=32), "prefix must be one of"),
-        (SearchPlan(k=0), "at least 1"),
+        (SearchPlan(k=0), "k must be an integer from 1 to 2147483647, found 0"),
+        (SearchPlan(k=None), "k must be an integer .* found None"),  # type: ignore[arg-type]
+        (SearchPlan(oversampling=float("nan")), "at least 1, found .*oversampling=nan"),
+        (SearchPlan(prefix_oversampling=0.5), "at least 1, found .*prefix_oversampling=0.5"),
+        (SearchPlan(hnsw_ef=0), "hnsw_ef must be an integer from 1 .* found 0"),
     ):
         with pytest.raises(BitsError, match=words):
             search(collection, QUERIES, plan)
     with pytest.raises(VectorsError, match="96 dimensions, found 5"):
         search(collection, QUERIES[:, :5])
+
+
+@pytest.mark.parametrize("count", [-1, 0, 1.5, True, None, 2**31])
+def test_counts_that_are_none_are_refused(make: Make, binarizer: Binarizer, count: Any) -> None:
+    collection, ids = make(binarizer), range(len(ROWS))
+    engine, settings = collection.engine, collection.settings
+    calls = {
+        "batch_rows": (
+            lambda: upsert(collection, ids, ROWS, batch_rows=count),
+            lambda: fill_codes(engine, binarizer, settings, batch_rows=count),
+            lambda: move(engine, collection, batch_rows=count),
+        ),
+        "parallel": (lambda: upsert(collection, ids, ROWS, parallel=count),),
+        "sample": (lambda: verify_move(engine, collection, sample=count),),
+        "k": (
+            lambda: verify_move(engine, collection, k=count),
+            lambda: plan_search(collection, QUERIES, k=count),
+            lambda: compare(ROWS, k=count),
+        ),
+        "held_out": (
+            lambda: compare(ROWS, held_out=count),
+            lambda: choose_for_budget(ROWS, 48, held_out=count),
+        ),
+    }
+    for name, uses in calls.items():
+        for use in uses:
+            with pytest.raises(SearchError, match=f"^{name} must be an integer from 1 .* {count}$"):
+                use()
+    assert engine.count() == 0
+    if count is not None:
+        for name in ("shards", "replicas", "write_consistency"):
+            with pytest.raises(BitsError, match=f"{name} must be an integer from 1 .* {count}$"):
+                collection_config(binarizer, **{name: count})
 
 
 def test_another_binarizer_is_refused(make: Make, binarizer: Binarizer) -> None:

@@ -197,6 +197,35 @@ def test_a_damaged_shard_is_told_and_left_as_it_is(
     assert contents(shard) == before
 
 
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        *("id_tracker.mappings", "version.info"),
+        *("vector_storage-bits/matrix.dat", "vector_storage-original/matrix.dat"),
+    ],
+)
+@pytest.mark.parametrize("kept", [0, None])
+def test_a_shard_that_lost_points_or_vectors_is_told(
+    shard: Path, binarizer: Binarizer, pattern: str, kept: int | None
+) -> None:
+    for file in sorted(shard.rglob(pattern)):
+        if kept is None:
+            file.unlink()
+        else:
+            file.write_bytes(file.read_bytes()[:kept])
+    with pytest.raises(CollectionError, match=r"shard .* is damaged"):
+        opening(shard, binarizer)
+
+
+def test_a_panic_of_the_engine_is_an_error_of_this_package(
+    shard: Path, binarizer: Binarizer
+) -> None:
+    cut("quantized.data")(shard)
+    failed = pytest.raises(CollectionError, match=r"^shard .*: the engine failed: vector not found")
+    with failed, open_shard(shard, binarizer) as collection:
+        search(collection, ROWS[:3])
+
+
 def test_a_shard_that_lost_its_segments_is_not_made_anew(shard: Path, binarizer: Binarizer) -> None:
     (shard / "segments").rename(shard.with_name("elsewhere"))
     with pytest.raises(CollectionError, match="a part of it is missing"):

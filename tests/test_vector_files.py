@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -11,9 +12,13 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from synthetic import exact_signs
 
+from bitryoshka import vector_files as module
 from bitryoshka.errors import FileFormatError, MissingExtraError, VectorsError
+from bitryoshka.quality_commands import read_texts
 from bitryoshka.vector_files import read_vectors
+from bitryoshka.vectors import blocks
 
 VECTORS = np.random.default_rng(0).normal(size=(7, 5)).astype(np.float32)
 
@@ -284,3 +289,94 @@ def test_missing_and_unknown_files(tmp_path):
 def test_a_column_of_npy_is_refused(tmp_path):
     with pytest.raises(FileFormatError, match="no columns"):
         read_vectors(make(".npy", tmp_path), "a")
+
+
+def test_npy_cut_short_while_it_is_read(tmp_path):
+    path = tmp_path / "v.npy"
+    np.save(path, np.ones((5000, 64), np.float32))
+    found = read_vectors(path)
+    read = blocks(found, norms=False, block_rows=1000)
+    next(read)
+    os.truncate(path, 5000)
+    for use in (lambda: next(read), lambda: exact_signs(64).encode(found[10:20])):
+        with pytest.raises(VectorsError, match=r"cut short while it is read, .*found 5000"):
+            use()
+
+
+def test_npy_whose_header_promises_more(tmp_path):
+    path = tmp_path / "v.npy"
+    np.save(path, VECTORS)
+    with path.open("r+b") as file:
+        file.truncate(path.stat().st_size - 1)
+    with pytest.raises(FileFormatError, match="expected 268 bytes by its header, found 267"):
+        read_vectors(path)
+
+
+def test_npy_replaced_between_header_and_numbers(tmp_path, monkeypatch):
+    path, other = tmp_path / "v.npy", tmp_path / "other.npy"
+    np.save(path, VECTORS)
+    np.save(other, np.zeros((5, 7), np.float32))
+    memmap = np.memmap
+
+    class Replaced(memmap):
+        def __new__(cls, *args, **kwargs):
+            other.replace(path)
+            return memmap(*args, **kwargs)
+
+    monkeypatch.setattr(np, "memmap", Replaced)
+    found = read_vectors(path)
+    monkeypatch.undo()
+    np.testing.assert_array_equal(found, VECTORS)
+
+
+def zeros(kind, path, rows):
+    """A small file of many zeros."""
+    array = np.zeros((rows, 64), np.float32)
+    if kind == ".npz":
+        np.savez_compressed(path, a=array)
+    elif kind == ".parquet":
+        write_parquet(path, emb=pa.array(list(array)))
+    else:
+        path.write_bytes(gzip.compress(b"[0, 0, 0, 0]\n" * rows * 20))
+    return path
+
+
+@pytest.mark.parametrize("kind", [".npz", ".parquet", ".jsonl.gz"])
+def test_files_that_unpack_to_more_than_they_may(kind, tmp_path, monkeypatch):
+    path = zeros(kind, tmp_path / f"v{kind}", 4000)
+    assert len(read_vectors(path)) >= 4000
+    monkeypatch.setattr(module, "UNPACKED_BYTES", 2**16)
+    with pytest.raises(FileFormatError, match=r"unpacks to \d+ bytes or more, expected at most"):
+        read_vectors(path)
+    assert len(read_vectors(path, max_bytes=2**21)) >= 4000
+    with pytest.raises(FileFormatError, match="expected at most 1000: max_bytes"):
+        read_vectors(path, max_bytes=1000)
+
+
+@pytest.mark.parametrize("kind", [".npz", ".parquet"])
+def test_too_much_is_refused_before_it_is_unpacked(kind, tmp_path, monkeypatch):
+    path = zeros(kind, tmp_path / f"v{kind}", 4000)
+
+    def unpacked(*args, **kwargs):
+        raise AssertionError
+
+    monkeypatch.setattr(np.lib.format, "read_array", unpacked)
+    monkeypatch.setattr(pq.ParquetFile, "iter_batches", unpacked)
+    with pytest.raises(FileFormatError, match="unpacks to 102"):
+        read_vectors(path, max_bytes=1_000_000)
+
+
+def test_a_gzip_file_of_texts_is_bounded_too(tmp_path, monkeypatch):
+    path = tmp_path / "texts.jsonl.gz"
+    path.write_bytes(gzip.compress(b'{"text": "a"}\n' * 20_000))
+    assert read_texts(path) == ["a"] * 20_000
+    monkeypatch.setattr(module, "UNPACKED_BYTES", 2**16)
+    with pytest.raises(FileFormatError, match="unpacks to 65537 bytes or more"):
+        read_texts(path)
+
+
+def test_one_endless_line_is_not_read_whole(tmp_path):
+    path = tmp_path / "v.jsonl.gz"
+    path.write_bytes(gzip.compress(b"[" + b"0," * 1_000_000 + b"0]"))
+    with pytest.raises(FileFormatError, match="unpacks to 1001 bytes or more"):
+        read_vectors(path, max_bytes=1000)

@@ -11,10 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
-from synthetic import integer_rows, quick
+from synthetic import additive_binarizer, exact_binarizer, integer_rows, quick
 
 from bitryoshka import vectors as module
 from bitryoshka.errors import BitryoshkaError, VectorsError
+from bitryoshka.evaluation import exact_topk
 from bitryoshka.vectors import blocks, check_vectors, normalized
 
 
@@ -132,3 +133,62 @@ def test_arrays_that_are_no_vectors(array: Any, message: str) -> None:
         check_vectors(array, 4, "docs")
     assert isinstance(caught.value, BitryoshkaError)
     assert isinstance(caught.value, ValueError)
+
+
+@pytest.mark.parametrize("size", [1e-310, 1e-300, 1e-45, 1e-39, 1e-30, 1e30, 3e38])
+def test_the_length_of_a_cosine_vector_changes_no_bit(size: float) -> None:
+    rows = integer_rows(0, 40)
+    unit = rows / np.abs(rows).max(axis=1, keepdims=True)
+    expected = additive_binarizer(0, dimensions=16).encode(unit)
+    progressive = exact_binarizer(0, "cosine").encode(unit)
+    mixed = unit.astype(np.float64)
+    mixed[::2] *= 2.0 ** np.floor(np.log2(size))
+    np.testing.assert_array_equal(additive_binarizer(0, dimensions=16).encode(mixed), expected)
+    np.testing.assert_array_equal(exact_binarizer(0, "cosine").encode(mixed), progressive)
+    np.testing.assert_array_equal(normalized(mixed, "cosine")[::2], normalized(unit, "cosine")[::2])
+
+
+def test_products_beyond_float32_are_refused() -> None:
+    array = integer_rows(0, 700)
+    array[613] = 1e30
+    message = r"vectors must have a length of at most 1e\+15 .*, found 4e\+30 in row 613"
+    for use in (
+        exact_binarizer(0).encode,
+        exact_binarizer(0).project,
+        additive_binarizer(0, dimensions=16, metric="inner_product").encode,
+        lambda x: normalized(x, "inner_product"),
+        lambda x: exact_topk(integer_rows(1, 2), x, metric="inner_product"),
+    ):
+        with pytest.raises(VectorsError, match=message):
+            use(array)
+    assert sum(len(block) for _, block, _ in blocks(array, norms=False)) == 700
+
+
+class Sparse:
+    """What SciPy's sparse kinds have."""
+
+    def toarray(self) -> None: ...
+
+
+def test_masked_and_sparse_arrays_are_refused() -> None:
+    array = np.ma.masked_array(integer_rows(0, 5))
+    np.testing.assert_array_equal(normalized(array, "inner_product"), integer_rows(0, 5))
+    array[2, 3] = np.ma.masked
+    with pytest.raises(VectorsError, match="docs must have a value everywhere, found a masked arr"):
+        check_vectors(array, name="docs")
+    with pytest.raises(VectorsError, match="docs must be dense, found Sparse"):
+        check_vectors(Sparse(), name="docs")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("kind", ["meta", "sparse", "bfloat16", "gradient"])
+def test_tensors_that_numpy_cannot_read(kind: str) -> None:
+    torch = pytest.importorskip("torch")
+    made = {
+        "meta": lambda: torch.ones((4, 8), device="meta"),
+        "sparse": lambda: torch.eye(8).to_sparse(),
+        "bfloat16": lambda: torch.ones((4, 8), dtype=torch.bfloat16),
+        "gradient": lambda: torch.ones((4, 8), requires_grad=True),
+    }
+    with pytest.raises(VectorsError, match="docs must be a rectangular array of numbers: "):
+        check_vectors(made[kind](), name="docs")
+    np.testing.assert_array_equal(normalized(torch.ones((2, 4)), "cosine"), np.full((2, 4), 0.5))

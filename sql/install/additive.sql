@@ -1,4 +1,4 @@
-CREATE TABLE bitryoshka.additive (
+CREATE TABLE IF NOT EXISTS bitryoshka.additive (
     codec_id integer PRIMARY KEY REFERENCES bitryoshka.codecs ON DELETE CASCADE,
     score_weight double precision NOT NULL,
     sweeps integer NOT NULL,
@@ -13,51 +13,40 @@ COMMENT ON COLUMN bitryoshka.additive.sweeps IS 'How often all bits are looked a
 COMMENT ON COLUMN bitryoshka.additive.flips IS
 'One bit for each bit of the code, for each restart in turn: which bits it turns first.';
 
-CREATE TABLE bitryoshka.additive_lengths (
+CREATE TABLE IF NOT EXISTS bitryoshka.additive_lengths (
     codec_id integer NOT NULL REFERENCES bitryoshka.additive ON DELETE CASCADE,
     bits integer NOT NULL,
     weight real NOT NULL,
-    centre vector NOT NULL,
+    centre {pgvector}.vector NOT NULL,
     PRIMARY KEY (codec_id, bits)
 );
 COMMENT ON TABLE bitryoshka.additive_lengths IS
 'The lengths at which the loss of an additive code is taken, what each counts, and what its sum of
 rows begins with. The longest is the code that is searched for; a codec may keep its beginning.';
 
-CREATE TABLE bitryoshka.decoder (
+CREATE TABLE IF NOT EXISTS bitryoshka.decoder (
     codec_id integer NOT NULL REFERENCES bitryoshka.additive ON DELETE CASCADE,
     bits integer NOT NULL,
     position integer NOT NULL,
-    weights vector NOT NULL,
+    weights {pgvector}.vector NOT NULL,
     PRIMARY KEY (codec_id, bits, position)
 );
-ALTER TABLE bitryoshka.decoder ALTER COLUMN weights SET STORAGE MAIN;
 COMMENT ON TABLE bitryoshka.decoder IS
 'By length and position in the code, from 0: the row that a bit adds, or takes away where it is 0.';
 
-CREATE TABLE bitryoshka.gram (
+CREATE TABLE IF NOT EXISTS bitryoshka.gram (
     codec_id integer NOT NULL REFERENCES bitryoshka.additive ON DELETE CASCADE,
     position integer NOT NULL,
-    products vector NOT NULL,
+    products {pgvector}.vector NOT NULL,
     shift real NOT NULL,
     square real NOT NULL,
     PRIMARY KEY (codec_id, position)
 );
-ALTER TABLE bitryoshka.gram ALTER COLUMN products SET STORAGE MAIN;
 COMMENT ON TABLE bitryoshka.gram IS
 'What follows from the decoder: products of each of its rows with all of them, with the centre, and
 with itself, summed over the lengths with their weights. Written by write_gram.';
 
-CREATE TRIGGER refuse_change BEFORE UPDATE OR TRUNCATE ON bitryoshka.additive
-EXECUTE FUNCTION bitryoshka.refuse_change();
-CREATE TRIGGER refuse_change BEFORE UPDATE OR TRUNCATE ON bitryoshka.additive_lengths
-EXECUTE FUNCTION bitryoshka.refuse_change();
-CREATE TRIGGER refuse_change BEFORE UPDATE OR TRUNCATE ON bitryoshka.decoder
-EXECUTE FUNCTION bitryoshka.refuse_change();
-CREATE TRIGGER refuse_change BEFORE UPDATE OR TRUNCATE ON bitryoshka.gram
-EXECUTE FUNCTION bitryoshka.refuse_change();
-
-CREATE VIEW bitryoshka.codec_kinds AS
+CREATE OR REPLACE VIEW bitryoshka.codec_kinds AS
 SELECT
     c.label AS codec,
     CASE WHEN a.codec_id IS NULL THEN 'progressive' ELSE 'additive' END AS kind,
@@ -72,44 +61,21 @@ COMMENT ON VIEW bitryoshka.codec_kinds IS
 'Of each codec: progressive, its bits are digits of projected dimensions; or additive, they are
 searched for, by the loss at these lengths.';
 
-CREATE FUNCTION bitryoshka.write_gram(codec_id integer) RETURNS void
-LANGUAGE plpgsql
-SET search_path FROM CURRENT
--- the decoder was written just now: its index is right whatever the statistics say
-SET enable_seqscan = off
-SET enable_bitmapscan = off
-SET enable_sort = off
-AS $$
+-- encoding reads every row of a codec: out-of-line storage would cost a look-up for each
+DO $$
 DECLARE
-    whole integer := (
-        SELECT max(l.bits) FROM bitryoshka.additive_lengths AS l
-        WHERE l.codec_id = write_gram.codec_id);
+    one record;
 BEGIN
-    INSERT INTO bitryoshka.gram (codec_id, position, products, shift, square)
-    SELECT write_gram.codec_id, p.position, sum(p.products), sum(p.shift), sum(p.square)
-    FROM (
-        SELECT
-            d.position,
-            (ARRAY(
-                SELECT (d.weights <#> e.weights) * -l.weight
-                FROM bitryoshka.decoder AS e
-                WHERE e.codec_id = d.codec_id AND e.bits = d.bits
-                ORDER BY e.position
-            ) || array_fill(0::double precision, ARRAY[whole - l.bits]))::vector AS products,
-            (d.weights <#> l.centre) * -l.weight AS shift,
-            (d.weights <#> d.weights) * -l.weight AS square
-        FROM bitryoshka.additive_lengths AS l
-        JOIN bitryoshka.decoder AS d ON d.codec_id = l.codec_id AND d.bits = l.bits
-        WHERE l.codec_id = write_gram.codec_id
-    ) AS p
-    GROUP BY p.position
-    ON CONFLICT DO NOTHING;
+    FOR one IN
+        SELECT r.relname::text AS name, a.attname::text AS column
+        FROM pg_attribute AS a JOIN pg_class AS r ON r.oid = a.attrelid
+        WHERE r.relnamespace = 'bitryoshka'::regnamespace AND a.attstorage <> 'm' AND (
+            r.relname IN ('weights', 'decoder') AND a.attname = 'weights'
+            OR r.relname = 'gram' AND a.attname = 'products')
+    LOOP
+        EXECUTE concat(
+            'ALTER TABLE bitryoshka.', one.name, ' ALTER COLUMN ', one.column,
+            ' SET STORAGE MAIN');
+    END LOOP;
 END
 $$;
-COMMENT ON FUNCTION bitryoshka.write_gram(integer) IS
-'Write what encoding by an additive codec needs besides its own rows, once these are complete.';
-
-GRANT SELECT ON
-    bitryoshka.additive, bitryoshka.additive_lengths, bitryoshka.decoder, bitryoshka.gram,
-    bitryoshka.codec_kinds
-TO PUBLIC;

@@ -1,10 +1,10 @@
 -- IMMUTABLE as codec_weights is, and for the same reason
-CREATE FUNCTION bitryoshka.codec_rows(codec_id integer, kind text) RETURNS vector[]
+CREATE OR REPLACE FUNCTION bitryoshka.codec_rows(codec_id integer, kind text) RETURNS {pgvector}.vector[]
 LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE
-SET search_path FROM CURRENT
+SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    found vector[];
+    found {pgvector}.vector[];
 BEGIN
     IF kind = 'decoder' THEN
         SELECT array_agg(d.weights ORDER BY d.bits, d.position) INTO found
@@ -16,15 +16,15 @@ BEGIN
         SELECT array_agg(g.products ORDER BY g.position) INTO found
         FROM bitryoshka.gram AS g WHERE g.codec_id = codec_rows.codec_id;
     ELSIF kind = 'shift' THEN
-        SELECT ARRAY[array_agg(g.shift ORDER BY g.position)::vector] INTO found
+        SELECT ARRAY[array_agg(g.shift ORDER BY g.position)::{pgvector}.vector] INTO found
         FROM bitryoshka.gram AS g WHERE g.codec_id = codec_rows.codec_id;
     ELSIF kind = 'square' THEN
-        SELECT ARRAY[array_agg(g.square ORDER BY g.position)::vector] INTO found
+        SELECT ARRAY[array_agg(g.square ORDER BY g.position)::{pgvector}.vector] INTO found
         FROM bitryoshka.gram AS g WHERE g.codec_id = codec_rows.codec_id;
     ELSIF kind = 'unit' THEN
         SELECT ARRAY[(
             array_fill(0::real, ARRAY[max(l.bits) - 1]) || 1::real
-            || array_fill(0::real, ARRAY[max(l.bits) - 1]))::vector] INTO found
+            || array_fill(0::real, ARRAY[max(l.bits) - 1]))::{pgvector}.vector] INTO found
         FROM bitryoshka.additive_lengths AS l WHERE l.codec_id = codec_rows.codec_id;
     END IF;
     IF found[1] IS NULL THEN
@@ -40,9 +40,9 @@ COMMENT ON FUNCTION bitryoshka.codec_rows(integer, text) IS
 of table gram; and in arrays of one, that table''s shift and square, and a 1 with bits - 1 zeros on
 both sides (kind decoder, centre, gram, shift, square, unit).';
 
-CREATE FUNCTION bitryoshka.codec_factors(codec_id integer, kind text) RETURNS double precision[]
+CREATE OR REPLACE FUNCTION bitryoshka.codec_factors(codec_id integer, kind text) RETURNS double precision[]
 LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE
-SET search_path FROM CURRENT
+SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     found double precision[];
@@ -70,9 +70,9 @@ COMMENT ON FUNCTION bitryoshka.codec_factors(integer, text) IS
 decoder, or score_weight, sweeps and the bits that are kept (kind length, weight, row weight,
 setting).';
 
-CREATE FUNCTION bitryoshka.codec_flips(codec_id integer) RETURNS varbit
+CREATE OR REPLACE FUNCTION bitryoshka.codec_flips(codec_id integer) RETURNS varbit
 LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE
-SET search_path FROM CURRENT
+SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     RETURN (SELECT a.flips FROM bitryoshka.additive AS a WHERE a.codec_id = codec_flips.codec_id);

@@ -1,4 +1,4 @@
-CREATE FUNCTION bitryoshka.begin_codec(
+CREATE OR REPLACE FUNCTION bitryoshka.begin_codec(
     name text,
     version integer,
     fingerprint text,
@@ -10,12 +10,13 @@ CREATE FUNCTION bitryoshka.begin_codec(
     info json
 ) RETURNS integer
 LANGUAGE plpgsql
-SET search_path FROM CURRENT
+SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     one bitryoshka.codecs;
 BEGIN
-    PERFORM pg_advisory_xact_lock(hashtext('bitryoshka'), 1);
+    -- only who may write codecs may lock them so
+    LOCK TABLE bitryoshka.codecs IN SHARE ROW EXCLUSIVE MODE;
     SELECT k.* INTO one FROM bitryoshka.codecs AS k
     WHERE k.name = begin_codec.name AND k.version = begin_codec.version;
     IF one.id IS NULL THEN

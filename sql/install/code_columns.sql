@@ -1,4 +1,63 @@
-CREATE FUNCTION bitryoshka.add_code_column(
+CREATE OR REPLACE FUNCTION bitryoshka.find_column(target regclass, code_column name)
+RETURNS bitryoshka.columns
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    found bitryoshka.columns[] := ARRAY(
+        SELECT c FROM bitryoshka.columns AS c
+        WHERE c.relation = target AND find_column.code_column IN (c.code_column, c.search_name));
+    title text := bitryoshka.title(target);
+BEGIN
+    IF cardinality(found) = 0 THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'undefined_object',
+            MESSAGE = concat('no codec is attached to column ', quote_ident(code_column::text),
+                ' of ', title),
+            HINT = 'SELECT * FROM bitryoshka.code_columns lists the columns of codes.';
+    END IF;
+    IF cardinality(found) > 1 THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'ambiguous_column',
+            MESSAGE = concat(quote_ident(code_column::text), ' names two columns of ', title,
+                ': itself, which searches call ',
+                (SELECT quote_ident(f.search_name::text) FROM unnest(found) AS f
+                 WHERE f.code_column = find_column.code_column),
+                ', and what searches call so, ',
+                (SELECT quote_ident(f.code_column::text) FROM unnest(found) AS f
+                 WHERE f.search_name = find_column.code_column)),
+            HINT = 'Say one of the other two names.';
+    END IF;
+    RETURN found[1];
+END
+$$;
+COMMENT ON FUNCTION bitryoshka.find_column(regclass, name) IS
+'The entry of a code column, by its own name or by what searches call it; an error where there is
+none, and where these are two.';
+
+CREATE OR REPLACE FUNCTION bitryoshka.own_column(target regclass, code_column name) RETURNS integer
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    found integer := (
+        SELECT c.id FROM bitryoshka.columns AS c
+        WHERE c.relation = target AND c.code_column = own_column.code_column);
+BEGIN
+    IF found IS NULL THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'undefined_object',
+            MESSAGE = concat('no codec is attached to column ', quote_ident(code_column::text),
+                ' of ', bitryoshka.title(target)),
+            HINT = 'SELECT * FROM bitryoshka.code_columns lists the columns of codes.';
+    END IF;
+    RETURN found;
+END
+$$;
+COMMENT ON FUNCTION bitryoshka.own_column(regclass, name) IS
+'The number of a code column''s entry, by the column''s own name alone.';
+
+CREATE OR REPLACE FUNCTION bitryoshka.add_code_column(
     target regclass,
     vector_column name,
     codec text,
@@ -7,9 +66,11 @@ CREATE FUNCTION bitryoshka.add_code_column(
     prefix_bits integer DEFAULT NULL
 ) RETURNS integer
 LANGUAGE plpgsql
-SET search_path FROM CURRENT
+SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+    title text := bitryoshka.title(target);
+    code text := quote_ident(code_column::text);
     one bitryoshka.codecs;
     vector_type text;
     dimensions integer;
@@ -22,21 +83,24 @@ BEGIN
             MESSAGE = concat('there is no codec ', quote_literal(codec)),
             HINT = 'SELECT label FROM bitryoshka.codecs lists them; a label is name@version.';
     END IF;
-    SELECT y.typname, a.atttypmod INTO vector_type, dimensions
-    FROM pg_attribute AS a JOIN pg_type AS y ON y.oid = a.atttypid
-    WHERE a.attrelid = target AND a.attname = add_code_column.vector_column AND a.attnum > 0;
-    IF vector_type IS NULL OR vector_type NOT IN ('vector', 'halfvec') THEN
+    SELECT v.kind, v.dimensions INTO vector_type, dimensions
+    FROM bitryoshka.vector_type(target, vector_column) AS v;
+    IF vector_type IS NULL THEN
         RAISE EXCEPTION USING
             ERRCODE = 'wrong_object_type',
             MESSAGE = concat('expected a column of type vector or halfvec, found ',
-                quote_ident(vector_column), ' of ', target::text, ': ',
-                coalesce(vector_type, 'no such column'));
+                quote_ident(vector_column::text), ' of ', title, ': ',
+                coalesce(
+                    (SELECT format_type(a.atttypid, a.atttypmod) FROM pg_attribute AS a
+                     WHERE a.attrelid = target AND a.attname = add_code_column.vector_column
+                        AND a.attnum > 0),
+                    'no such column'));
     END IF;
     IF dimensions NOT IN (-1, one.dimensions) THEN
         RAISE EXCEPTION USING
             ERRCODE = 'data_exception',
             MESSAGE = concat('codec ', codec, ' expects ', one.dimensions, ' dimensions, found ',
-                dimensions, ' in column ', quote_ident(vector_column), ' of ', target::text);
+                dimensions, ' in column ', quote_ident(vector_column::text), ' of ', title);
     END IF;
     IF NOT (prefix_bits = ANY (one.nested_bits) AND prefix_bits <= one.hamming_bits) THEN
         RAISE EXCEPTION USING
@@ -50,63 +114,80 @@ BEGIN
     ) THEN
         RAISE EXCEPTION USING
             ERRCODE = 'wrong_object_type',
-            MESSAGE = concat(target::text, ' has tables that inherit from it'),
+            MESSAGE = concat(title, ' has tables that inherit from it'),
             HINT = 'Add the column to each of them.';
     END IF;
+    PERFORM bitryoshka.forget_dropped_tables();
+    IF EXISTS (
+        SELECT FROM bitryoshka.columns AS c
+        WHERE c.relation = target AND c.search_name = add_code_column.code_column
+    ) THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'duplicate_column',
+            MESSAGE = concat('searches of ', title, ' call another column ', code),
+            HINT = 'Choose another name.';
+    END IF;
+    IF EXISTS (
+        SELECT FROM pg_attribute AS a
+        WHERE a.attrelid = target AND a.attname = add_code_column.vector_column
+            AND a.attgenerated <> ''
+    ) THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'wrong_object_type',
+            MESSAGE = concat('column ', quote_ident(vector_column::text), ' of ', title,
+                ' is generated: triggers cannot see what it will hold'),
+            HINT = 'Attach to the column that it is made of, or make codes by a generated column.';
+    END IF;
     INSERT INTO bitryoshka.columns (
-        relation, vector_column, code_column, codec_id, bad_vectors, prefix_bits
+        relation, vector_column, code_column, codec_id, bad_vectors, prefix_bits, search_name
     )
     VALUES (
         target, add_code_column.vector_column, add_code_column.code_column, one.id,
-        add_code_column.bad_vectors, add_code_column.prefix_bits
+        add_code_column.bad_vectors, add_code_column.prefix_bits, add_code_column.code_column
     )
     RETURNING id INTO column_id;
+    EXECUTE concat('ALTER TABLE ', title, ' ADD COLUMN ', code, ' bit(', one.bits, ')');
     EXECUTE concat(
-        'ALTER TABLE ', target::text, ' ADD COLUMN ', quote_ident(code_column),
-        ' bit(', one.bits, ')');
-    EXECUTE concat(
-        'COMMENT ON COLUMN ', target::text, '.', quote_ident(code_column),
-        ' IS ', quote_literal(concat('bitryoshka codec ', codec)));
-    PERFORM bitryoshka.create_column_functions(column_id);
+        'COMMENT ON COLUMN ', title, '.', code, ' IS ',
+        quote_literal(concat('bitryoshka codec ', codec)));
     -- triggers run in the order of their names: this one after those that change the vector
     EXECUTE concat(
-        'CREATE TRIGGER zz_bitryoshka_', column_id, ' BEFORE INSERT OR UPDATE ON ', target::text,
-        ' FOR EACH ROW EXECUTE FUNCTION bitryoshka.fill_column_', column_id, '()');
+        'CREATE TRIGGER zz_bitryoshka_', column_id, ' BEFORE INSERT OR UPDATE ON ', title,
+        ' FOR EACH ROW EXECUTE FUNCTION ', bitryoshka.make_column_functions(column_id));
     RETURN column_id;
 END
 $$;
 COMMENT ON FUNCTION bitryoshka.add_code_column(regclass, name, text, name, text, integer) IS
-'Add a column of codes to a table, with the trigger that keeps it true on INSERT and UPDATE, and its
+'Give a table a column of codes, a trigger that keeps it true on INSERT and UPDATE, and its
 entry in the catalogue; gives the entry''s number. Rows that are there have no code yet:
-fill_code_column writes them, or bitryoshka attach, which also builds the index. bad_vectors: reject refuses vectors
-without a code, skip leaves their code NULL. prefix_bits: what searches compare first.';
+fill_code_column writes them, or bitryoshka attach, which also builds the index. bad_vectors: reject
+refuses vectors without a code, skip leaves their code NULL. prefix_bits: what searches compare
+first. The functions of the trigger lie in the table''s schema, where the caller must be allowed to
+create them.';
 
-CREATE FUNCTION bitryoshka.fill_code_column(target regclass, code_column name DEFAULT 'code')
-RETURNS bigint
+CREATE OR REPLACE FUNCTION bitryoshka.fill_code_column(
+    target regclass, code_column name DEFAULT 'code'
+) RETURNS bigint
 LANGUAGE plpgsql
-SET search_path FROM CURRENT
+SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    entry bitryoshka.columns;
+    entry bitryoshka.columns := bitryoshka.find_column(target, code_column);
+    code text := quote_ident(entry.code_column::text);
     bits integer;
     filled bigint;
 BEGIN
-    SELECT c.* INTO entry FROM bitryoshka.columns AS c
-    WHERE c.relation = target AND c.code_column = fill_code_column.code_column
-        AND c.vector_column IS NOT NULL;
-    IF entry.id IS NULL THEN
+    IF entry.vector_column IS NULL THEN
         RAISE EXCEPTION USING
             ERRCODE = 'undefined_object',
-            MESSAGE = concat('no codec with a trigger is attached to column ',
-                quote_ident(code_column), ' of ', target::text),
-            HINT = 'SELECT * FROM bitryoshka.code_columns lists the columns of codes.';
+            MESSAGE = concat('column ', code, ' of ', bitryoshka.title(target),
+                ' was adopted: it has no trigger, and codes are written by somebody else');
     END IF;
     SELECT k.bits INTO bits FROM bitryoshka.codecs AS k WHERE k.id = entry.codec_id;
     -- whatever is written, the trigger puts the code in its place
     EXECUTE concat(
-        'UPDATE ', target::text, ' SET ', quote_ident(code_column), ' = 0::bit(', bits, ') WHERE ',
-        quote_ident(code_column), ' IS NULL AND ', quote_ident(entry.vector_column),
-        ' IS NOT NULL');
+        'UPDATE ', bitryoshka.title(target), ' SET ', code, ' = 0::bit(', bits, ') WHERE ', code,
+        ' IS NULL AND ', quote_ident(entry.vector_column::text), ' IS NOT NULL');
     GET DIAGNOSTICS filled = ROW_COUNT;
     UPDATE bitryoshka.columns AS c SET state = 'ready' WHERE c.id = entry.id;
     RETURN filled;
@@ -116,62 +197,81 @@ COMMENT ON FUNCTION bitryoshka.fill_code_column(regclass, name) IS
 'Write the codes of all rows that have none yet, in one statement, and give their number. On a large
 table that is in use, run bitryoshka attach instead: it commits small batches.';
 
-CREATE FUNCTION bitryoshka.drop_code_column(target regclass, code_column name DEFAULT 'code')
-RETURNS void
+CREATE OR REPLACE FUNCTION bitryoshka.drop_column(column_id integer) RETURNS void
 LANGUAGE plpgsql
-SET search_path FROM CURRENT
+SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     entry bitryoshka.columns;
+    title text;
+    made record;
 BEGIN
-    DELETE FROM bitryoshka.columns AS c
-    WHERE c.relation = target AND c.code_column = drop_code_column.code_column
-    RETURNING c.* INTO entry;
-    IF entry.id IS NULL THEN
-        RAISE EXCEPTION USING
-            ERRCODE = 'undefined_object',
-            MESSAGE = concat('no codec is attached to column ', quote_ident(code_column),
-                ' of ', target::text),
-            HINT = 'SELECT * FROM bitryoshka.code_columns lists the columns of codes.';
-    END IF;
+    SELECT c.* INTO entry FROM bitryoshka.columns AS c WHERE c.id = drop_column.column_id;
+    title := bitryoshka.title(entry.relation);
+    SELECT f.fill::regprocedure::text AS fill, f.encoder::regprocedure::text AS encoder INTO made
+    FROM bitryoshka.column_functions(entry.id) AS f;
+    DELETE FROM bitryoshka.columns AS c WHERE c.id = entry.id;
     IF entry.vector_column IS NULL THEN
         RETURN;
     END IF;
-    EXECUTE concat('DROP TRIGGER IF EXISTS zz_bitryoshka_', entry.id, ' ON ', target::text);
-    EXECUTE concat('DROP FUNCTION IF EXISTS bitryoshka.fill_column_', entry.id, '()');
-    EXECUTE concat('DROP FUNCTION IF EXISTS bitryoshka.encode_column_', entry.id);
+    EXECUTE concat('DROP TRIGGER IF EXISTS zz_bitryoshka_', entry.id, ' ON ', title);
     EXECUTE concat(
-        'ALTER TABLE ', target::text, ' DROP COLUMN IF EXISTS ', quote_ident(code_column));
+        'ALTER TABLE ', title, ' DROP COLUMN IF EXISTS ', quote_ident(entry.code_column::text));
+    PERFORM
+        bitryoshka.drop_if_possible(made.fill),
+        bitryoshka.drop_if_possible(made.encoder),
+        -- of earlier revisions
+        bitryoshka.drop_if_possible(concat(
+            'bitryoshka.encode_column_', entry.id, '(', bitryoshka.pgvector(), '.vector)'))
+    WHERE made.fill IS NOT NULL;
+END
+$$;
+COMMENT ON FUNCTION bitryoshka.drop_column(integer) IS
+'Take a column of codes away, by the number of its entry: its trigger, its indexes and the entry. Of a
+column that was adopted, the entry alone.';
+
+CREATE OR REPLACE FUNCTION bitryoshka.drop_code_column(
+    target regclass, code_column name DEFAULT 'code'
+) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM bitryoshka.drop_column((bitryoshka.find_column(target, code_column)).id);
 END
 $$;
 COMMENT ON FUNCTION bitryoshka.drop_code_column(regclass, name) IS
-'Take a column of codes away with its trigger, its indexes and its entry in the catalogue. Of a
-column that was adopted, the entry alone.';
+'drop_column, by the name of the column or what searches call it.';
 
-CREATE FUNCTION bitryoshka.rename_code_column(target regclass, code_column name, new_name name)
-RETURNS void
+CREATE OR REPLACE FUNCTION bitryoshka.switch_code_column(
+    target regclass, new name, code_column name DEFAULT 'code', kept name DEFAULT 'code_old'
+) RETURNS void
 LANGUAGE plpgsql
-SET search_path FROM CURRENT
+SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    column_id integer;
+    incoming bitryoshka.columns := bitryoshka.find_column(target, new);
+    outgoing bitryoshka.columns;
 BEGIN
-    UPDATE bitryoshka.columns AS c SET code_column = new_name
-    WHERE c.relation = target AND c.code_column = rename_code_column.code_column
-        AND c.vector_column IS NOT NULL
-    RETURNING c.id INTO column_id;
-    IF column_id IS NULL THEN
+    SELECT c.* INTO outgoing FROM bitryoshka.columns AS c
+    WHERE c.relation = target AND c.search_name = switch_code_column.code_column;
+    IF outgoing.id IS NULL OR outgoing.id = incoming.id THEN
         RAISE EXCEPTION USING
             ERRCODE = 'undefined_object',
-            MESSAGE = concat('no codec with a trigger is attached to column ',
-                quote_ident(code_column), ' of ', target::text),
-            HINT = 'SELECT * FROM bitryoshka.code_columns lists the columns of codes.';
+            MESSAGE = concat('expected two code columns of ', bitryoshka.title(target),
+                ' to be switched, found ', quote_ident(incoming.code_column::text), ' and ',
+                CASE WHEN outgoing.id IS NULL
+                    THEN concat('none that searches call ', quote_ident(code_column::text))
+                    ELSE 'itself' END);
     END IF;
-    EXECUTE concat(
-        'ALTER TABLE ', target::text, ' RENAME COLUMN ', quote_ident(code_column), ' TO ',
-        quote_ident(new_name));
-    PERFORM bitryoshka.create_column_functions(column_id);
+    -- one statement, so that every search finds either column, with its codec
+    UPDATE bitryoshka.columns AS c
+    SET search_name = CASE c.id
+        WHEN incoming.id THEN switch_code_column.code_column ELSE kept END
+    WHERE c.id IN (incoming.id, outgoing.id);
 END
 $$;
-COMMENT ON FUNCTION bitryoshka.rename_code_column(regclass, name, name) IS
-'Give a column of codes another name, in its table, its trigger and the catalogue.';
+COMMENT ON FUNCTION bitryoshka.switch_code_column(regclass, name, name, name) IS
+'Let searches that ask for code_column go to column new, and those that ask for kept to the one that
+they went to before. Nothing is renamed or locked: a search that has begun ends on the old codes,
+which stay true until drop_code_column.';

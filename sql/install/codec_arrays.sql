@@ -1,11 +1,11 @@
 -- IMMUTABLE although they read tables: those refuse every change, and no id is given twice. So the
 -- encoder of a column has its codec's arrays as constants of its plan, read once a session.
-CREATE FUNCTION bitryoshka.codec_weights(codec_id integer) RETURNS vector[]
+CREATE OR REPLACE FUNCTION bitryoshka.codec_weights(codec_id integer) RETURNS {pgvector}.vector[]
 LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE
-SET search_path FROM CURRENT
+SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    found vector[] := (
+    found {pgvector}.vector[] := (
         SELECT array_agg(w.weights ORDER BY w.dimension) FROM bitryoshka.weights AS w
         WHERE w.codec_id = codec_weights.codec_id AND w.role = 'row' AND w.cut = 0);
 BEGIN
@@ -20,9 +20,9 @@ $$;
 COMMENT ON FUNCTION bitryoshka.codec_weights(integer) IS
 'The weights of a codec''s projected dimensions, in their order.';
 
-CREATE FUNCTION bitryoshka.codec_numbers(codec_id integer, kind text) RETURNS double precision[]
+CREATE OR REPLACE FUNCTION bitryoshka.codec_numbers(codec_id integer, kind text) RETURNS double precision[]
 LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE
-SET search_path FROM CURRENT
+SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     IF kind IN ('threshold', 'step', 'half') THEN

@@ -1,4 +1,4 @@
-CREATE TABLE bitryoshka.codecs (
+CREATE TABLE IF NOT EXISTS bitryoshka.codecs (
     id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     name text COLLATE "C" NOT NULL,
     version integer NOT NULL,
@@ -29,20 +29,18 @@ COMMENT ON COLUMN bitryoshka.codecs.hamming_bits IS
 'How many leading bits are signs of projected dimensions: the part that Hamming distance compares.';
 COMMENT ON COLUMN bitryoshka.codecs.nested_bits IS 'Lengths at which a code may be cut.';
 
-CREATE TABLE bitryoshka.weights (
+CREATE TABLE IF NOT EXISTS bitryoshka.weights (
     codec_id integer NOT NULL REFERENCES bitryoshka.codecs ON DELETE CASCADE,
     role text COLLATE "C" NOT NULL,
     cut integer NOT NULL DEFAULT 0,
     dimension integer NOT NULL,
-    weights vector,
+    weights {pgvector}.vector,
     threshold real,
     step real,
     planes integer,
     PRIMARY KEY (codec_id, role, cut, dimension),
     CONSTRAINT weights_role_is_known CHECK (role IN ('row', 'query bits', 'query weights'))
 );
--- encoding reads every row of a codec: out-of-line storage would cost a look-up for each
-ALTER TABLE bitryoshka.weights ALTER COLUMN weights SET STORAGE MAIN;
 COMMENT ON TABLE bitryoshka.weights IS
 'By role: for rows, and for the bits of queries, one row for each projected dimension
 z = weights * vector - threshold; for the weights of queries, one for each bit of each length.
@@ -54,7 +52,7 @@ COMMENT ON COLUMN bitryoshka.weights.cut IS
 COMMENT ON COLUMN bitryoshka.weights.step IS 'Step of the quantizer: k = ceil(z / step) + ...';
 COMMENT ON COLUMN bitryoshka.weights.planes IS 'How many bits of the code the dimension has.';
 
-CREATE TABLE bitryoshka.code_bits (
+CREATE TABLE IF NOT EXISTS bitryoshka.code_bits (
     codec_id integer NOT NULL REFERENCES bitryoshka.codecs ON DELETE CASCADE,
     position integer NOT NULL,
     dimension integer NOT NULL,
@@ -66,33 +64,11 @@ COMMENT ON TABLE bitryoshka.code_bits IS
 'What each bit of a code is: plane 0 is the sign of its projected dimension, further planes are
 further binary digits of the quantized value; mask is the digit as a number.';
 
-CREATE TABLE bitryoshka.cuts (
+CREATE TABLE IF NOT EXISTS bitryoshka.cuts (
     codec_id integer NOT NULL REFERENCES bitryoshka.codecs ON DELETE CASCADE,
     bits integer NOT NULL,
-    levels vector NOT NULL,
+    levels {pgvector}.vector NOT NULL,
     PRIMARY KEY (codec_id, bits)
 );
 COMMENT ON TABLE bitryoshka.cuts IS
 'The lengths at which a code may be cut, and the decoding weight of each bit at that length.';
-
-CREATE FUNCTION bitryoshka.refuse_change() RETURNS trigger
-LANGUAGE plpgsql
-SET search_path FROM CURRENT
-AS $$
-BEGIN
-    RAISE EXCEPTION USING
-        ERRCODE = 'object_not_in_prerequisite_state',
-        MESSAGE = concat('a codec never changes: ', TG_OP, ' on bitryoshka.', TG_TABLE_NAME),
-        HINT = 'Register a new version of it.';
-END
-$$;
-COMMENT ON FUNCTION bitryoshka.refuse_change() IS
-'Trigger of the codec tables: stored codes would lose their meaning with the weights.';
-CREATE TRIGGER refuse_change BEFORE UPDATE OR TRUNCATE ON bitryoshka.codecs
-EXECUTE FUNCTION bitryoshka.refuse_change();
-CREATE TRIGGER refuse_change BEFORE UPDATE OR TRUNCATE ON bitryoshka.weights
-EXECUTE FUNCTION bitryoshka.refuse_change();
-CREATE TRIGGER refuse_change BEFORE UPDATE OR TRUNCATE ON bitryoshka.code_bits
-EXECUTE FUNCTION bitryoshka.refuse_change();
-CREATE TRIGGER refuse_change BEFORE UPDATE OR TRUNCATE ON bitryoshka.cuts
-EXECUTE FUNCTION bitryoshka.refuse_change();

@@ -1,127 +1,275 @@
-CREATE FUNCTION bitryoshka.create_column_functions(column_id integer) RETURNS void
-LANGUAGE plpgsql
-SET search_path FROM CURRENT
+CREATE OR REPLACE FUNCTION bitryoshka.column_functions(column_id integer)
+RETURNS TABLE (fill oid, encoder oid)
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    -- by the trigger: a name could be somebody else's
+    SELECT t.tgfoid, e.oid
+    FROM bitryoshka.columns AS c
+    JOIN pg_trigger AS t
+        ON t.tgrelid = c.relation AND t.tgname = concat('zz_bitryoshka_', c.id)
+    JOIN pg_proc AS f ON f.oid = t.tgfoid
+    LEFT JOIN pg_proc AS e
+        ON e.pronamespace = f.pronamespace
+        AND e.proname = replace(f.proname::text, 'fill_', 'encode_')
+        AND e.pronargs = 1
+        AND e.proargtypes[0] = concat(bitryoshka.pgvector(), '.vector')::regtype
+    WHERE c.id = column_functions.column_id AND (
+        f.proname::text ~ concat('^bitryoshka_fill_', c.id, '_[0-9a-f]{8}$')
+        OR f.pronamespace = 'bitryoshka'::regnamespace AND f.proname = concat('fill_column_', c.id))
+$$;
+COMMENT ON FUNCTION bitryoshka.column_functions(integer) IS
+'The functions of a code column: its trigger''s, and the encoder that this calls.';
+
+CREATE OR REPLACE FUNCTION bitryoshka.fill_body(column_id integer, encoder text) RETURNS text
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     entry bitryoshka.columns;
     one bitryoshka.codecs;
-    title text;
-    pgvector text;
+    pgvector text := bitryoshka.pgvector();
     vector_type text;
     dimensions integer;
     code text;
-    vectors text;
-    arrays text;
-    body text;
+    vector_column text;
+    input text;
     has_code text := 'true';
 BEGIN
     SELECT c.* INTO entry FROM bitryoshka.columns AS c WHERE c.id = column_id;
     SELECT k.* INTO one FROM bitryoshka.codecs AS k WHERE k.id = entry.codec_id;
-    SELECT quote_ident(n.nspname) INTO pgvector
-    FROM pg_extension AS e JOIN pg_namespace AS n ON n.oid = e.extnamespace
-    WHERE e.extname = 'vector';
-    SELECT concat(n.nspname, '.', r.relname), y.typname, a.atttypmod
-    INTO title, vector_type, dimensions
-    FROM pg_attribute AS a
-    JOIN pg_class AS r ON r.oid = a.attrelid
-    JOIN pg_namespace AS n ON n.oid = r.relnamespace
-    JOIN pg_type AS y ON y.oid = a.atttypid
-    WHERE a.attrelid = entry.relation AND a.attname = entry.vector_column;
-    code := quote_ident(entry.code_column);
-    vectors := concat('NEW.', quote_ident(entry.vector_column));
-    arrays := concat('bitryoshka.codec_numbers(', one.id, ', ');
-
-    IF one.bits = one.hamming_bits THEN
-        body := concat('
-    RETURN (
-        SELECT string_agg(CASE WHEN (w <#> input) * scale > t THEN ''1'' ELSE ''0'' END, '''')
-        FROM (
-            SELECT
-                unnest(bitryoshka.codec_weights(', one.id, ')) AS w,
-                unnest(', arrays, '''threshold'')) AS t
-        ) AS x
-    )::varbit;');
-    ELSE
-        body := concat('
-    SELECT
-        string_agg(CASE WHEN z > 0 THEN ''1'' ELSE ''0'' END, ''''),
-        array_agg((least(greatest(ceil(z / step), 1 - half), half) + half - 1)::integer)
-    INTO digits, numbers
-    FROM (
-        SELECT (w <#> input) * scale - t AS z, step, half
-        FROM (
-            SELECT
-                unnest(bitryoshka.codec_weights(', one.id, ')) AS w,
-                unnest(', arrays, '''threshold'')) AS t,
-                unnest(', arrays, '''step'')) AS step,
-                unnest(', arrays, '''half'')) AS half
-        ) AS x
-        OFFSET 0
-    ) AS y;
-    RETURN (
-        SELECT digits || string_agg(
-            CASE WHEN numbers[d] & m <> 0 THEN ''1'' ELSE ''0'' END, '''')
-        FROM (
-            SELECT
-                unnest(', arrays, '''place'')::integer[]) AS d,
-                unnest(', arrays, '''mask'')::integer[]) AS m
-        ) AS x
-    )::varbit;');
+    SELECT v.kind, v.dimensions INTO vector_type, dimensions
+    FROM bitryoshka.vector_type(entry.relation, entry.vector_column) AS v;
+    code := quote_ident(entry.code_column::text);
+    vector_column := quote_ident(entry.vector_column::text);
+    input := concat('NEW.', vector_column);
+    IF vector_type <> 'vector' THEN
+        input := concat('(', input, '::', pgvector, '.vector)');
     END IF;
-    EXECUTE concat(
-        'CREATE OR REPLACE FUNCTION bitryoshka.encode_column_', column_id,
-        '(input ', pgvector, '.vector) RETURNS bit ',
-        'LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE COST 20000 ',
-        'SET search_path = pg_catalog, ', pgvector, ', pg_temp ',
-        'SET plan_cache_mode = force_generic_plan AS ', quote_literal(concat('
-DECLARE
-    scale double precision := ',
-            CASE one.metric
-                WHEN 'cosine' THEN '-1 / nullif(vector_norm(input), 0)' ELSE '-1'
-            END, ';
-    digits text;
-    numbers integer[];
-BEGIN
-    IF scale IS NULL OR vector_dims(input) <> ', one.dimensions, ' THEN
-        PERFORM bitryoshka.find_codec(', quote_literal(one.label), ', input);
-    END IF;', body, '
-END
-')));
-
     IF entry.bad_vectors = 'skip' THEN
         has_code := concat_ws(' AND ',
             CASE WHEN dimensions = -1
-                THEN concat('vector_dims(', vectors, ') = ', one.dimensions) END,
+                THEN concat(pgvector, '.vector_dims(', input, ') = ', one.dimensions) END,
             CASE WHEN one.metric = 'cosine'
-                THEN concat('vector_norm(', vectors, '::vector) > 0') END);
+                THEN concat(pgvector, '.vector_norm(', input, ') > 0') END);
         has_code := coalesce(nullif(has_code, ''), 'true');
     END IF;
     -- what is compared stands here and not in the trigger's WHEN: a dump could not restore an
     -- operator of pgvector there
-    EXECUTE concat(
-        'CREATE OR REPLACE FUNCTION bitryoshka.fill_column_', column_id, '() RETURNS trigger ',
-        'LANGUAGE plpgsql SET search_path = pg_catalog, ', pgvector, ', pg_temp AS ',
-        quote_literal(concat('
+    RETURN concat('
 BEGIN
     IF TG_OP = ''UPDATE'' THEN
-        IF OLD.', quote_ident(entry.vector_column), ' IS NOT DISTINCT FROM ', vectors, ' AND (
+        IF coalesce(
+            OLD.', vector_column, ' OPERATOR(', pgvector, '.=) NEW.', vector_column, ',
+            OLD.', vector_column, ' IS NULL AND NEW.', vector_column, ' IS NULL
+        ) AND (
             OLD.', code, ' IS NOT DISTINCT FROM NEW.', code, '
-            -- the backfill writes codes that it has made already
-            OR current_setting(''bitryoshka.backfill'', true) = ''on''
+            -- the backfill, by the owner of the table, writes codes that it has made already
+            OR current_setting(''bitryoshka.backfill'', true) = ''on'' AND pg_has_role(
+                current_user, (SELECT relowner FROM pg_class WHERE oid = TG_RELID), ''USAGE'')
         ) THEN
             RETURN NEW;
         END IF;
     END IF;
-    NEW.', code, ' := CASE WHEN ', has_code, ' THEN bitryoshka.encode_column_', column_id, '(',
-            vectors, CASE WHEN vector_type <> 'vector' THEN '::vector' END, ') END;
+    NEW.', code, ' := CASE WHEN ', has_code, ' THEN ', encoder, '(', input, ') END;
     RETURN NEW;
 END
-')));
-    EXECUTE concat(
-        'COMMENT ON FUNCTION bitryoshka.fill_column_', column_id, '() IS ', quote_literal(concat(
-            'Trigger: codes of ', one.label, ' for a column of ', title, '.')));
+');
 END
 $$;
-COMMENT ON FUNCTION bitryoshka.create_column_functions(integer) IS
-'Make or replace the encoder and the trigger function of a code column, as its entry in
-bitryoshka.columns says.';
+COMMENT ON FUNCTION bitryoshka.fill_body(integer, text) IS
+'Body of the trigger function of a code column, which encodes by the function that is named.';
+
+CREATE OR REPLACE FUNCTION bitryoshka.make_encoder(column_id integer, encoder text) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    one bitryoshka.codecs;
+BEGIN
+    SELECT k.* INTO one
+    FROM bitryoshka.columns AS c JOIN bitryoshka.codecs AS k ON k.id = c.codec_id
+    WHERE c.id = column_id;
+    EXECUTE concat(
+        'CREATE OR REPLACE FUNCTION ', encoder, '(input ', bitryoshka.pgvector(),
+        '.vector) RETURNS bit LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE COST 100000 ',
+        'SET search_path = pg_catalog, pg_temp ',
+        'SET plan_cache_mode = force_generic_plan AS ',
+        quote_literal(bitryoshka.column_encoder(one)));
+END
+$$;
+COMMENT ON FUNCTION bitryoshka.make_encoder(integer, text) IS
+'Make, or make again, the encoder of a code column under a name.';
+
+CREATE OR REPLACE FUNCTION bitryoshka.make_column_functions(column_id integer) RETURNS text
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    suffix text := concat(column_id, '_', left(replace(gen_random_uuid()::text, '-', ''), 8));
+    home text;
+    owner text;
+    called text;
+BEGIN
+    SELECT quote_ident(n.nspname::text), r.relowner::regrole::text INTO home, owner
+    FROM bitryoshka.columns AS c
+    JOIN pg_class AS r ON r.oid = c.relation
+    JOIN pg_namespace AS n ON n.oid = r.relnamespace
+    WHERE c.id = column_id;
+    PERFORM bitryoshka.make_encoder(column_id, concat(home, '.bitryoshka_encode_', suffix));
+    EXECUTE concat(
+        'CREATE FUNCTION ', home, '.bitryoshka_fill_', suffix, '() RETURNS trigger ',
+        'LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS ',
+        quote_literal(bitryoshka.fill_body(
+            column_id, concat(home, '.bitryoshka_encode_', suffix))));
+    FOREACH called IN ARRAY ARRAY[
+        concat(home, '.bitryoshka_fill_', suffix, '()'),
+        concat(home, '.bitryoshka_encode_', suffix, '(', bitryoshka.pgvector(), '.vector)')]
+    LOOP
+        EXECUTE concat(
+            'COMMENT ON FUNCTION ', called, ' IS ', quote_literal((
+                SELECT concat('Codes of ', k.label, ' for a column of ',
+                    bitryoshka.title(c.relation), '.')
+                FROM bitryoshka.columns AS c JOIN bitryoshka.codecs AS k ON k.id = c.codec_id
+                WHERE c.id = column_id)));
+        -- what runs with the rights of whoever writes is the table owner's to change, and nobody
+        -- else's
+        EXECUTE concat('ALTER FUNCTION ', called, ' OWNER TO ', owner);
+    END LOOP;
+    RETURN concat(home, '.bitryoshka_fill_', suffix, '()');
+END
+$$;
+COMMENT ON FUNCTION bitryoshka.make_column_functions(integer) IS
+'Make the encoder and the trigger function of a code column, in the schema of its table and the
+table owner''s, under names that nobody can have taken before. Gives the trigger function.';
+
+CREATE OR REPLACE FUNCTION bitryoshka.renew_column(column_id integer) RETURNS boolean
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    entry bitryoshka.columns;
+    made record;
+    home text;
+    owner oid;
+    suffix text := concat(column_id, '_', left(replace(gen_random_uuid()::text, '-', ''), 8));
+    fill text;
+    encoder text;
+BEGIN
+    SELECT c.* INTO entry FROM bitryoshka.columns AS c WHERE c.id = column_id;
+    SELECT f.fill, f.encoder, p.proowner, p.proname::text AS name, n.nspname::text AS schema
+    INTO made
+    FROM bitryoshka.column_functions(column_id) AS f
+    JOIN pg_proc AS p ON p.oid = f.fill
+    JOIN pg_namespace AS n ON n.oid = p.pronamespace;
+    IF made.fill IS NULL OR EXISTS (
+        -- a function that another table's trigger calls as well is not this entry's to change
+        SELECT FROM pg_trigger AS t
+        WHERE t.tgfoid = made.fill AND t.tgparentid = 0 AND t.tgrelid <> entry.relation
+    ) THEN
+        RETURN false;
+    END IF;
+    SELECT quote_ident(n.nspname::text), r.relowner INTO home, owner
+    FROM pg_class AS r JOIN pg_namespace AS n ON n.oid = r.relnamespace
+    WHERE r.oid = entry.relation;
+    IF NOT (
+        pg_has_role(current_user, made.proowner, 'USAGE') AND pg_has_role(current_user, owner, 'USAGE')
+    ) THEN
+        RETURN false;
+    END IF;
+    IF made.schema = 'bitryoshka' THEN
+        -- of an earlier revision: under the trigger, the function moves beside the table; the
+        -- encoder that a writer may be calling at this moment stays until the column is dropped
+        encoder := concat(home, '.bitryoshka_encode_', suffix);
+        PERFORM bitryoshka.make_encoder(column_id, encoder);
+        EXECUTE concat('ALTER FUNCTION ', encoder, '(', bitryoshka.pgvector(), '.vector) OWNER TO ',
+            owner::regrole::text);
+        EXECUTE concat('ALTER FUNCTION bitryoshka.', quote_ident(made.name),
+            '() RENAME TO bitryoshka_fill_', suffix);
+        EXECUTE concat('ALTER FUNCTION bitryoshka.bitryoshka_fill_', suffix, '() SET SCHEMA ', home);
+        fill := concat(home, '.bitryoshka_fill_', suffix);
+    ELSE
+        SELECT concat(quote_ident(n.nspname::text), '.', quote_ident(p.proname::text)) INTO encoder
+        FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid = p.pronamespace
+        WHERE p.oid = made.encoder AND p.proowner = made.proowner;
+        IF encoder IS NULL THEN
+            RETURN false;
+        END IF;
+        PERFORM bitryoshka.make_encoder(column_id, encoder);
+        EXECUTE concat('ALTER FUNCTION ', encoder, '(', bitryoshka.pgvector(), '.vector) OWNER TO ',
+            owner::regrole::text);
+        fill := concat(quote_ident(made.schema), '.', quote_ident(made.name));
+    END IF;
+    EXECUTE concat(
+        'CREATE OR REPLACE FUNCTION ', fill, '() RETURNS trigger ',
+        'LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS ',
+        quote_literal(bitryoshka.fill_body(column_id, encoder)));
+    EXECUTE concat('ALTER FUNCTION ', fill, '() OWNER TO ', owner::regrole::text);
+    RETURN true;
+END
+$$;
+COMMENT ON FUNCTION bitryoshka.renew_column(integer) IS
+'Make the functions of a code column again, as this revision makes them; false where the caller may
+not, or where its trigger is not the one that the entry says.';
+
+CREATE OR REPLACE FUNCTION bitryoshka.renew_functions() RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    label text;
+BEGIN
+    PERFORM bitryoshka.renew_column(c.id)
+    FROM bitryoshka.columns AS c WHERE c.vector_column IS NOT NULL;
+    FOR label IN
+        SELECT k.label FROM bitryoshka.codecs AS k JOIN pg_proc AS p
+            ON p.proname = concat('encode_', k.name, '_', k.version)
+        WHERE p.pronamespace = 'bitryoshka'::regnamespace AND p.provolatile = 'i'
+            AND pg_has_role(current_user, p.proowner, 'USAGE')
+    LOOP
+        PERFORM bitryoshka.create_encoder(label);
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION bitryoshka.renew_functions() IS
+'Make the functions of all code columns and the encoders of create_encoder again, those that the
+caller may: after ALTER EXTENSION bitryoshka UPDATE, or where pgvector was moved.';
+
+CREATE OR REPLACE FUNCTION bitryoshka.drop_if_possible(called text) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    EXECUTE concat('DROP FUNCTION IF EXISTS ', called);
+EXCEPTION WHEN dependent_objects_still_exist OR insufficient_privilege THEN
+    -- somebody's view uses it, or it is somebody else's: it does no harm
+    NULL;
+END
+$$;
+COMMENT ON FUNCTION bitryoshka.drop_if_possible(text) IS
+'Drop a function that is not needed any more, unless it is in use.';
+
+CREATE OR REPLACE FUNCTION bitryoshka.forget_dropped_tables() RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    made regprocedure;
+BEGIN
+    FOR made IN
+        SELECT p.oid
+        FROM bitryoshka.columns AS c
+        JOIN pg_proc AS p
+            ON p.proname::text ~ concat('^bitryoshka_(fill|encode)_', c.id, '_[0-9a-f]{8}$')
+        WHERE NOT EXISTS (SELECT FROM pg_class AS r WHERE r.oid = c.relation)
+            AND NOT EXISTS (SELECT FROM pg_trigger AS t WHERE t.tgfoid = p.oid)
+            AND pg_has_role(current_user, p.proowner, 'USAGE')
+    LOOP
+        PERFORM bitryoshka.drop_if_possible(made::text);
+    END LOOP;
+    DELETE FROM bitryoshka.columns AS c
+    WHERE NOT EXISTS (SELECT FROM pg_class AS r WHERE r.oid = c.relation);
+END
+$$;
+COMMENT ON FUNCTION bitryoshka.forget_dropped_tables() IS
+'Remove the entries of tables that were dropped, and the functions that their triggers had.';

@@ -1,17 +1,11 @@
-CREATE FUNCTION bitryoshka.drop_codec(codec text) RETURNS void
+CREATE OR REPLACE FUNCTION bitryoshka.drop_codec(codec text) RETURNS void
 LANGUAGE plpgsql
-SET search_path FROM CURRENT
+SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     encoder text;
-    pgvector text := (
-        SELECT quote_ident(n.nspname)
-        FROM pg_extension AS e JOIN pg_namespace AS n ON n.oid = e.extnamespace
-        WHERE e.extname = 'vector');
 BEGIN
-    -- tables that were dropped use no codec
-    DELETE FROM bitryoshka.columns AS c
-    WHERE NOT EXISTS (SELECT FROM pg_class AS r WHERE r.oid = c.relation);
+    PERFORM bitryoshka.forget_dropped_tables();
     DELETE FROM bitryoshka.codecs AS k WHERE k.label = codec
     RETURNING quote_ident(concat('encode_', k.name, '_', k.version)) INTO encoder;
     IF encoder IS NULL THEN
@@ -20,7 +14,7 @@ BEGIN
             MESSAGE = concat('there is no codec ', quote_literal(codec)),
             HINT = 'SELECT label FROM bitryoshka.codecs lists them; a label is name@version.';
     END IF;
-    EXECUTE concat('DROP FUNCTION IF EXISTS bitryoshka.', encoder, '(', pgvector, '.vector)');
+    EXECUTE concat('DROP FUNCTION IF EXISTS bitryoshka.', encoder, '(', bitryoshka.pgvector(), '.vector)');
 END
 $$;
 COMMENT ON FUNCTION bitryoshka.drop_codec(text) IS

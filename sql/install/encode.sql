@@ -1,75 +1,31 @@
-CREATE FUNCTION bitryoshka.encode(codec text, input vector) RETURNS bit
+CREATE OR REPLACE FUNCTION bitryoshka.encode(codec text, input {pgvector}.vector) RETURNS bit
 LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE COST 20000
-SET search_path FROM CURRENT
--- the weights come in order from their index, planned once: a sort would cost more than the product
-SET enable_sort = off
-SET enable_bitmapscan = off
-SET plan_cache_mode = force_generic_plan
+SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    found_id integer;
-    wanted integer;
-    signs integer;
-    length integer;
-    cosine boolean;
-    scale double precision := -1;
-    digits text;
-    numbers integer[];
+    one bitryoshka.codecs;
 BEGIN
-    SELECT c.id, c.dimensions, c.hamming_bits, c.bits, c.metric = 'cosine'
-    INTO found_id, wanted, signs, length, cosine
-    FROM bitryoshka.codecs AS c WHERE c.label = codec;
-    IF cosine THEN
-        scale := -1 / nullif(vector_norm(input), 0);
+    IF NOT EXISTS (
+        SELECT FROM bitryoshka.codecs AS c JOIN bitryoshka.additive AS a ON a.codec_id = c.id
+        WHERE c.label = codec
+    ) THEN
+        RETURN bitryoshka.progressive_encode(codec, input);
     END IF;
-    IF found_id IS NULL OR wanted <> vector_dims(input) OR scale IS NULL THEN
-        PERFORM bitryoshka.find_codec(codec, input);
-    END IF;
-    IF length = signs THEN
-        RETURN (
-            SELECT string_agg(
-                CASE WHEN (w.weights <#> input) * scale > w.threshold THEN '1' ELSE '0' END, '')
-            FROM (
-                SELECT weights, threshold FROM bitryoshka.weights
-                WHERE codec_id = found_id AND role = 'row' AND cut = 0
-                ORDER BY dimension
-            ) AS w
-        )::varbit;
-    END IF;
-    -- OFFSET 0 keeps the product from being made once for the sign and once for the number
-    SELECT
-        string_agg(CASE WHEN w.z > 0 THEN '1' ELSE '0' END, ''),
-        array_agg(
-            (least(greatest(ceil(w.z / w.step), 1 - w.half), w.half) + w.half - 1)::integer)
-    INTO digits, numbers
-    FROM (
-        SELECT
-            (weights <#> input) * scale - threshold AS z,
-            step,
-            1 << (planes - 1) AS half
-        FROM bitryoshka.weights
-        WHERE codec_id = found_id AND role = 'row' AND cut = 0
-        ORDER BY dimension
-        OFFSET 0
-    ) AS w;
-    RETURN (
-        SELECT digits || string_agg(
-            CASE WHEN numbers[b.dimension + 1] & b.mask <> 0 THEN '1' ELSE '0' END, '')
-        FROM (
-            SELECT dimension, mask FROM bitryoshka.code_bits
-            WHERE codec_id = found_id AND position >= signs
-            ORDER BY position
-        ) AS b
-    )::varbit;
+    one := bitryoshka.find_codec(codec, input);
+    RETURN bitryoshka.additive_encode(
+        one.id,
+        input,
+        CASE one.metric WHEN 'cosine' THEN -1 / {pgvector}.vector_norm(input) ELSE -1 END);
 END
 $$;
-COMMENT ON FUNCTION bitryoshka.encode(text, vector) IS
+COMMENT ON FUNCTION bitryoshka.encode(text, {pgvector}.vector) IS
 'Code of a vector: encode(''docs@1'', embedding). NULL gives NULL; a vector of another dimension,
 and a zero vector where the codec compares by cosine, is an error. The bits are those that
-Binarizer.encode gives in Python, but for projected values within rounding of a threshold.';
+Binarizer.encode gives in Python, but for projected values within rounding of a threshold; by an
+additive codec, for bits of which either choice is as good, within rounding.';
 
-CREATE FUNCTION bitryoshka.encode(codec text, input halfvec) RETURNS bit
+CREATE OR REPLACE FUNCTION bitryoshka.encode(codec text, input {pgvector}.halfvec) RETURNS bit
 LANGUAGE sql STABLE STRICT PARALLEL SAFE COST 20000
-RETURN bitryoshka.encode(codec, input::vector);
-COMMENT ON FUNCTION bitryoshka.encode(text, halfvec) IS
-'Code of a halfvec, as encode(text, vector) of the same numbers.';
+RETURN bitryoshka.encode(codec, input::{pgvector}.vector);
+COMMENT ON FUNCTION bitryoshka.encode(text, {pgvector}.halfvec) IS
+'Code of a halfvec, as encode of a vector of the same numbers.';

@@ -1,7 +1,7 @@
-CREATE FUNCTION bitryoshka.encode_query(codec text, input vector, bits integer DEFAULT NULL)
+CREATE OR REPLACE FUNCTION bitryoshka.encode_query(codec text, input {pgvector}.vector, bits integer DEFAULT NULL)
 RETURNS bit
 LANGUAGE plpgsql STABLE PARALLEL SAFE COST 20000
-SET search_path FROM CURRENT
+SET search_path = pg_catalog, pg_temp
 SET enable_sort = off
 SET enable_bitmapscan = off
 SET plan_cache_mode = force_generic_plan
@@ -24,7 +24,7 @@ BEGIN
                 one.hamming_bits, ', found ', length);
     END IF;
     IF one.metric = 'cosine' THEN
-        scale := -1 / vector_norm(input);
+        scale := -1 / {pgvector}.vector_norm(input);
     END IF;
     -- queries may have weights of their own, thresholds of their own, or both
     SELECT
@@ -42,7 +42,7 @@ BEGIN
     ) AS w;
     RETURN (
         SELECT string_agg(
-            CASE WHEN (w.weights <#> input) * scale > thresholds[w.dimension + 1]
+            CASE WHEN (w.weights OPERATOR({pgvector}.<#>) input) * scale > thresholds[w.dimension + 1]
                 THEN '1' ELSE '0' END,
             '')
         FROM (
@@ -53,7 +53,7 @@ BEGIN
     )::varbit;
 END
 $$;
-COMMENT ON FUNCTION bitryoshka.encode_query(text, vector, integer) IS
+COMMENT ON FUNCTION bitryoshka.encode_query(text, {pgvector}.vector, integer) IS
 'The first bits of a query (by default the codec''s hamming_bits), to be compared by Hamming
 distance with equally long beginnings of stored codes. They may differ from the bits of the same
 vector as a row: queries have thresholds of their own.';

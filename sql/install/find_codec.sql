@@ -1,6 +1,6 @@
-CREATE FUNCTION bitryoshka.find_codec(codec text, input vector) RETURNS bitryoshka.codecs
+CREATE OR REPLACE FUNCTION bitryoshka.find_codec(codec text, input {pgvector}.vector) RETURNS bitryoshka.codecs
 LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE
-SET search_path FROM CURRENT
+SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     one bitryoshka.codecs;
@@ -12,13 +12,13 @@ BEGIN
             MESSAGE = concat('there is no codec ', quote_literal(codec)),
             HINT = 'SELECT label FROM bitryoshka.codecs lists them; a label is name@version.';
     END IF;
-    IF vector_dims(input) <> one.dimensions THEN
+    IF {pgvector}.vector_dims(input) <> one.dimensions THEN
         RAISE EXCEPTION USING
             ERRCODE = 'data_exception',
             MESSAGE = concat('codec ', codec, ' expects ', one.dimensions,
-                ' dimensions, found ', vector_dims(input));
+                ' dimensions, found ', {pgvector}.vector_dims(input));
     END IF;
-    IF one.metric = 'cosine' AND vector_norm(input) = 0 THEN
+    IF one.metric = 'cosine' AND {pgvector}.vector_norm(input) = 0 THEN
         RAISE EXCEPTION USING
             ERRCODE = 'data_exception',
             MESSAGE = concat('codec ', codec, ' compares by cosine: a zero vector has no code');
@@ -26,5 +26,5 @@ BEGIN
     RETURN one;
 END
 $$;
-COMMENT ON FUNCTION bitryoshka.find_codec(text, vector) IS
+COMMENT ON FUNCTION bitryoshka.find_codec(text, {pgvector}.vector) IS
 'The codec of a label, after checking that the vector fits it; an error says what does not.';

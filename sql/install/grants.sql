@@ -2,6 +2,29 @@
 -- closed to some writer, its inserts would fail. They hold no data of the tables themselves.
 GRANT USAGE ON SCHEMA bitryoshka TO PUBLIC;
 GRANT SELECT ON
-    bitryoshka.codecs, bitryoshka.weights, bitryoshka.code_bits, bitryoshka.cuts
+    bitryoshka.codecs, bitryoshka.weights, bitryoshka.code_bits, bitryoshka.cuts,
+    bitryoshka.additive, bitryoshka.additive_lengths, bitryoshka.decoder, bitryoshka.gram,
+    bitryoshka.columns, bitryoshka.backfill, bitryoshka.code_columns, bitryoshka.codec_kinds
 TO PUBLIC;
 REVOKE EXECUTE ON FUNCTION bitryoshka.create_encoder(text) FROM PUBLIC;
+
+-- ids are given by the catalogue alone: whoever may insert may not choose them
+DO $$
+DECLARE
+    one record;
+BEGIN
+    FOR one IN
+        SELECT r.relname::text AS name, a.grantee::regrole::text AS role, (
+            SELECT string_agg(quote_ident(c.attname::text), ', ') FROM pg_attribute AS c
+            WHERE c.attrelid = r.oid AND c.attnum > 0 AND NOT c.attisdropped
+                AND c.attidentity = '' AND c.attgenerated = '') AS columns
+        FROM pg_class AS r CROSS JOIN LATERAL aclexplode(r.relacl) AS a
+        WHERE r.relnamespace = 'bitryoshka'::regnamespace AND r.relname IN ('codecs', 'columns')
+            AND a.privilege_type = 'INSERT' AND a.grantee NOT IN (0, r.relowner)
+    LOOP
+        EXECUTE concat('REVOKE INSERT ON bitryoshka.', one.name, ' FROM ', one.role);
+        EXECUTE concat(
+            'GRANT INSERT (', one.columns, ') ON bitryoshka.', one.name, ' TO ', one.role);
+    END LOOP;
+END
+$$;

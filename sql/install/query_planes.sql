@@ -1,7 +1,7 @@
-CREATE FUNCTION bitryoshka.query_planes(codec text, input vector, bits integer DEFAULT NULL)
+CREATE OR REPLACE FUNCTION bitryoshka.query_planes(codec text, input {pgvector}.vector, bits integer DEFAULT NULL)
 RETURNS bit[]
 LANGUAGE plpgsql STABLE PARALLEL SAFE COST 50000
-SET search_path FROM CURRENT
+SET search_path = pg_catalog, pg_temp
 SET enable_sort = off
 SET enable_bitmapscan = off
 SET plan_cache_mode = force_generic_plan
@@ -24,9 +24,9 @@ BEGIN
             MESSAGE = concat('bits must be one of ', one.nested_bits::text, ', found ', length);
     END IF;
     IF one.metric = 'cosine' THEN
-        scale := -1 / vector_norm(input);
+        scale := -1 / {pgvector}.vector_norm(input);
     END IF;
-    SELECT array_agg((w.weights <#> input) * scale) INTO bit_weights
+    SELECT array_agg((w.weights OPERATOR({pgvector}.<#>) input) * scale) INTO bit_weights
     FROM (
         SELECT weights FROM bitryoshka.weights
         WHERE codec_id = one.id AND role = 'query weights' AND cut = length
@@ -36,7 +36,7 @@ BEGIN
     IF bit_weights IS NULL THEN
         SELECT l.levels::real[] INTO levels
         FROM bitryoshka.cuts AS l WHERE l.codec_id = one.id AND l.bits = length;
-        SELECT array_agg((w.weights <#> input) * scale) INTO projected
+        SELECT array_agg((w.weights OPERATOR({pgvector}.<#>) input) * scale) INTO projected
         FROM (
             SELECT weights FROM bitryoshka.weights
             WHERE codec_id = one.id AND role = 'row' AND cut = 0
@@ -69,7 +69,7 @@ BEGIN
     );
 END
 $$;
-COMMENT ON FUNCTION bitryoshka.query_planes(text, vector, integer) IS
+COMMENT ON FUNCTION bitryoshka.query_planes(text, {pgvector}.vector, integer) IS
 'The weights that a query gives to each bit of a code, rounded to 8 bits and split into 8 bit
 strings, the most significant first, for asymmetric_score. bits: one of the codec''s nested_bits,
 to score codes that are cut there; by default the whole code.';

@@ -1,8 +1,10 @@
+-- It has no search_path of its own: the filter is the caller's, and means what it means to the
+-- caller. So all else is named with its schema.
 -- Its settings are put back by hand: naming them in the function's head would need pgvector's
 -- library loaded, or a superuser, wherever the function is created or restored.
-CREATE FUNCTION bitryoshka.search(
+CREATE OR REPLACE FUNCTION bitryoshka.search(
     items anyelement,
-    query vector,
+    query {pgvector}.vector,
     k integer DEFAULT 10,
     candidates integer DEFAULT 100,
     code_column text DEFAULT 'code',
@@ -13,35 +15,40 @@ CREATE FUNCTION bitryoshka.search(
     filter_values jsonb DEFAULT NULL
 ) RETURNS TABLE (item anyelement, score double precision)
 LANGUAGE plpgsql STABLE PARALLEL UNSAFE ROWS 10
-SET search_path FROM CURRENT
 AS $$
 DECLARE
-    target regclass := (
-        SELECT t.typrelid FROM pg_type AS t WHERE t.oid = pg_typeof(items)::oid);
-    codec text;
+    target pg_catalog.regclass := (
+        SELECT t.typrelid FROM pg_catalog.pg_type AS t
+        WHERE t.oid OPERATOR(pg_catalog.=) pg_catalog.pg_typeof(items)::pg_catalog.oid);
+    codec pg_catalog.text;
     prefix integer;
-    ef_search text := current_setting('hnsw.ef_search', true);
-    iterative_scan text := current_setting('hnsw.iterative_scan', true);
-    max_scan_tuples text := current_setting('hnsw.max_scan_tuples', true);
-    scan_mem_multiplier text := current_setting('hnsw.scan_mem_multiplier', true);
+    ef_search pg_catalog.text := pg_catalog.current_setting('hnsw.ef_search', true);
+    iterative_scan pg_catalog.text := pg_catalog.current_setting('hnsw.iterative_scan', true);
+    max_scan_tuples pg_catalog.text := pg_catalog.current_setting('hnsw.max_scan_tuples', true);
+    scan_mem_multiplier pg_catalog.text :=
+        pg_catalog.current_setting('hnsw.scan_mem_multiplier', true);
 BEGIN
-    IF coalesce(target, 0) = 0::oid THEN
+    IF coalesce(target::pg_catalog.oid, 0::pg_catalog.oid) OPERATOR(pg_catalog.=) 0::pg_catalog.oid
+    THEN
         RAISE EXCEPTION USING
             ERRCODE = 'invalid_parameter_value',
-            MESSAGE = concat('expected NULL of the type of a table''s rows, such as ',
-                'NULL::public.docs, found ', pg_typeof(items)::text);
+            MESSAGE = pg_catalog.concat(
+                'expected NULL of the type of a table''s rows, such as NULL::public.docs, found ',
+                pg_catalog.pg_typeof(items));
     END IF;
     SELECT c.codec, coalesce(search.prefix_bits, c.prefix_bits) INTO codec, prefix
     FROM bitryoshka.code_columns AS c
-    WHERE c.relation = target AND c.code_column = search.code_column;
+    WHERE c.relation::pg_catalog.oid OPERATOR(pg_catalog.=) target::pg_catalog.oid
+        AND c.search_name::pg_catalog.text OPERATOR(pg_catalog.=) search.code_column;
     IF query IS NULL THEN
         RETURN;
     END IF;
     PERFORM
-        set_config('hnsw.ef_search', least(candidates, 1000)::text, true),
-        set_config('hnsw.iterative_scan', 'relaxed_order', true),
-        set_config('hnsw.max_scan_tuples', '2147483647', true),
-        set_config('hnsw.scan_mem_multiplier', '1000', true);
+        pg_catalog.set_config(
+            'hnsw.ef_search', least(candidates, 1000)::pg_catalog.text, true),
+        pg_catalog.set_config('hnsw.iterative_scan', 'relaxed_order', true),
+        pg_catalog.set_config('hnsw.max_scan_tuples', '2147483647', true),
+        pg_catalog.set_config('hnsw.scan_mem_multiplier', '1000', true);
     RETURN QUERY EXECUTE bitryoshka.search_statement(
         target, code_column, k, candidates, search.prefix_bits, rescore, exact, filter)
     USING
@@ -50,17 +57,19 @@ BEGIN
         query,
         filter_values;
     PERFORM
-        set_config('hnsw.ef_search', ef_search, true),
-        set_config('hnsw.iterative_scan', iterative_scan, true),
-        set_config('hnsw.max_scan_tuples', max_scan_tuples, true),
-        set_config('hnsw.scan_mem_multiplier', scan_mem_multiplier, true);
+        pg_catalog.set_config('hnsw.ef_search', ef_search, true),
+        pg_catalog.set_config('hnsw.iterative_scan', iterative_scan, true),
+        pg_catalog.set_config('hnsw.max_scan_tuples', max_scan_tuples, true),
+        pg_catalog.set_config('hnsw.scan_mem_multiplier', scan_mem_multiplier, true);
 END
 $$;
 COMMENT ON FUNCTION bitryoshka.search(
-    anyelement, vector, integer, integer, text, integer, boolean, integer, text, jsonb) IS
+    anyelement, {pgvector}.vector, integer, integer, text, integer, boolean, integer, text, jsonb
+) IS
 'The k best rows for a query, best first:
 SELECT (s.item).id, s.score FROM bitryoshka.search(NULL::docs, query_vector, k => 10) AS s.
 The candidates nearest by Hamming distance on the prefix are ranked by the float query against
 their whole codes (rescore), and the best of those, exact of them, by their stored vectors.
-filter is SQL of your own over the table''s columns; give it values as $4, filter_values, and never
-paste a user''s input into it: filter => ''tenant = ($4->>''''tenant'''')::int''.';
+filter is SQL of your own over the table''s columns, under your own search_path; give it values as
+$4, filter_values, and never paste a user''s input into it:
+filter => ''tenant = ($4->>''''tenant'''')::int''.';

@@ -19,6 +19,7 @@ from bitryoshka import binarizer_file
 from bitryoshka.additive import Additive
 from bitryoshka.bits import check_bits, check_codes
 from bitryoshka.errors import BitsError, FileFormatError
+from bitryoshka.limits import MAX_INFO_DEPTH
 from bitryoshka.vectors import blocks, check_vectors, normalized
 
 __all__ = ["Binarizer"]
@@ -130,6 +131,8 @@ class Binarizer:
         ):
             if getattr(self, name) is not None:
                 settle(name, np.float32, shape)
+        if _is_deeper(dict(self.info), MAX_INFO_DEPTH):
+            raise BitsError(f"info must be nested at most {MAX_INFO_DEPTH} deep, found more")
         object.__setattr__(self, "info", MappingProxyType(dict(self.info)))
         if not (self.step > 0).all():
             raise BitsError("step must be positive in every dimension")
@@ -237,7 +240,8 @@ class Binarizer:
         """
         buffer = np.empty((0, weights.shape[1]), np.float32)
         cosine = self.metric == "cosine"
-        for rows, block, norms in blocks(vectors, self.dimensions, norms=cosine, name=name):
+        read = blocks(vectors, self.dimensions, norms=cosine, bounded=not cosine, name=name)
+        for rows, block, norms in read:
             if len(block) > len(buffer):
                 buffer = np.empty((len(block), weights.shape[1]), np.float32)
             u = np.matmul(block, weights, out=buffer[: len(block)])
@@ -292,7 +296,7 @@ class Binarizer:
         out = np.empty((len(array), additive.bits // 8), np.uint8)
         cosine = self.metric == "cosine"
         for rows, block, norms in blocks(
-            array, self.dimensions, norms=cosine, block_rows=SEARCHED_ROWS
+            array, self.dimensions, norms=cosine, bounded=not cosine, block_rows=SEARCHED_ROWS
         ):
             unit = block if norms is None else block / norms[:, None]
             z = unit @ self._scaled - self._scaled_offset
@@ -443,10 +447,23 @@ class Binarizer:
         Raises FileNotFoundError, or FileFormatError for a file that is truncated, foreign,
         altered, or of a newer format than this version knows.
         """
-        fields = binarizer_file.load(path)
+        fields, saved = binarizer_file.load(path)
         try:
             result = cls(**fields)
         except (TypeError, ValueError) as error:
             raise FileFormatError(f"{path} is not a usable binarizer: {error}") from error
-        binarizer_file.check_fingerprint(path, result.fingerprint)
+        if saved != result.fingerprint:
+            raise FileFormatError(
+                f"{os.fspath(path)} is altered: its content has fingerprint {result.fingerprint}, "
+                f"its header says {saved}"
+            )
         return result
+
+
+def _is_deeper(value: object, levels: int) -> bool:
+    """Whether mappings and lists lie in each other to more than so many levels."""
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    if not isinstance(value, (list, tuple)):
+        return False
+    return not levels or any(_is_deeper(part, levels - 1) for part in value)

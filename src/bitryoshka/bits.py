@@ -12,16 +12,19 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bitryoshka.errors import BitsError
+from bitryoshka.limits import MAX_BITS
 
 __all__ = ["QueryPlanes", "hamming", "pack", "prefix", "query_planes", "unpack"]
 
 
 def check_bits(bits: int, name: str = "bits") -> int:
-    """Return ``bits`` as an int if it is a positive multiple of 8; raise BitsError otherwise."""
+    """Return ``bits`` as an int if it is a multiple of 8 up to MAX_BITS; BitsError otherwise."""
     if isinstance(bits, bool) or not isinstance(bits, (int, np.integer)):
         raise BitsError(f"{name} must be an integer, found {bits!r}")
     if bits <= 0 or bits % 8:
         raise BitsError(f"{name} must be a positive multiple of 8, found {bits}")
+    if bits > MAX_BITS:
+        raise BitsError(f"{name} must be at most {MAX_BITS}, found {bits}")
     return int(bits)
 
 

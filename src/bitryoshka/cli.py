@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from bitryoshka.errors import BitryoshkaError, MissingExtraError
+from bitryoshka.terminal import printable
 
 __all__ = ["main"]
 
@@ -26,5 +27,5 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _fail(error: Exception) -> None:
     message = " ".join(str(error).split()) or type(error).__name__
-    print(f"error: {message}", file=sys.stderr)
+    print(f"error: {printable(message)}", file=sys.stderr)
     raise SystemExit(2)

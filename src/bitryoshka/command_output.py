@@ -8,6 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
+from bitryoshka.terminal import printable
+
 QuietOption = Annotated[bool, typer.Option("--quiet", help="No tables, no progress bar.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
 
@@ -15,6 +17,11 @@ JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on s
 def show_progress(quiet: bool) -> bool:
     """Whether a progress bar is wanted and can be seen."""
     return not quiet and sys.stderr.isatty()
+
+
+def echo(text: str) -> None:
+    """Print text, of which files and databases may have given a part."""
+    typer.echo(printable(text))
 
 
 def print_json(found: dict[str, Any]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from contextlib import redirect_stdout
+from contextlib import redirect_stdout, suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from bitryoshka import tables
 from bitryoshka.atomic_file import check_output, replacing
 from bitryoshka.binarizer import Binarizer, Metric
-from bitryoshka.binarizer_file import read_metadata
-from bitryoshka.command_output import JsonOption, QuietOption, print_json, show_progress
+from bitryoshka.binarizer_file import format_version
+from bitryoshka.command_output import JsonOption, QuietOption, echo, print_json, show_progress
 from bitryoshka.database_commands import database
 from bitryoshka.demo.defaults import LIMIT, MODEL
 from bitryoshka.errors import BitsError, VectorsError
@@ -126,7 +126,7 @@ def _fit(
     elif not quiet:
         tables.show_candidates(comparison)
         tables.show_lengths(comparison["candidates"][result.comparison.chosen])
-        typer.echo(f"wrote {output}")
+        echo(f"wrote {output}")
 
 
 @app.command("encode")
@@ -157,7 +157,7 @@ def _encode(
             }
         )
     elif not quiet:
-        typer.echo(f"wrote {output}: {len(array)} codes of {length} bits")
+        echo(f"wrote {output}: {len(array)} codes of {length} bits")
 
 
 def _write_codes(
@@ -223,7 +223,8 @@ def _inspect(binarizer: BinarizerArgument, as_json: JsonOption = False) -> None:
         print_json(found)
         return
     tables.show_inspection(found)
-    if found["info"].get("held_out"):
+    # info is free: other programs may have written anything there
+    with suppress(AttributeError, KeyError, TypeError, ValueError):
         tables.show_lengths(found["info"]["held_out"])
 
 
@@ -266,7 +267,7 @@ def _inspection(path: Path, b: Binarizer) -> dict[str, Any]:
     return {
         "file": str(path),
         "file_bytes": path.stat().st_size,
-        "format_version": int(read_metadata(path)["format_version"]),
+        "format_version": format_version(b),
         "fingerprint": b.fingerprint,
         "metric": b.metric,
         "dimensions": b.dimensions,

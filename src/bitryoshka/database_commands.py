@@ -12,7 +12,7 @@ import typer
 
 from bitryoshka.atomic_file import check_output
 from bitryoshka.binarizer import Binarizer
-from bitryoshka.command_output import JsonOption, QuietOption, print_json, show_progress
+from bitryoshka.command_output import JsonOption, QuietOption, echo, print_json, show_progress
 from bitryoshka.errors import DatabaseError
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def _install(
         typer.echo("".join(f"{part};\n" for part in upgrade_statements()))
         return
     with _connected(dsn) as connection:
-        typer.echo(f"schema bitryoshka is at revision {install(connection)}")
+        echo(f"schema bitryoshka is at revision {install(connection)}")
 
 
 @database.command("uninstall")
@@ -67,7 +67,7 @@ def _uninstall(dsn: DsnOption = "") -> None:
 
     with _connected(dsn) as connection:
         uninstall(connection)
-    typer.echo("schema bitryoshka is gone")
+    echo("schema bitryoshka is gone")
 
 
 @database.command("register")
@@ -84,7 +84,7 @@ def _register(
 
     with _connected(dsn) as connection:
         codec = register(connection, name, Binarizer.load(binarizer), version)
-    typer.echo(f"{codec.label} {codec.fingerprint}")
+    echo(f"{codec.label} {codec.fingerprint}")
 
 
 @database.command("export")
@@ -99,7 +99,7 @@ def _export(
     check_output(output, ".safetensors")
     with _connected(dsn) as connection:
         export(connection, codec).save(output)
-    typer.echo(f"wrote {output}")
+    echo(f"wrote {output}")
 
 
 @database.command("drop-codec")
@@ -109,7 +109,7 @@ def _drop_codec(codec: LabelArgument, dsn: DsnOption = "") -> None:
 
     with _connected(dsn) as connection:
         drop_codec(connection, codec)
-    typer.echo(f"dropped {codec}")
+    echo(f"dropped {codec}")
 
 
 @database.command("attach")
@@ -160,7 +160,7 @@ def _attach(
             **places,
         )
     if not quiet:
-        typer.echo(f"{found.filled} rows encoded; {found.verification.text()}")
+        echo(f"{found.filled} rows encoded; {found.verification.text()}")
 
 
 @database.command("status")
@@ -212,7 +212,7 @@ def _switch(
 
     with _connected(dsn) as connection:
         switch(connection, table, new, schema=schema, code_column=code_column, kept=kept)
-    typer.echo(f"{new} is {code_column} now, and what was there is {kept}")
+    echo(f"searches for {code_column} go to the codes of {new} now; those before answer to {kept}")
 
 
 @database.command("detach")
@@ -220,14 +220,16 @@ def _detach(
     table: TableArgument,
     schema: SchemaOption = "public",
     code_column: CodeOption = "code",
+    quiet: QuietOption = False,
     dsn: DsnOption = "",
 ) -> None:
     """Take a column of codes away, with its trigger, its index and its catalogue entry."""
     from bitryoshka.postgres import detach
 
     with _connected(dsn) as connection:
-        detach(connection, table, schema=schema, code_column=code_column)
-    typer.echo(f"{code_column} of {schema}.{table} is gone")
+        progress = show_progress(quiet)
+        detach(connection, table, schema=schema, code_column=code_column, progress=progress)
+    echo(f"{code_column} of {schema}.{table} is gone")
 
 
 def _show(found: dict[str, Any], as_json: bool) -> None:
@@ -237,4 +239,4 @@ def _show(found: dict[str, Any], as_json: bool) -> None:
     flat = {**found, **found.get("counts", {})}
     for name, value in flat.items():
         if name != "counts":
-            typer.echo(f"{name.replace('_', ' ')}: {'none' if value is None else value}")
+            echo(f"{name.replace('_', ' ')}: {'none' if value is None else value}")

@@ -8,7 +8,7 @@ Each is also a built-in kind, so that ``except ValueError`` works as expected::
     ├── FileFormatError         (ValueError)       a file that is no binarizer or no vectors
     ├── FingerprintError        (ValueError)       codes of two different binarizers
     ├── PlanError               (ValueError)       no plan reaches the target
-    ├── SearchError             (ValueError)       a search whose parts do not fit together
+    ├── SearchError             (ValueError)       a search or count that does not fit
     ├── MissingExtraError       (ImportError)      an optional dependency is not installed
     └── DatabaseError           (RuntimeError)
         ├── ServerUnreachableError (ConnectionError)
@@ -46,7 +46,7 @@ class PlanError(BitryoshkaError, ValueError):
 
 
 class SearchError(BitryoshkaError, ValueError):
-    """A search whose parts do not fit together, such as more results than candidates."""
+    """Numbers that do not fit: more results than candidates, a count out of its range."""
 
 
 class MissingExtraError(BitryoshkaError, ImportError):

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from bitryoshka.bits import check_codes, words
 from bitryoshka.errors import BitsError, VectorsError
+from bitryoshka.limits import check_count
 from bitryoshka.vectors import blocks, check_vectors, normalized
 
 __all__ = [
@@ -77,7 +78,7 @@ def _topk(
     queries: int, k: int, scored: Iterator[tuple[slice, NDArray[np.float32]]], rows: int
 ) -> Ranking:
     """Merge blocks of scores ``(Q, block)`` into the best k rows of each query."""
-    if not 1 <= k <= rows:
+    if check_count(k, "k", BitsError) > rows:
         raise BitsError(f"k must be between 1 and the {rows} rows there are, found {k}")
     best = np.empty((queries, 0), np.int64)
     for block, scores in scored:
@@ -108,11 +109,13 @@ def exact_topk(
     if metric not in ("cosine", "inner_product"):
         raise VectorsError(f"metric must be 'cosine' or 'inner_product', found {metric!r}")
     array = check_vectors(vectors)
+    cosine = metric == "cosine"
     unit = normalized(queries, metric, array.shape[1], "queries")
 
     def run(part: slice) -> Ranking:
         def scored() -> Iterator[tuple[slice, NDArray[np.float32]]]:
-            for rows, block, norms in blocks(array, norms=metric == "cosine", block_rows=65_536):
+            read = blocks(array, norms=cosine, bounded=not cosine, block_rows=65_536)
+            for rows, block, norms in read:
                 scores = unit[part] @ block.T
                 yield rows, scores if norms is None else scores / norms
 
@@ -198,7 +201,7 @@ def rescore(weights: ArrayLike, codes: ArrayLike, candidates: ArrayLike, k: int 
     w = _check_weights(weights, c)
     if rows.ndim != 2 or len(rows) != len(w):
         raise BitsError(f"candidates must have shape ({len(w)}, C), found {rows.shape}")
-    if not 1 <= k <= rows.shape[1]:
+    if check_count(k, "k", BitsError) > rows.shape[1]:
         raise BitsError(f"k must be between 1 and {rows.shape[1]} candidates, found {k}")
     if rows.size and not 0 <= rows.min() <= rows.max() < len(c):
         raise BitsError(
@@ -214,7 +217,7 @@ def rescore(weights: ArrayLike, codes: ArrayLike, candidates: ArrayLike, k: int 
 
 def _check_ranking(found: ArrayLike, k: int) -> Rows:
     array = np.asarray(found, np.int64)
-    if array.ndim != 2 or not 1 <= k <= array.shape[1]:
+    if array.ndim != 2 or check_count(k, "k", BitsError) > array.shape[1]:
         raise BitsError(f"expected row numbers (Q, at least {k}), found shape {array.shape}")
     return array[:, :k]
 

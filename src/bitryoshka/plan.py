@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from bitryoshka.atomic_file import replacing
 from bitryoshka.binarizer import Binarizer
 from bitryoshka.errors import BitsError, FileFormatError, PlanError, VectorsError
+from bitryoshka.limits import check_count
 from bitryoshka.search_ways import Rescoring, Way, measure
 from bitryoshka.vectors import check_vectors, normalized
 
@@ -252,7 +253,8 @@ def _check(
     unknown = [kind for kind in rescoring if kind not in get_args(Rescoring)]
     if unknown:
         raise BitsError(f"rescoring must be of {get_args(Rescoring)}, found {unknown}")
-    if not 1 <= k <= max_candidates:
+    check_count(k, "k", BitsError)
+    if check_count(max_candidates, "max_candidates", BitsError) < k:
         raise BitsError(f"k must be between 1 and max_candidates = {max_candidates}, found {k}")
     for name, value in (("target_recall", target_recall), ("confidence", confidence)):
         if not 0 < value < 1:

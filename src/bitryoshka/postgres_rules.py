@@ -43,6 +43,8 @@ def check_available(available: str | None) -> None:
 
 def check_name(name: str) -> None:
     """Raise TableError for what Postgres would cut: two tables could become one."""
+    if "\0" in name:
+        raise TableError(f"a name cannot have a NUL, found {name!r}")
     if not 1 <= len(name.encode()) <= MAX_NAME_BYTES:
         raise TableError(
             f"a name must have 1 to {MAX_NAME_BYTES} bytes in UTF-8, "
@@ -53,6 +55,15 @@ def check_name(name: str) -> None:
 def name_within(name: str, suffix: str) -> str:
     """The name with its suffix, the name cut to what an identifier of Postgres can hold."""
     return name.encode()[: MAX_NAME_BYTES - len(suffix)].decode(errors="ignore") + suffix
+
+
+def untrusted_owner(owner: str) -> str:
+    """What a superuser is told where schema bitryoshka is a stranger's."""
+    return (
+        f"schema bitryoshka belongs to role {owner}, who is neither a superuser nor the owner of "
+        "the database: functions there would run with a superuser's rights. Use another role, or make "
+        "the schema a trusted role's by ALTER SCHEMA ... OWNER TO"
+    )
 
 
 def check_codec(table: str, comment: str | None, fingerprint: str) -> None:

@@ -23,6 +23,7 @@ from bitryoshka.evaluation import (
     recall_at_k,
     rescore,
 )
+from bitryoshka.limits import check_count
 from bitryoshka.vectors import blocks, check_vectors, normalized
 
 __all__ = ["Evaluation", "Quality", "Row", "evaluate"]
@@ -137,6 +138,8 @@ def evaluate(
     Raises VectorsError for unusable vectors or fewer than k rows, BitsError if ``candidates`` is
     less than k.
     """
+    check_count(k, "k", BitsError)
+    check_count(candidates, "candidates", BitsError)
     array = check_vectors(vectors, binarizer.dimensions)
     own = None
     if queries is None:

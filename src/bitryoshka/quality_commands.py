@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 from dataclasses import asdict
 from pathlib import Path
@@ -15,12 +14,12 @@ from numpy.typing import NDArray
 from bitryoshka import sources
 from bitryoshka.atomic_file import check_output, replacing
 from bitryoshka.binarizer import Binarizer
-from bitryoshka.command_output import JsonOption, QuietOption, print_json, show_progress
+from bitryoshka.command_output import JsonOption, QuietOption, echo, print_json, show_progress
 from bitryoshka.drift import SAMPLE, check, recalibrate
 from bitryoshka.errors import FileFormatError
 from bitryoshka.judgements import read_judgements
 from bitryoshka.sources import Sampled
-from bitryoshka.vector_files import read_vectors
+from bitryoshka.vector_files import read_vectors, unzipped
 
 quality = typer.Typer()
 
@@ -95,7 +94,7 @@ def _check(
     if as_json:
         print_json(asdict(found))
     else:
-        typer.echo(found.text())
+        echo(found.text())
     if found.advice != "keep":
         raise typer.Exit(1)
 
@@ -170,18 +169,20 @@ def _report(
     if as_json:
         print_json(found.as_dict())
     elif not quiet:
-        typer.echo("\n".join((found.advice.headline, *found.advice.reasons, f"wrote {output}")))
+        echo("\n".join((found.advice.headline, *found.advice.reasons, f"wrote {output}")))
 
 
 def read_texts(path: Path) -> list[str]:
     """One text a line (.txt), or objects with ``text`` and perhaps ``title`` (.jsonl, .gz)."""
-    content = path.read_bytes()
     try:
-        text = (gzip.decompress(content) if path.suffix == ".gz" else content).decode()
+        content = unzipped(path) if path.suffix == ".gz" else path.read_bytes()
+        text = content.decode()
         lines = text.removesuffix("\n").split("\n")
         if path.suffix == ".txt":
             return lines
         entries = [json.loads(line) for line in lines if line.strip()]
         return [" ".join(filter(None, (e.get("title"), e["text"]))) for e in entries]
+    except (FileFormatError, FileNotFoundError):
+        raise
     except (OSError, EOFError, ValueError, KeyError, AttributeError, TypeError) as error:
         raise FileFormatError(f"{path} holds no texts: {error!r}") from error

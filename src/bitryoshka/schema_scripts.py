@@ -3,62 +3,117 @@
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
 
-from bitryoshka.errors import DatabaseError, MissingExtraError
-from bitryoshka.sql_files import project_folder, read_sql
+from bitryoshka.errors import DatabaseError
+from bitryoshka.sql_files import read_sql
+
+REVISION = "0004"
+# what these made, the newest makes too; a database that has one of them is brought on from there
+SUPERSEDED = ("0001", "0002", "0003")
+
+# in this order, over nothing or over an earlier revision
+FILES = (
+    "pgvector",
+    "codecs",
+    "additive",
+    "columns",
+    "guards",
+    "titles",
+    "find_codec",
+    "codec_arrays",
+    "additive_arrays",
+    "additive_body",
+    "progressive_encode",
+    "additive_encode",
+    "encode",
+    "encode_query",
+    "query_planes",
+    "asymmetric_score",
+    "begin_codec",
+    "write_gram",
+    "encoders",
+    "search_statement",
+    "search",
+    "column_functions",
+    "code_columns",
+    "drop_codec",
+    "supersede",
+    "grants",
+)
 
 
-class Migration(NamedTuple):
-    """A revision, and the SQL files that it runs up and down."""
-
-    revision: str
-    files: tuple[str, ...]
-    drop_files: tuple[str, ...]
-
-
-def migrations() -> list[Migration]:
-    """Every revision, oldest first."""
-    try:
-        from alembic import script
-    except ImportError as error:
-        raise MissingExtraError("installing schema bitryoshka", "postgres") from error
-    found = script.ScriptDirectory(str(project_folder("migrations"))).walk_revisions()
-    return [Migration(r.revision, r.module.FILES, r.module.DROP_FILES) for r in reversed([*found])]
+RENEWAL = "\nSELECT bitryoshka.renew_functions();"
 
 
 def upgrade_statements(revision: str = "head") -> list[str]:
-    """Statements that bring the schema to ``revision`` from nothing, or from an earlier one."""
-    known = [migration.revision for migration in migrations()]
+    """Statements that bring the schema to the newest revision, from nothing or an earlier one.
+
+    ``revision``: "head", or the name of a revision, for which the newest stands in where a later
+    one has replaced it. Raises DatabaseError for a name that is none.
+    """
+    known = (*SUPERSEDED, REVISION)
     if revision not in ("head", *known):
-        raise DatabaseError(f"there is no revision {revision!r}: expected head or one of {known}")
-    steps = migrations()[: None if revision == "head" else known.index(revision) + 1]
+        raise DatabaseError(
+            f"there is no revision {revision!r}: expected head or one of {[*known]}"
+        )
+    return [
+        *begin_statements(),
+        read_sql("begin_version"),
+        filled(
+            "upgrade_step",
+            revision=quoted(REVISION),
+            script=creation() + RENEWAL,
+            pgvector="{pgvector}",
+        ),
+        # once more: somebody could create something until CREATE was revoked
+        check_statement(),
+    ]
+
+
+def begin_statements() -> list[str]:
+    """Statements that create the schema, empty, and make sure of whose it is."""
     return [
         read_sql("begin_upgrade"),
-        *(
-            filled("upgrade_step", revision=quoted(m.revision), script=_joined(m.files))
-            for m in steps
-        ),
+        read_sql("create_pgvector"),
+        check_statement(),
     ]
+
+
+def check_statement() -> str:
+    """One statement that revokes CREATE on the schema and fails where it holds what is foreign."""
+    return filled("check_owner", foreign=read_sql("foreign_objects"))
 
 
 def downgrade_statements() -> list[str]:
     """Statements that remove the schema; an error where a column uses a codec."""
-    steps = migrations()
-    before = ["", *(m.revision for m in steps)]
     return [
         read_sql("begin_downgrade"),
-        *(
-            filled(
-                "downgrade_step",
-                revision=quoted(m.revision),
-                before=quoted(last),
-                script=_joined(m.drop_files),
-            )
-            for m, last in reversed([*zip(steps, before, strict=False)])
-        ),
+        check_statement(),
+        removal_statement(),
         read_sql("drop_schema"),
     ]
+
+
+def creation() -> str:
+    """All files of the schema, to be run under a safe search_path with {pgvector} filled in."""
+    return "\n".join(read_sql(f"install/{name}").rstrip(";") + ";" for name in FILES)
+
+
+def creation_statement(renewed: bool = True) -> str:
+    """`creation` as one statement that can be run anywhere.
+
+    ``renewed``: functions of attached columns are made again too, which an extension cannot do.
+    """
+    return _run(creation() + (RENEWAL if renewed else ""))
+
+
+def removal_statement() -> str:
+    """One statement that drops everything in the schema but the version table."""
+    return _run(read_sql("install/drop_all"))
+
+
+def _run(script: str) -> str:
+    return filled("run_script", script=script, pgvector="{pgvector}")
 
 
 def filled(name: str, /, **parts: str) -> str:
@@ -70,7 +125,3 @@ def quoted(value: str) -> str:
     """A literal, whatever standard_conforming_strings says."""
     text = value.replace("'", "''")
     return "E'" + text.replace("\\", "\\\\") + "'" if "\\" in text else f"'{text}'"
-
-
-def _joined(files: tuple[str, ...]) -> str:
-    return "\n".join(read_sql(name).rstrip(";") + ";" for name in files)

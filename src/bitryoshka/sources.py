@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitryoshka.errors import DatabaseError, TableError
+from bitryoshka.limits import check_counts
 
 __all__ = ["Sampled", "from_postgres", "from_qdrant"]
 
@@ -46,6 +47,7 @@ def from_qdrant(location: str, collection: str, limit: int) -> Sampled:
     ``collection``: its name, and after a slash that of a named vector; of a shard that vector's
     name alone counts. Raises TableError where there is no such vector.
     """
+    check_counts(limit=limit)
     name, _, vector = collection.partition("/")
     remote = "://" in location
     read = _from_server if remote else _from_shard

@@ -9,9 +9,11 @@ from typing import Any
 from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from bitryoshka.evaluation import Interval
 from bitryoshka.quality import Evaluation
+from bitryoshka.terminal import printable
 
 __all__ = [
     "show_candidates",
@@ -22,10 +24,17 @@ __all__ = [
 ]
 
 
+class _Console(Console):
+    """Every string that is printed, cells of tables too, comes through here."""
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        return super().render_str(printable(text), **options)
+
+
 def _console() -> Console:
     """Text as it is: names of files may hold square brackets."""
     width = None if sys.stdout.isatty() else 130
-    return Console(markup=False, highlight=False, emoji=False, width=width)
+    return _Console(markup=False, highlight=False, emoji=False, width=width)
 
 
 def _table(left: tuple[str, ...], right: tuple[str, ...]) -> Table:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import math
 import os
 import zipfile
 import zlib
@@ -16,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitryoshka.errors import FileFormatError, MissingExtraError
+from bitryoshka.limits import UNPACKED_BYTES, UNPACKED_TIMES
 from bitryoshka.vectors import check_vectors
 
 __all__ = ["read_vectors"]
@@ -25,10 +27,14 @@ Vectors = NDArray[np.number]
 DEFAULT_KEYS = ("vector", "embedding")
 
 
-def read_vectors(path: str | os.PathLike[str], column: str | None = None) -> Vectors:
+def read_vectors(
+    path: str | os.PathLike[str], column: str | None = None, *, max_bytes: int | None = None
+) -> Vectors:
     """Read vectors ``(N, d)`` from a file; the extension says what it is.
 
-    * ``.npy``: memory-mapped, so that a file larger than memory can be streamed.
+    * ``.npy``: memory-mapped, so that a file larger than memory can be streamed. While it is in
+      use it may be replaced by another file of its name, but not be overwritten: the operating
+      system ends a process that reads what is no longer there.
     * ``.npz``: the array called ``column``, or the only one.
     * ``.parquet``: the list or fixed-size-list column called ``column``, or the only one of that
       kind. Needs pyarrow.
@@ -39,10 +45,13 @@ def read_vectors(path: str | os.PathLike[str], column: str | None = None) -> Vec
     found where the vectors are used. Nothing in a file is ever executed: pickled objects are
     refused.
 
+    ``max_bytes``: what a compressed file may unpack to; None: 1 GiB, or 20 times the file's size
+    where that is more.
+
     Raises:
         FileNotFoundError: no such file.
         FileFormatError: another extension, a damaged file, rows of different lengths, no such
-            column.
+            column, a compressed file that unpacks to more than it may.
         VectorsError: the array is not ``(N, d)`` or does not hold real numbers.
         MissingExtraError: a parquet file without pyarrow.
     """
@@ -55,7 +64,25 @@ def read_vectors(path: str | os.PathLike[str], column: str | None = None) -> Vec
     if not file.is_file():
         raise FileFormatError(f"{file}: expected a file, found a directory or device")
     file.open("rb").close()  # a file that may not be read is not a damaged one
-    return check_vectors(reader(file, column), name=str(file))
+    room = _Room(file, max_bytes)
+    return check_vectors(reader(file, column, room), name=str(file))
+
+
+class _Room:
+    """What a file may unpack to: checked before it is unpacked where its header tells."""
+
+    def __init__(self, file: Path, limit: int | None) -> None:
+        self.file = file
+        size = file.stat().st_size
+        self.limit = max(UNPACKED_BYTES, UNPACKED_TIMES * size) if limit is None else limit
+
+    def check(self, found: int) -> None:
+        """Raise FileFormatError where that many bytes are too many."""
+        if found > self.limit:
+            raise FileFormatError(
+                f"{self.file} unpacks to {found} bytes or more, expected at most {self.limit}: "
+                "max_bytes of read_vectors allows more, and a .npy needs no unpacking"
+            )
 
 
 # all that NumPy lets out of a header that is not one
@@ -70,11 +97,16 @@ _HEADER_ERRORS = (
 )
 
 
-def _read_npy(file: Path, column: str | None) -> Vectors:
+def _read_npy(file: Path, column: str | None, _: _Room) -> Vectors:
+    """Header and numbers come from one opened file: it may be replaced meanwhile."""
     if column is not None:
         raise FileFormatError(f"{file}: a .npy file has no columns, found column={column!r}")
     try:
-        array: Vectors = np.lib.format.open_memmap(file, mode="r")
+        with file.open("rb") as stream:
+            shape, fortran, dtype = _npy_header(stream, os.fstat(stream.fileno()).st_size)
+            array: Vectors = np.memmap(
+                stream, dtype, "r", stream.tell(), shape, "F" if fortran else "C"
+            )
     except _HEADER_ERRORS as error:
         raise FileFormatError(
             f"{file} is truncated, holds objects or is no .npy file: {error}"
@@ -82,10 +114,25 @@ def _read_npy(file: Path, column: str | None) -> Vectors:
     return array
 
 
+def _npy_header(stream: Any, size: int) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Shape, whether in Fortran order, and dtype; the numbers are what follows, ``size`` in all."""
+    version = np.lib.format.read_magic(stream)
+    if version not in ((1, 0), (2, 0), (3, 0)):
+        raise ValueError(f"its format version is {version}")
+    # 3 is 2 but for the names of fields, which vectors do not have
+    read = np.lib.format
+    header = read.read_array_header_1_0 if version == (1, 0) else read.read_array_header_2_0
+    shape, fortran, dtype = header(stream)
+    if dtype.hasobject:
+        raise ValueError("it holds Python objects")
+    needed = stream.tell() + math.prod(shape) * dtype.itemsize
+    if size < needed:
+        raise ValueError(f"expected {needed} bytes by its header, found {size}")
+    return shape, fortran, dtype
+
+
 _ZIP_ERRORS = (
     *_HEADER_ERRORS,
-    AttributeError,  # an array where an archive was expected
-    KeyError,
     OSError,  # a seek to nowhere
     RuntimeError,  # encrypted, or a zip feature that is not known
     zipfile.BadZipFile,
@@ -93,12 +140,18 @@ _ZIP_ERRORS = (
 )
 
 
-def _read_npz(file: Path, column: str | None) -> Vectors:
+def _read_npz(file: Path, column: str | None, room: _Room) -> Vectors:
     try:
-        with file.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
-            names = [str(name) for name in archive.files]
-            name = _choose(file, column, names, names, "array")
-            array: Vectors = archive[name]
+        with file.open("rb") as stream, zipfile.ZipFile(stream) as archive:
+            names = {name.removesuffix(".npy"): name for name in archive.namelist()}
+            found = list(names)
+            member = names[_choose(file, column, found, found, "array")]
+            size = archive.getinfo(member).file_size
+            room.check(size)
+            with archive.open(member) as content:
+                _npy_header(content, size)
+                content.seek(0)
+                array: Vectors = np.lib.format.read_array(content, allow_pickle=False)
     except FileFormatError:
         raise
     except _ZIP_ERRORS as error:
@@ -120,7 +173,7 @@ def _choose(file: Path, column: str | None, usable: list[str], found: list[str],
     return usable[0] if column is None else column
 
 
-def _read_parquet(file: Path, column: str | None) -> Vectors:
+def _read_parquet(file: Path, column: str | None, room: _Room) -> Vectors:
     try:
         import pyarrow as pa
         import pyarrow.parquet as pq
@@ -140,17 +193,29 @@ def _read_parquet(file: Path, column: str | None) -> Vectors:
             usable = [field.name for field in fields if is_vectors(field.type)]
             found = [f"{field.name} ({field.type})" for field in fields]
             name = _choose(file, column, usable, found, "column of number lists")
+            room.check(_parquet_bytes(parquet, name))
             parts: list[Vectors] = []
-            rows = 0
+            rows = size = 0
             for batch in parquet.iter_batches(columns=[name]):
                 width = parts[0].shape[1] if parts else None
                 parts.append(_rows_of_lists(file, batch.column(name), rows, width))
                 rows += len(parts[-1])
+                size += parts[-1].nbytes
+                room.check(size)
     except FileFormatError:
         raise
     except (pa.ArrowException, OSError, ValueError) as error:
         raise FileFormatError(f"{file} is truncated or no .parquet file: {error}") from error
     return np.concatenate(parts) if parts else np.empty((0, 1), np.float32)
+
+
+def _parquet_bytes(parquet: Any, name: str) -> int:
+    """What a column of lists takes in memory, by the file's own account."""
+    groups = [parquet.metadata.row_group(i) for i in range(parquet.metadata.num_row_groups)]
+    chunks = [group.column(j) for group in groups for j in range(group.num_columns)]
+    values = sum(c.num_values for c in chunks if c.path_in_schema.startswith(f"{name}."))
+    kind = parquet.schema_arrow.field(name).type
+    return int(values * kind.value_type.bit_width // 8)
 
 
 def _rows_of_lists(file: Path, lists: Any, start: int, width: int | None) -> Vectors:
@@ -174,9 +239,9 @@ def _rows_of_lists(file: Path, lists: Any, start: int, width: int | None) -> Vec
     return array
 
 
-def _read_jsonl(file: Path, column: str | None) -> Vectors:
+def _read_jsonl(file: Path, column: str | None, room: _Room) -> Vectors:
     rows: list[NDArray[np.float32]] = []
-    for number, line in _lines(file):
+    for number, line in _lines(file, room):
         vector = _json_vector(f"{file}, line {number}", line, column)
         if rows and len(vector) != len(rows[0]):
             raise FileFormatError(
@@ -187,13 +252,16 @@ def _read_jsonl(file: Path, column: str | None) -> Vectors:
     return np.stack(rows) if rows else np.empty((0, 1), np.float32)
 
 
-def _lines(file: Path) -> Iterator[tuple[int, str]]:
+def _lines(file: Path, room: _Room) -> Iterator[tuple[int, str]]:
     """Numbered lines, from 1, that are not blank."""
     zipped = file.name.lower().endswith(".gz")
-    number = 0
+    number = size = 0
     try:
         with gzip.open(file, "rb") if zipped else file.open("rb") as stream:
-            for number, line in enumerate(stream, 1):
+            while line := stream.readline(room.limit + 1 - size if zipped else -1):
+                number, size = number + 1, size + len(line)
+                if zipped:
+                    room.check(size)
                 if line.strip():
                     yield number, line.decode()
     except UnicodeDecodeError as error:
@@ -202,6 +270,15 @@ def _lines(file: Path) -> Iterator[tuple[int, str]]:
         raise FileFormatError(
             f"{file} is truncated or no gzip file, after line {number}: {error}"
         ) from error
+
+
+def unzipped(file: Path) -> bytes:
+    """The content of a gzip file, as long as it is not more than one may unpack to."""
+    room = _Room(file, None)
+    with gzip.open(file, "rb") as stream:
+        content = stream.read(room.limit + 1)
+    room.check(len(content))
+    return content
 
 
 def _json_vector(place: str, line: str, column: str | None) -> NDArray[np.float32]:
@@ -228,7 +305,7 @@ def _json_vector(place: str, line: str, column: str | None) -> NDArray[np.float3
         return array.astype(np.float32)
 
 
-_READERS: dict[str, Callable[[Path, str | None], Vectors]] = {
+_READERS: dict[str, Callable[[Path, str | None, _Room], Vectors]] = {
     ".npy": _read_npy,
     ".npz": _read_npz,
     ".parquet": _read_parquet,

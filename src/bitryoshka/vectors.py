@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from mmap import ALLOCATIONGRANULARITY
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,7 +16,9 @@ __all__ = ["blocks", "check_vectors", "normalized"]
 Floats = NDArray[np.float32]
 
 BLOCK_BYTES = 4 * 2**20
+# of a row's length: float32 holds its squares, their sums, and their reciprocals
 _SAFE_SQUARES = (np.float32(1e-30), np.float32(1e30))
+SHORTEST, LONGEST = 1e-15, 1e15
 
 
 def check_vectors(
@@ -25,10 +29,8 @@ def check_vectors(
     Raises VectorsError if it is not ``(N, d)`` with N and d > 0, is not real-valued, or d is
     not ``dimensions``. Values are looked at later, block by block.
     """
-    try:
-        array = vectors if isinstance(vectors, np.ndarray) else np.asarray(vectors)
-    except ValueError as error:
-        raise VectorsError(f"{name} must be a rectangular array of numbers: {error}") from None
+    array = _as_array(vectors, name)
+    check_mapped(array, name)
     if array.dtype.kind not in "fiub":
         raise VectorsError(f"{name} must hold real numbers, found dtype {array.dtype}")
     if array.ndim != 2:
@@ -43,6 +45,36 @@ def check_vectors(
     if dimensions is not None and array.shape[1] != dimensions:
         raise VectorsError(f"{name} must have {dimensions} dimensions, found {array.shape[1]}")
     return array
+
+
+def _as_array(vectors: ArrayLike, name: str) -> NDArray[Any]:
+    if np.ma.is_masked(vectors):
+        raise VectorsError(f"{name} must have a value everywhere, found a masked array with gaps")
+    if isinstance(vectors, np.ndarray):
+        return vectors
+    if hasattr(vectors, "toarray"):  # SciPy's sparse kinds
+        raise VectorsError(f"{name} must be dense, found {type(vectors).__name__}: use toarray()")
+    try:
+        return np.asarray(vectors)
+    except (TypeError, ValueError, RuntimeError) as error:  # tensors without values, or sparse
+        raise VectorsError(f"{name} must be a rectangular array of numbers: {error}") from None
+
+
+def check_mapped(array: NDArray[Any], name: str = "vectors") -> None:
+    """Raise VectorsError for a memory-mapped array whose file has become too short.
+
+    Reading it would end the process.
+    """
+    mapped = getattr(array, "_mmap", None)
+    if not isinstance(array, np.memmap) or mapped is None:
+        return
+    needed, found = array.offset // ALLOCATIONGRANULARITY * ALLOCATIONGRANULARITY, mapped.size()
+    needed += len(mapped)
+    if found < needed:
+        raise VectorsError(
+            f"{name}: the file of this memory-mapped array was cut short while it is read, "
+            f"expected {needed} bytes, found {found}"
+        )
 
 
 def _squared_norms(block: Floats, start: int, name: str) -> NDArray[np.floating]:
@@ -61,30 +93,57 @@ def _squared_norms(block: Floats, start: int, name: str) -> NDArray[np.floating]
     return squares
 
 
+def _rescale(
+    block: Floats, given: NDArray[np.number], squares: NDArray[np.floating]
+) -> tuple[Floats, NDArray[np.floating]]:
+    """Give rows so long or short that float32 loses them another length; their direction stays."""
+    low, high = _SAFE_SQUARES
+    odd = np.flatnonzero((squares <= low) | (squares >= high))
+    if not len(odd):
+        return block, squares
+    wide = given[odd].astype(np.float64)
+    exponent = np.frexp(np.abs(wide).max(axis=1))[1]
+    block, squares = block.copy(), squares.astype(np.float64)
+    block[odd] = np.ldexp(wide, -exponent[:, None])
+    squares[odd] = np.einsum("ij,ij->i", block[odd], block[odd])
+    return block, squares
+
+
 def blocks(
     vectors: ArrayLike,
     dimensions: int | None = None,
     *,
     norms: bool,
+    bounded: bool = False,
     name: str = "vectors",
     block_rows: int | None = None,
 ) -> Iterator[tuple[slice, Floats, Floats | None]]:
     """Read ``(N, d)`` vectors as float32 blocks: ``(rows, block, norms of the rows or None)``.
 
     Any real dtype, non-contiguous and memory-mapped arrays are accepted; only one block is
-    ever converted. Raises VectorsError at the first NaN or infinity, and where ``norms`` are
-    asked for, at the first zero vector.
+    ever converted. Where ``norms`` are asked for, very long and very short rows come with another
+    length, which their norm is. Raises VectorsError at the first NaN or infinity; where ``norms``
+    are asked for, at the first zero vector; where ``bounded``, at the first one longer than
+    LONGEST.
     """
     array = check_vectors(vectors, dimensions, name)
     step = block_rows or max(256, BLOCK_BYTES // (4 * array.shape[1]))
     for start in range(0, len(array), step):
+        check_mapped(array, name)
         rows = slice(start, min(start + step, len(array)))
         with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite: refused below
             block = np.ascontiguousarray(array[rows], np.float32)
         squares = _squared_norms(block, start, name)
+        if bounded and squares.max() > LONGEST**2:
+            row = int(np.argmax(squares))
+            raise VectorsError(
+                f"{name} must have a length of at most {LONGEST:g} to be compared by inner "
+                f"product, found {np.sqrt(squares[row]):.3g} in row {start + row}"
+            )
         if not norms:
             yield rows, block, None
             continue
+        block, squares = _rescale(block, array[rows], squares)
         if squares.min() == 0:
             raise VectorsError(
                 f"{name} must be non-zero to be compared by cosine, "
@@ -99,7 +158,8 @@ def normalized(
     """All rows as one float32 array, each of unit length where the metric is "cosine"."""
     array = check_vectors(vectors, dimensions, name)
     out = np.empty(array.shape, np.float32)
-    for rows, block, norms in blocks(array, norms=metric == "cosine", name=name):
+    cosine = metric == "cosine"
+    for rows, block, norms in blocks(array, norms=cosine, bounded=not cosine, name=name):
         if norms is None:
             out[rows] = block
         else:

@@ -16,6 +16,7 @@ from bitryoshka.alembic.sending import send
 from bitryoshka.binarizer import Binarizer
 from bitryoshka.catalogue import Cells, check_limits, entry, tables
 from bitryoshka.errors import CodecError
+from bitryoshka.limits import check_count
 from bitryoshka.schema_scripts import filled, quoted
 
 Source = Binarizer | str | PathLike[str]
@@ -28,7 +29,8 @@ class RegisterCodecOp(MigrateOperation):
     """A binarizer is in the database, under a name and a version."""
 
     def __init__(self, name: str, source: Source, version: int = 1) -> None:
-        self.name, self.source, self.version = name, source, version
+        self.name, self.source = name, source
+        self.version = check_count(version, "version", CodecError)
 
     @classmethod
     def register_codec(
@@ -75,7 +77,7 @@ def _register(operations: Operations, operation: RegisterCodecOp) -> None:
         operations,
         "begin_codec",
         name=quoted(operation.name),
-        version=str(int(operation.version)),
+        version=str(operation.version),
         **{name: _literal(value) for name, value in entry(binarizer).items()},
     )
     codec_id = filled("codec_id", label=label)

@@ -132,7 +132,7 @@ def _add(operations: Operations, operation: AddCodeColumnOp) -> None:
 def _drop(operations: Operations, operation: DropCodeColumnOp) -> None:
     send(
         operations,
-        "drop_code_column",
+        "drop_own_column",
         table=quoted(identifier(operation.schema, operation.table_name)),
         code=quoted(operation.code_column),
     )

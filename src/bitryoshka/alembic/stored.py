@@ -9,6 +9,8 @@ from sqlalchemy.dialects.postgresql import BIT
 
 from bitryoshka.alembic.code_index import CodeIndex, of_database
 from bitryoshka.alembic.column_operations import AddCodeColumnOp
+from bitryoshka.errors import DatabaseError
+from bitryoshka.postgres_rules import untrusted_owner
 from bitryoshka.sql_files import read_sql
 
 # schema, table, and the name of a column or index
@@ -34,6 +36,9 @@ def read_stored(connection: Any) -> Stored:
     def rows(name: str) -> list[Any]:
         return list(connection.execute(text(read_sql(name).replace(":", "\\:"))))
 
+    owners = rows("schema_owner")
+    if owners and not owners[0][1]:
+        raise DatabaseError(untrusted_owner(owners[0][0]))
     default = connection.dialect.default_schema_name
     attached: dict[Place, AddCodeColumnOp] = {}
     if rows("columns_view")[0][0] is not None:

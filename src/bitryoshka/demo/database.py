@@ -15,7 +15,7 @@ from bitryoshka.binarizer import Binarizer
 from bitryoshka.demo.quality import Judge, K
 from bitryoshka.postgres import CodeTable, create_index, create_table, load, search
 from bitryoshka.postgres.server import Connection
-from bitryoshka.postgres.statements import statement
+from bitryoshka.postgres.statements import pgvector_schema, statement
 
 Floats = NDArray[np.float32]
 Search = Callable[[Floats], NDArray[np.int64]]
@@ -87,7 +87,12 @@ def _index(connection: Connection, tables: Tables, binarizer: Binarizer) -> None
 
 def _float_index(connection: Connection, table: CodeTable) -> None:
     connection.execute(
-        statement("float_index", index=sql.Identifier("floats_hnsw"), table=table.identifier)
+        statement(
+            "float_index",
+            index=sql.Identifier("floats_hnsw"),
+            table=table.identifier,
+            pgvector=pgvector_schema(connection),
+        )
     )
 
 
@@ -97,6 +102,7 @@ def _float_search(connection: Connection, table: CodeTable, queries: Floats) -> 
         table=table.identifier,
         query=sql.Placeholder("query"),
         dimensions=table.dimensions,
+        pgvector=pgvector_schema(connection),
         k=K,
     )
     found = [

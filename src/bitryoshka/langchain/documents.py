@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from bitryoshka.binarizer import Binarizer
-from bitryoshka.errors import SearchError, VectorsError
+from bitryoshka.errors import VectorsError
 from bitryoshka.langchain.engines import Engines, Work
 from bitryoshka.langchain.rows import by_ids, deletion, document_ids, text_documents, upsert
 from bitryoshka.langchain.searching import Searcher
@@ -27,6 +27,7 @@ from bitryoshka.langchain.table import (
     define_table,
     table_exists,
 )
+from bitryoshka.limits import check_counts
 from bitryoshka.vectors import check_vectors
 
 T = TypeVar("T")
@@ -50,8 +51,7 @@ class DocumentStore(VectorStore):
         exact: int | None = None,
         batch_size: int = 500,
     ) -> None:
-        if batch_size < 1:
-            raise SearchError(f"batch_size must be at least 1, found {batch_size}")
+        check_counts(batch_size=batch_size, candidates=candidates)
         self.binarizer = binarizer
         self.table = define_table(table_name, schema, binarizer, vector_type)
         self.index = define_index(self.table, binarizer, prefix_bits)
@@ -73,11 +73,11 @@ class DocumentStore(VectorStore):
         load is faster. A table that exists is checked and taken as it is. Raises as every use
         does, and PgvectorError where pgvector is missing or older than 0.8.4.
         """
-        self._engines.run(lambda connection: self._create(connection, index))
+        self._engines.run_making(lambda connection: self._create(connection, index))
 
     async def acreate_table(self, *, index: bool = True) -> None:
         """`create_table`, async."""
-        await self._engines.run_async(lambda connection: self._create(connection, index))
+        await self._engines.run_making_async(lambda connection: self._create(connection, index))
 
     def _create(self, connection: Connection, index: bool) -> None:
         if not table_exists(connection, self.table):

@@ -8,12 +8,17 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from bitryoshka.errors import DatabaseError
 
 T = TypeVar("T")
 Work = Callable[[Connection], T]
+
+_TRIES = 4
+# unique_violation, duplicate_table and duplicate_object
+_MADE_MEANWHILE = {"23505", "42P07", "42710"}
 
 
 @dataclass(frozen=True)
@@ -53,3 +58,28 @@ class Engines:
             return await asyncio.to_thread(self.run, work)
         async with self.asynchronous.begin() as connection:
             return await connection.run_sync(work)
+
+    def run_making(self, work: Work[T]) -> T:
+        """As `run`, and anew where another session makes the same objects at the same moment."""
+        for _ in range(_TRIES):
+            try:
+                return self.run(work)
+            except DBAPIError as error:
+                if not _MADE_MEANWHILE.intersection(sqlstates(error)):
+                    raise
+        return self.run(work)
+
+    async def run_making_async(self, work: Work[T]) -> T:
+        """`run_making`, async."""
+        for _ in range(_TRIES):
+            try:
+                return await self.run_async(work)
+            except DBAPIError as error:
+                if not _MADE_MEANWHILE.intersection(sqlstates(error)):
+                    raise
+        return await self.run_async(work)
+
+
+def sqlstates(error: DBAPIError) -> set[str | None]:
+    """The server's code for an error, wherever the driver keeps it."""
+    return {getattr(error.orig, name, None) for name in ("sqlstate", "pgcode")}

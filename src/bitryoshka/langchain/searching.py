@@ -15,6 +15,7 @@ from bitryoshka.binarizer import Binarizer
 from bitryoshka.bits import prefix, query_planes, unpack
 from bitryoshka.errors import SearchError
 from bitryoshka.langchain.rows import Filter, conditions, row_document
+from bitryoshka.limits import check_count, check_counts
 from bitryoshka.postgres_rules import scan_settings
 from bitryoshka.sqlalchemy import Code, funnel
 from bitryoshka.vectors import normalized
@@ -45,6 +46,8 @@ class Searcher:
     def __post_init__(self) -> None:
         if self.exact is not None and "vector" not in self.table.c:
             raise SearchError(f"expected exact=None without stored vectors, found {self.exact}")
+        if self.exact is not None:
+            check_count(self.exact, "exact")
 
     @property
     def keeps_vectors(self) -> bool:
@@ -71,6 +74,7 @@ class Searcher:
             np.asarray(query)[None], self.binarizer.metric, self.binarizer.dimensions, "queries"
         )
         limit = self.candidates if candidates is None else candidates
+        check_counts(k=k, candidates=limit)
         columns = self.table.c
         near = partial(
             funnel,

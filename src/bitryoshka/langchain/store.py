@@ -12,6 +12,7 @@ from bitryoshka.errors import SearchError
 from bitryoshka.langchain.documents import DocumentStore
 from bitryoshka.langchain.engines import Work
 from bitryoshka.langchain.searching import Hit
+from bitryoshka.limits import check_counts
 
 
 class CodeVectorStore(DocumentStore):
@@ -130,7 +131,7 @@ class CodeVectorStore(DocumentStore):
         **options: Any,
     ) -> list[Document]:
         """`max_marginal_relevance_search` for an embedding of (d,)."""
-        hits = self._run(self._hits(embedding, max(k, fetch_k), likeness=True, **options))
+        hits = self._run(self._hits(embedding, _most(k, fetch_k), likeness=True, **options))
         return self._searcher.diverse(embedding, hits, k, lambda_mult)
 
     async def amax_marginal_relevance_search_by_vector(
@@ -142,7 +143,7 @@ class CodeVectorStore(DocumentStore):
         **options: Any,
     ) -> list[Document]:
         """`max_marginal_relevance_search_by_vector`, async."""
-        hits = await self._arun(self._hits(embedding, max(k, fetch_k), likeness=True, **options))
+        hits = await self._arun(self._hits(embedding, _most(k, fetch_k), likeness=True, **options))
         return self._searcher.diverse(embedding, hits, k, lambda_mult)
 
     def _select_relevance_score_fn(self) -> Callable[[float], float]:
@@ -188,3 +189,8 @@ class CodeVectorStore(DocumentStore):
         await store.acreate_table()
         await store.aadd_texts(texts, metadatas, ids=ids)
         return store
+
+
+def _most(k: int, fetch_k: int) -> int:
+    check_counts(k=k, fetch_k=fetch_k)
+    return max(k, fetch_k)

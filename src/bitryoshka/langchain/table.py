@@ -13,6 +13,7 @@ from sqlalchemy.schema import CreateTable, SetColumnComment
 
 from bitryoshka.binarizer import Binarizer
 from bitryoshka.errors import BitsError, DatabaseError, PgvectorError, TableError
+from bitryoshka.langchain.engines import sqlstates
 from bitryoshka.postgres_rules import (
     CODEC_COMMENT,
     MAY_NOT_CREATE,
@@ -90,7 +91,7 @@ def _prepare_database(connection: Connection) -> None:
     try:
         connection.exec_driver_sql(read_sql("create_pgvector"))
     except ProgrammingError as error:
-        if _NOT_ALLOWED in (getattr(error.orig, name, None) for name in ("sqlstate", "pgcode")):
+        if _NOT_ALLOWED in sqlstates(error):
             raise PgvectorError(MAY_NOT_CREATE) from error
         raise
 

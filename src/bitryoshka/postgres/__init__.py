@@ -16,10 +16,11 @@ from bitryoshka.postgres.attachment import Attached, attach, attach_statements
 from bitryoshka.postgres.bulk import load
 from bitryoshka.postgres.codecs import Codec, drop_codec, export, list_codecs, register
 from bitryoshka.postgres.column_search import Found, search_column, search_column_async
+from bitryoshka.postgres.detachment import detach
 from bitryoshka.postgres.installation import install, uninstall
 from bitryoshka.postgres.search import SearchResult, search
 from bitryoshka.postgres.server import connect, embedded_server, prepare_database
-from bitryoshka.postgres.switching import detach, switch
+from bitryoshka.postgres.switching import switch
 from bitryoshka.postgres.table import CodeTable, create_index, create_table, open_table
 from bitryoshka.postgres.verification import Counts, Status, Verification, status, verify
 

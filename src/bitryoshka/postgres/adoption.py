@@ -35,12 +35,12 @@ def adopt(
     oid, _, _ = find_table(connection, table, schema)
     place = f"column {code_column!r} of {schema}.{table}"
     columns = fetch(connection, statement("column_types", oid=oid))
-    types = {name: f"{kind}({modifier})" for name, kind, modifier in columns}
+    types = {name: f"{kind}({modifier})" for name, kind, modifier, _ in columns}
     if types.get(code_column) != f"bit({found.bits})":
         raise TableError(
             f"{place} must be bit({found.bits}) for {codec}, found {types.get(code_column)}"
         )
-    name = sql.Identifier(schema, table).as_string(connection)
+    name = sql.Identifier(schema, table).as_string(None)
     comments = fetch(connection, statement("table_columns", table=sql.Literal(name)))
     [comment] = [text or "" for column, _, text in comments if column == code_column]
     known = comment.removeprefix(CODEC_COMMENT)

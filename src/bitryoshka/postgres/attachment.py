@@ -7,10 +7,18 @@ from dataclasses import dataclass
 from psycopg import sql
 
 from bitryoshka.errors import BitsError, DatabaseError, FingerprintError, TableError, VectorsError
+from bitryoshka.limits import check_count
 from bitryoshka.postgres.backfill import backfill, backfill_statements
 from bitryoshka.postgres.codecs import export, find_codec
 from bitryoshka.postgres.column_index import build_index, index_statements
-from bitryoshka.postgres.columns import Entry, alone, changed, find_entry, require_idle
+from bitryoshka.postgres.columns import (
+    Entry,
+    alone,
+    find_entry,
+    require_entry,
+    require_idle,
+)
+from bitryoshka.postgres.locking import Advance, changed
 from bitryoshka.postgres.server import Connection
 from bitryoshka.postgres.statements import fetch, statement
 from bitryoshka.postgres.target import BadVectors, Target, find_target
@@ -63,11 +71,15 @@ def attach(
         connection, table, vector_column, find_codec(connection, codec), code_column, schema
     )
     prefix = _check_prefix(target, prefix_bits) if index else None
-    if batch_rows < 1:
-        raise BitsError(f"batch_rows must be at least 1, found {batch_rows}")
+    check_count(batch_rows, "batch_rows", BitsError)
+    check_count(queries, "queries", least=0)
     binarizer = export(connection, codec)
     with alone(connection, target.oid, target.title):
         entry = find_entry(connection, target.oid, code_column)
+        if entry is not None and entry.code_column != code_column:
+            target = find_target(
+                connection, table, vector_column, target.codec, entry.code_column, schema
+            )
         if entry is not None:
             _check_same(target, entry, bad_vectors)
         elif target.has_code_column:
@@ -75,10 +87,17 @@ def attach(
                 f"table {target.title} has a column {code_column!r} that is not attached: choose "
                 "another name for the codes, or drop it"
             )
+        if entry is not None:
+            # of an earlier revision, or a former owner's
+            fetch(connection, statement("renew_column", column_id=entry.id))
         counts = count_rows(connection, target, target.has_code_column)
         if bad_vectors == "reject" and counts.bad:
             raise VectorsError(_bad_rows(connection, target, counts.bad))
-        column_id = entry.id if entry else _prepare(connection, target, prefix, bad_vectors)
+        if entry is None:
+            with progress_bar(0, "lock", progress, "attempts") as advance:
+                column_id = _prepare(connection, target, prefix, bad_vectors, advance)
+        else:
+            column_id = entry.id
         with progress_bar(counts.missing, "encode", progress, "rows") as advance:
             filled = backfill(
                 connection,
@@ -92,7 +111,8 @@ def attach(
             prefix = entry.prefix_bits
         if prefix is not None:
             build_index(connection, target, column_id, prefix)
-        found = verify_target(connection, target, binarizer, prefix, queries)
+        made = entry or require_entry(connection, target.oid, target.title, code_column)
+        found = verify_target(connection, target, binarizer, made, prefix, queries)
         record(connection, column_id, prefix, found)
     if not found.good:
         raise DatabaseError(f"table {target.title} does not verify: {found.text()}")
@@ -145,7 +165,11 @@ def _check_prefix(target: Target, prefix_bits: int | None) -> int:
 
 
 def _prepare(
-    connection: Connection, target: Target, prefix: int | None, bad_vectors: BadVectors
+    connection: Connection,
+    target: Target,
+    prefix: int | None,
+    bad_vectors: BadVectors,
+    advance: Advance,
 ) -> int:
     """Entry, column and trigger in one statement: no row can be written between them."""
     column_id = 0
@@ -154,7 +178,7 @@ def _prepare(
         nonlocal column_id
         [(column_id,)] = fetch(connection, _addition(target, prefix, bad_vectors))
 
-    changed(connection, change)
+    changed(connection, change, target.lock("ACCESS EXCLUSIVE"), advance)
     return column_id
 
 

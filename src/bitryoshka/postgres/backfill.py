@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import psycopg
@@ -22,11 +23,12 @@ from bitryoshka.postgres.binary import (
     vector_column,
     write_rows,
 )
+from bitryoshka.postgres.columns import find_functions
+from bitryoshka.postgres.locking import Advance, retried
 from bitryoshka.postgres.server import Connection
 from bitryoshka.postgres.statements import fetch, statement
 from bitryoshka.postgres.target import Leaf, Target
 
-Advance = Callable[..., None]
 # gives the number of rows of a range of keys that it has filled
 Fill = Callable[[Leaf, sql.Composable], int]
 
@@ -80,7 +82,7 @@ def _filler(
     connection: Connection, target: Target, column_id: int, binarizer: Binarizer | None
 ) -> Iterator[Fill]:
     if binarizer is None:
-        encoder = sql.Identifier(f"encode_column_{column_id}")
+        encoder = _encoder(connection, target, column_id)
         yield lambda leaf, within: _fill_in_database(connection, target, encoder, leaf, within)
         return
     connection.execute(statement("drop_batch"))
@@ -90,6 +92,17 @@ def _filler(
     finally:
         if not connection.closed:
             connection.execute(statement("drop_batch"))
+
+
+def _encoder(connection: Connection, target: Target, column_id: int) -> sql.Identifier:
+    """The function that the column's trigger encodes by."""
+    found = find_functions(connection, target.oid, column_id)
+    if found is None or found.encoder is None:
+        raise DatabaseError(
+            f"the trigger of column {target.code_column!r} of {target.title}, or its encoder, is "
+            "gone: detach the column, then attach again"
+        )
+    return sql.Identifier(*found.encoder)
 
 
 def _pass(
@@ -108,14 +121,8 @@ def _pass(
     filled = 0
     while True:
         end = _batch_end(connection, target, leaf, last, batch_rows)
-        with connection.transaction():
-            fetch(connection, statement("batch_settings"))
-            done = fill(leaf, _range(target, last, end))
-            if end is None:
-                connection.execute(statement("forget_keys", **where))
-            else:
-                key = sql.Literal(end)
-                connection.execute(statement("save_key", key=key, rows=done, **where))
+        within = _range(target, last, end)
+        done = retried(partial(_batch, connection, leaf, fill, within, end, where))
         filled += done
         advance(by=done)
         if end is None:
@@ -123,33 +130,58 @@ def _pass(
         last = end
 
 
+def _batch(
+    connection: Connection,
+    leaf: Leaf,
+    fill: Fill,
+    within: sql.Composable,
+    end: list[str] | None,
+    where: dict[str, Any],
+) -> int:
+    """Fill a batch and keep its last key, in one transaction."""
+    with connection.transaction():
+        fetch(connection, statement("batch_settings"))
+        done = fill(leaf, within)
+        if end is None:
+            connection.execute(statement("forget_keys", **where))
+        else:
+            key = sql.Literal(end)
+            connection.execute(statement("save_key", key=key, rows=done, **where))
+    return done
+
+
 def _batch_end(
     connection: Connection, target: Target, leaf: Leaf, last: list[str] | None, rows: int
 ) -> list[str] | None:
     """The last key of the next batch; None where the table ends before."""
-    found = fetch(
-        connection,
-        statement(
-            "batch_end",
-            texts=target.key_texts,
-            keys=target.keys,
-            table=leaf.identifier,
-            within=_range(target, last, None),
-            skip=rows - 1,
-        ),
+    query = statement(
+        "batch_end",
+        texts=target.key_texts,
+        keys=target.keys,
+        table=leaf.identifier,
+        within=_range(target, last, None),
+        skip=rows - 1,
     )
-    return list(found[0]) if found else None
+    # a transaction of its own: triggers and defaults of the user's keep their settings
+    with connection.transaction():
+        fetch(connection, statement("key_settings"))
+        found = fetch(connection, query)
+    end = list(found[0]) if found else None
+    if end is not None and end == last:
+        raise DatabaseError(
+            f"keys of {leaf.schema}.{leaf.name} do not read back from their text, the first is "
+            f"{end}: the backfill goes by ranges of the primary key, make one of another type"
+        )
+    return end
 
 
 def _range(target: Target, last: list[str] | None, end: list[str] | None) -> sql.Composed:
     """Condition on keys: after ``last`` and up to ``end``."""
     conditions: list[sql.Composable] = [sql.SQL("true")]
-    for sign, key in (("{} > {}", last), ("{} <= {}", end)):
-        if key is not None:
-            row = sql.SQL("({})")
-            conditions.append(
-                sql.SQL(sign).format(row.format(target.keys), row.format(target.key_values(key)))
-            )
+    if last is not None:
+        conditions.append(target.compared(">", last))
+    if end is not None:
+        conditions.append(target.compared("<=", end))
     return sql.SQL(" AND ").join(conditions)
 
 

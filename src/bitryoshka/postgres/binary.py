@@ -80,7 +80,8 @@ def row_layout(columns: Mapping[str, Column]) -> np.dtype[np.void]:
     for name, column in columns.items():
         fields.append((f"{name} size", ">i4", ()))
         fields += [(f"{name} head {i}", kind, ()) for i, (kind, _) in enumerate(column.head)]
-        fields.append((name, column.number, () if column.numbers == 1 else (column.numbers,)))
+        single = column.numbers == 1 and not column.head  # vectors and codes may have one number
+        fields.append((name, column.number, () if single else (column.numbers,)))
     return np.dtype(fields)
 
 

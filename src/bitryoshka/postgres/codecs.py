@@ -15,7 +15,8 @@ from psycopg import sql
 from bitryoshka.additive import Additive
 from bitryoshka.binarizer import Binarizer, Metric
 from bitryoshka.catalogue import Cells, Rows, check_limits, entry, tables
-from bitryoshka.errors import BitsError, CodecError, DatabaseError, FingerprintError
+from bitryoshka.errors import BitsError, CodecError, FingerprintError
+from bitryoshka.limits import check_count
 from bitryoshka.postgres.binary import (
     DOUBLE,
     INTEGER,
@@ -61,17 +62,14 @@ def register(
     ``version``: None takes the version that has this fingerprint already, or else the next one.
     Raises FingerprintError where another binarizer has that name and version, CodecError for a
     name that is not 1 to 40 letters, digits, ``_``, ``.`` and ``-`` and for a binarizer that is
-    too large, DatabaseError where the schema is too old for additive codes.
+    too large, DatabaseError where the schema is of an earlier revision.
     """
+    if version is not None:
+        check_count(version, "version", CodecError)
     require_installed(connection)
     check_limits(binarizer)
-    if binarizer.additive is not None and not _takes_additive(connection):
-        raise DatabaseError(
-            "schema bitryoshka is of a revision without additive codecs: run bitryoshka install, "
-            "or bitryoshka.postgres.install(connection)"
-        )
     with connection.transaction():
-        fetch(connection, statement("codec_lock"))
+        connection.execute(statement("codec_lock"))
         versions = {c.version: c for c in list_codecs(connection) if c.name == name}
         if version is None:
             same = [v for v, c in versions.items() if c.fingerprint == binarizer.fingerprint]
@@ -144,13 +142,13 @@ def export(connection: Connection, label: str) -> Binarizer:
 
 def list_codecs(connection: Connection) -> list[Codec]:
     """All codecs, by name and version."""
+    require_installed(connection)
     found = fetch(connection, statement("codecs"))
     return [Codec(*row[:-1], tuple(row[-1])) for row in found]  # type: ignore[call-arg]
 
 
 def find_codec(connection: Connection, label: str) -> Codec:
     """The codec of a label (name@version); CodecError where there is none."""
-    require_installed(connection)
     known = {codec.label: codec for codec in list_codecs(connection)}
     if label not in known:
         raise CodecError(
@@ -180,7 +178,7 @@ def _insert(connection: Connection, name: str, version: int, b: Binarizer) -> Co
     placeholders = {key: sql.Placeholder(key) for key in values}
     try:
         [(id_,)] = fetch(connection, statement("insert_codec", **placeholders), values)
-    except (psycopg.errors.CheckViolation, psycopg.errors.InvalidTextRepresentation) as error:
+    except (psycopg.errors.CheckViolation, psycopg.DataError) as error:
         raise CodecError(
             "a codec has a name of 1 to 40 letters, digits, '_', '.' and '-', a version from 1 "
             f"and info that is JSON, found {name!r} and {version}: {str(error).splitlines()[0]}"
@@ -226,8 +224,6 @@ def _values(cells: Cells) -> Any:
 
 def _read_additive(connection: Connection, codec: Codec) -> Additive | None:
     """The encoder of an additive codec; None where it is a progressive one."""
-    if not _takes_additive(connection):
-        return None
     settings = fetch(connection, statement("additive_settings", codec_id=codec.id))
     if not settings:
         return None
@@ -253,12 +249,6 @@ def _read_additive(connection: Connection, codec: Codec) -> Additive | None:
         score_weight=score_weight,
         sweeps=sweeps,
     )
-
-
-def _takes_additive(connection: Connection) -> bool:
-    """Whether the schema is of a revision that has tables for additive codecs."""
-    [(table,)] = fetch(connection, statement("additive_table"))
-    return table is not None
 
 
 def _read(

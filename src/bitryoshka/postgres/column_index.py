@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from psycopg import sql
 
-from bitryoshka.postgres.columns import changed
+from bitryoshka.postgres.locking import changed
 from bitryoshka.postgres.server import Connection
 from bitryoshka.postgres.statements import fetch, prefix_expression, statement
 from bitryoshka.postgres.target import Leaf, Target
@@ -35,7 +35,7 @@ def build_index(
     if target.partitioned and not _is_covered(connection, target, target.oid, prefix_bits):
         parent = name_within(target.name, suffix)
         whole = _index("index_parent", target, target.identifier, parent, prefix_bits)
-        changed(connection, lambda: connection.execute(whole))
+        changed(connection, lambda: connection.execute(whole), target.lock("SHARE"))
 
 
 def index_statements(target: Target, column_id: int, prefix_bits: int) -> list[sql.Composed]:

@@ -11,9 +11,12 @@ from pgvector import Vector
 from psycopg import sql
 from psycopg.rows import tuple_row
 
+from bitryoshka.bits import check_bits
 from bitryoshka.errors import TableError
+from bitryoshka.limits import check_count, check_counts
 from bitryoshka.postgres.server import Connection
-from bitryoshka.postgres.statements import fetch, statement
+from bitryoshka.postgres.statements import Statement, fetch, reading_text, statement
+from bitryoshka.postgres_rules import check_name
 from bitryoshka.vectors import blocks, check_vectors
 
 _Statement = tuple[sql.Composed, dict[str, Any]]
@@ -50,9 +53,10 @@ def search_column(
     ``candidates`` rows that meet it.
 
     Raises TableError where no codec is attached to the column, VectorsError for queries that are
-    not finite, and psycopg's errors for parameters that do not fit.
+    not finite, SearchError and BitsError for numbers that are none, and psycopg's errors for
+    those that do not fit together.
     """
-    options = (k, candidates, code_column, prefix_bits, rescore, exact)
+    options = _options(k, candidates, code_column, prefix_bits, rescore, exact)
     key = fetch(connection, _key_of(schema, table))
     query, values = _statement(connection, schema, table, key, queries, options, where)
     return _found(fetch(connection, query, values), len(values["queries"]))
@@ -73,16 +77,28 @@ async def search_column_async(
     where: sql.Composable | None = None,
 ) -> Found:
     """As `search_column`, on an asynchronous connection."""
-    options = (k, candidates, code_column, prefix_bits, rescore, exact)
+    options = _options(k, candidates, code_column, prefix_bits, rescore, exact)
     async with psycopg.AsyncCursor(connection, row_factory=tuple_row) as cursor:
-        await cursor.execute(_key_of(schema, table))
+        await reading_text(cursor).execute(_key_of(schema, table))
         key = await cursor.fetchall()
         query, values = _statement(connection, schema, table, key, queries, options, where)
         await cursor.execute(query, values)
         return _found(await cursor.fetchall(), len(values["queries"]))
 
 
+def _options(
+    k: int, candidates: int, code_column: str, prefix_bits: int | None, rescore: bool, exact: int
+) -> tuple[int, int, str, int | None, bool, int]:
+    check_counts(k=k, candidates=candidates)
+    check_count(exact, "exact", least=0)
+    if prefix_bits is not None:
+        check_bits(prefix_bits, "prefix_bits")
+    return k, candidates, code_column, prefix_bits, rescore, exact
+
+
 def _key_of(schema: str, table: str) -> sql.Composed:
+    for name in (schema, table):
+        check_name(name)
     return statement("key_of", schema=sql.Literal(schema), table=sql.Literal(table))
 
 
@@ -106,7 +122,7 @@ def _statement(
     names = ("k", "candidates", "code_column", "prefix_bits", "rescore", "exact")
     values: dict[str, Any] = dict(zip(names, options, strict=True))
     values["queries"] = texts
-    values["filter"] = None if where is None else where.as_string(connection)
+    values["filter"] = None if where is None else Statement([where]).as_string(connection)
     columns = [sql.SQL("(s.item).{}").format(sql.Identifier(name)) for name, _ in key]
     query = statement(
         "search_column",

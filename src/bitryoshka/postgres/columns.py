@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -16,11 +15,11 @@ from bitryoshka.postgres.server import Connection
 from bitryoshka.postgres.statements import fetch, statement
 from bitryoshka.postgres.target import BadVectors
 
-_TRIES = 30
+_LOCKS = 20
 
 
 class Entry(NamedTuple):
-    """A code column as the catalogue has it."""
+    """A code column as the catalogue has it; ``search_name``: what searches call it."""
 
     id: int
     vector_column: str | None
@@ -28,12 +27,30 @@ class Entry(NamedTuple):
     bad_vectors: BadVectors
     prefix_bits: int | None
     state: str
+    code_column: str
+    search_name: str
 
 
 def find_entry(connection: Connection, oid: int, code_column: str) -> Entry | None:
-    """The catalogue's entry of a code column."""
-    found = fetch(connection, statement("column_entry", oid=oid, code=sql.Literal(code_column)))
-    return Entry(*found[0]) if found else None
+    """The catalogue's entry of a code column, by its own name or what searches call it.
+
+    Raises TableError where these are two columns.
+    """
+    found = [
+        Entry(*row)
+        for row in fetch(
+            connection, statement("column_entry", oid=oid, code=sql.Literal(code_column))
+        )
+    ]
+    if len(found) > 1:
+        [itself] = [entry for entry in found if entry.code_column == code_column]
+        [called] = [entry for entry in found if entry.search_name == code_column]
+        raise TableError(
+            f"{code_column!r} names two columns: itself, which searches call "
+            f"{itself.search_name!r}, and {called.code_column!r}, which they call so: expected "
+            "one of these two names"
+        )
+    return found[0] if found else None
 
 
 def require_entry(connection: Connection, oid: int, title: str, code_column: str) -> Entry:
@@ -42,6 +59,48 @@ def require_entry(connection: Connection, oid: int, title: str, code_column: str
     if entry is None:
         raise TableError(f"no codec is attached to column {code_column!r} of {title}")
     return entry
+
+
+class Functions(NamedTuple):
+    """The functions of a code column's trigger.
+
+    ``encoder``: its schema and name, None where it is gone. ``owners``: of both. ``owner``: of the
+    table. ``old``: made by an earlier revision.
+    """
+
+    encoder: tuple[str, str] | None
+    owners: frozenset[str]
+    owner: str
+    old: bool
+    enabled: bool
+
+
+def find_functions(connection: Connection, oid: int, column_id: int) -> Functions | None:
+    """The functions of an entry; None where the table has no such trigger."""
+    found = fetch(connection, statement("column_functions", oid=oid, column_id=column_id))
+    if not found:
+        return None
+    schema, name, fill_owner, encoder_owner, owner, old, enabled = found[0]
+    owners = frozenset(filter(None, (fill_owner, encoder_owner)))
+    return Functions((schema, name) if name else None, owners, owner, old, enabled)
+
+
+def trigger_problem(connection: Connection, oid: int, entry: Entry) -> str | None:
+    """Why the trigger of a code column may not keep it true; None where it does."""
+    found = find_functions(connection, oid, entry.id)
+    if found is None or found.encoder is None:
+        return "the trigger, or its encoder, is gone: detach the column, then attach again"
+    if not found.enabled:
+        return f"the trigger is disabled: ENABLE TRIGGER zz_bitryoshka_{entry.id}"
+    if strangers := found.owners - {found.owner}:
+        return (
+            f"functions of the trigger belong to {', '.join(sorted(strangers))}, who could change "
+            f"what runs when somebody writes to the table of {found.owner}: attach again as a role "
+            "that is both, or as a superuser"
+        )
+    if found.old:
+        return "the trigger's functions are of an earlier revision: attach again"
+    return None
 
 
 def require_idle(connection: Connection) -> None:
@@ -55,37 +114,55 @@ def require_idle(connection: Connection) -> None:
 
 
 @contextmanager
+def within_limits(connection: Connection, oid: int, title: str) -> Iterator[None]:
+    """Work on all rows; DatabaseError where policies hide some, or a time limit ends it."""
+    if hidden := fetch(connection, statement("row_security", oid=oid)):
+        # a backfill would pass over such rows without a word
+        raise DatabaseError(
+            f"row security of {hidden[0][0]} hides rows from this role, and all rows need their "
+            "codes: use a role with BYPASSRLS, or the table's owner where it is not forced"
+        )
+    try:
+        yield
+    except (psycopg.errors.QueryCanceled, psycopg.errors.LockNotAvailable) as error:
+        [(statements, locks)] = fetch(connection, statement("time_limits"))
+        raise DatabaseError(
+            f"the server ended a statement on {title}: {error.diag.message_primary}. The session "
+            f"has statement_timeout = {statements} and lock_timeout = {locks}: SET them to 0, or "
+            "higher, then run the same call again, which goes on from here"
+        ) from error
+
+
+@contextmanager
 def alone(connection: Connection, oid: int, title: str) -> Iterator[None]:
     """Hold the table's advisory lock, and let the server notice a client that was killed."""
-    [(taken,)] = fetch(connection, statement("attach_lock", oid=oid))
-    if not taken:
-        found = fetch(connection, statement("attach_lock_holder", oid=oid))
-        holders = [str(pid) for (pid,) in found]
-        raise DatabaseError(
-            f"another attach, switch or detach is at work on {title} "
-            f"(server process {', '.join(holders) or 'gone by now'})"
-        )
+    number = _lock(connection, oid, title)
     [(interval,)] = fetch(connection, statement("get_check_interval"))
     fetch(connection, statement("set_check_interval", interval=sql.Literal("1s")))
     try:
-        yield
+        with within_limits(connection, oid, title):
+            yield
     finally:
         if not connection.closed:
             fetch(connection, statement("set_check_interval", interval=sql.Literal(interval)))
-            fetch(connection, statement("attach_unlock", oid=oid))
+            fetch(connection, statement("attach_unlock", oid=oid, number=number))
 
 
-def changed(connection: Connection, change: Callable[[], object]) -> None:
-    """Run changes of the table in one short transaction, never queueing long for its lock."""
-    for left in reversed(range(_TRIES)):
-        try:
-            with connection.transaction():
-                fetch(connection, statement("lock_timeout"))
-                change()
-            return
-        except psycopg.errors.LockNotAvailable as error:
-            if not left:
-                raise DatabaseError(
-                    "the table stays locked by another session: try again when it is less busy"
-                ) from error
-            time.sleep(0.2)
+def _lock(connection: Connection, oid: int, title: str) -> int:
+    """Take the table's advisory lock, or the next one while a stranger holds it; give its number.
+
+    Raises DatabaseError where somebody holds it who may change the table.
+    """
+    for number in range(_LOCKS):
+        key = {"oid": oid, "number": number}
+        [(taken,)] = fetch(connection, statement("attach_lock", **key))
+        if taken:
+            return number
+        holders = fetch(connection, statement("attach_lock_holder", **key))
+        text = "; ".join(f"server process {pid}, role {role}" for pid, role, _ in holders)
+        if not holders or any(may_change for _, _, may_change in holders):
+            break
+    raise DatabaseError(
+        f"another attach, switch or detach is at work on {title} ({text or 'gone by now'}): "
+        "wait for it, or end it by SELECT pg_terminate_backend(...)"
+    )

@@ -1,7 +1,7 @@
 """The same SQL as a ``CREATE EXTENSION`` package: ``python -m bitryoshka.postgres.extension DIR``.
 
-Writes ``bitryoshka.control`` and one script for each migration into DIR, which is a server's
-``SHAREDIR/extension`` or lies below its ``extension_control_path`` (PostgreSQL 18).
+Writes ``bitryoshka.control``, the script and those that upgrade to it into DIR, which is a
+server's ``SHAREDIR/extension`` or lies below its ``extension_control_path`` (PostgreSQL 18).
 """
 
 from __future__ import annotations
@@ -10,40 +10,36 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from bitryoshka.schema_scripts import migrations
+from bitryoshka.schema_scripts import REVISION, SUPERSEDED, check_statement, creation_statement
 from bitryoshka.sql_files import project_folder, read_sql
 
-# the server does what these do
-_NOT_IN_EXTENSION = {"create_pgvector", "install/path"}
-_DUMPED = {
-    "install/codecs": ("codecs", "codecs_id_seq", "weights", "code_bits", "cuts"),
-    "install/columns": ("columns", "columns_id_seq", "backfill"),
-    "install/additive": ("additive", "additive_lengths", "decoder", "gram"),
-}
+_DUMPED = (
+    "codecs",
+    "codecs_id_seq",
+    "weights",
+    "code_bits",
+    "cuts",
+    "columns",
+    "columns_id_seq",
+    "backfill",
+    "additive",
+    "additive_lengths",
+    "decoder",
+    "gram",
+)
 
 
 def write_extension(folder: str | Path) -> list[Path]:
     """Write the control file and the scripts; give their paths."""
-    target, written, before = Path(folder), [], None
-    found = migrations()
-    for revision, files, _ in found:
-        step = revision if before is None else f"{before}--{revision}"
-        written.append(_write(target / f"bitryoshka--{step}.sql", _script(files)))
-        before = revision
+    target = Path(folder)
     control = (project_folder("sql") / "bitryoshka.control").read_text("utf-8").rstrip("\n")
-    control = control.replace("{version}", found[-1].revision)
-    written.append(_write(target / "bitryoshka.control", control))
-    return written
-
-
-def _script(files: Sequence[str]) -> str:
-    parts = []
-    for name in files:
-        if name not in _NOT_IN_EXTENSION:
-            parts.append(read_sql(name))
-        for table in _DUMPED.get(name, ()):
-            parts.append(read_sql("extension_dump").replace("{table}", table))
-    return "\n".join(parts)
+    found = [_write(target / "bitryoshka.control", control.replace("{version}", REVISION))]
+    check = f"{check_statement()};"
+    dumped = [read_sql("extension_dump").replace("{table}", table) for table in _DUMPED]
+    script = "\n".join([check, f"{creation_statement(renewed=False)};", check, *dumped])
+    for step in (REVISION, *(f"{before}--{REVISION}" for before in SUPERSEDED)):
+        found.append(_write(target / f"bitryoshka--{step}.sql", script))
+    return found
 
 
 def _write(path: Path, text: str) -> Path:

@@ -2,36 +2,72 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg
+
 from bitryoshka.errors import DatabaseError
+from bitryoshka.postgres.locking import changed
 from bitryoshka.postgres.server import Connection, prepare_database
 from bitryoshka.postgres.statements import fetch, statement
+from bitryoshka.postgres_rules import untrusted_owner
 from bitryoshka.schema_scripts import downgrade_statements, upgrade_statements
 
 
 def install(connection: Connection, revision: str = "head") -> str:
     """Create schema bitryoshka, or upgrade it to ``revision``; give the revision it has then.
 
-    Runs in a transaction (a savepoint of the caller's, if there is one) and creates pgvector
-    where it is missing. Raises PgvectorError where that cannot be used, DatabaseError where the
-    schema was made by CREATE EXTENSION, and MissingExtraError without Alembic.
+    Where pgvector was moved to another schema meanwhile, all functions are made again. Runs in a
+    transaction (a savepoint of the caller's, if there is one) and creates pgvector where it is
+    missing, in schema public. Raises PgvectorError where that cannot be used, and DatabaseError
+    where the schema was made by CREATE EXTENSION, where it, or something in it, belongs to another
+    role, and where other sessions' open transactions keep it locked for a minute.
     """
-    with connection.transaction():
+    owners = fetch(connection, statement("schema_owner"))
+    # of what is somebody else's nothing is read: the script refuses it
+    own = bool(owners) and owners[0][2] and not fetch(connection, statement("foreign_objects"))
+    before = installed_revision(connection) if own else None
+
+    def change() -> None:
         prepare_database(connection)
         _refuse_extension(connection)
         for part in upgrade_statements(revision):
             connection.execute(part.encode())
-        return installed_revision(connection) or ""
+
+    with _refused():
+        if before is None:
+            with connection.transaction():
+                change()
+        else:
+            # searches hold locks of what changes until their transactions end
+            changed(connection, change, None)
+    require_installed(connection)
+    return installed_revision(connection) or ""
 
 
 def uninstall(connection: Connection) -> None:
     """Drop schema bitryoshka with every codec; refused while a table's column uses one.
 
-    Codes that were written stay in their columns.
+    Codes that were written stay in their columns. Raises DatabaseError where it is refused.
     """
-    with connection.transaction():
+    with _refused(), connection.transaction():
         _refuse_extension(connection)
         for part in downgrade_statements():
             connection.execute(part.encode())
+
+
+@contextmanager
+def _refused() -> Iterator[None]:
+    """What the scripts refuse is a DatabaseError, without the script."""
+    try:
+        yield
+    except (
+        psycopg.errors.InsufficientPrivilege,
+        psycopg.errors.ObjectNotInPrerequisiteState,
+    ) as error:
+        hint = f": {error.diag.message_hint}" if error.diag.message_hint else ""
+        raise DatabaseError(f"{error.diag.message_primary}{hint}") from error
 
 
 def installed_revision(connection: Connection) -> str | None:
@@ -44,12 +80,31 @@ def installed_revision(connection: Connection) -> str | None:
 
 
 def require_installed(connection: Connection) -> None:
-    """Raise DatabaseError where schema bitryoshka is missing."""
-    [(codecs,)] = fetch(connection, statement("codecs_table"))
+    """Raise DatabaseError where schema bitryoshka is missing, or holds what is not its owner's."""
+    owners = fetch(connection, statement("schema_owner"))
+    if owners and not owners[0][1]:
+        raise DatabaseError(untrusted_owner(owners[0][0]))
+    [(codecs, newest, in_place)] = fetch(connection, statement("codecs_table"))
     if codecs is None:
         raise DatabaseError(
             "schema bitryoshka is not installed in this database: run bitryoshka install, or "
             "bitryoshka.postgres.install(connection)"
+        )
+    if newest is None:
+        raise DatabaseError(
+            "schema bitryoshka in this database is of an earlier revision: run bitryoshka install, "
+            "or bitryoshka.postgres.install(connection)"
+        )
+    if not in_place:
+        raise DatabaseError(
+            "pgvector was moved to another schema, and functions look for it where it was: run "
+            "bitryoshka install, which makes them again"
+        )
+    if foreign := fetch(connection, statement("foreign_objects")):
+        listed = ", ".join(f"{title} of {owner}" for title, owner, _ in foreign)
+        raise DatabaseError(
+            f"everything in schema bitryoshka must belong to its owner, {foreign[0][2]}, found "
+            f"{listed}: drop it, and revoke CREATE on the schema"
         )
 
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from psycopg import sql
 
 from bitryoshka.errors import TableError
+from bitryoshka.limits import check_counts
 from bitryoshka.postgres.binary import NUMBERS, read_rows, vector_column
 from bitryoshka.postgres.server import Connection
 from bitryoshka.postgres.statements import fetch, statement
@@ -32,8 +33,9 @@ def sample_vectors(
     All of them where there are no more than that. Raises TableError where there is no such table
     or column, or no vector in it, and DatabaseError for vectors of several dimensions.
     """
+    check_counts(limit=limit)
     oid, _, _ = find_table(connection, table, schema)
-    types = {name: kind for name, kind, _ in fetch(connection, statement("column_types", oid=oid))}
+    types = {row[0]: row[1] for row in fetch(connection, statement("column_types", oid=oid))}
     title = f"{schema}.{table}"
     if types.get(column) not in get_args(VectorType):
         raise TableError(

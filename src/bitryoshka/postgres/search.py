@@ -12,7 +12,8 @@ from psycopg.pq import TransactionStatus
 
 from bitryoshka.binarizer import Binarizer
 from bitryoshka.bits import query_planes
-from bitryoshka.errors import BitsError, FingerprintError, TableError
+from bitryoshka.errors import BitsError, FingerprintError, PgvectorError, TableError
+from bitryoshka.limits import check_count
 from bitryoshka.postgres.server import Connection
 from bitryoshka.postgres.statements import (
     bit_strings,
@@ -62,7 +63,7 @@ def search(
 
     Settings of the index scan last for this call. Raises FingerprintError for another
     binarizer's table, BitsError for lengths or numbers that do not fit, TableError for exact
-    rescoring without stored vectors.
+    rescoring without stored vectors, PgvectorError where the database has no pgvector.
     """
     if binarizer.fingerprint != table.fingerprint:
         raise FingerprintError(
@@ -73,29 +74,33 @@ def search(
         raise TableError(f"rescore must be None or one of {get_args(Rescore)}, found {rescore!r}")
     if rescore == "exact" and table.vector_type is None:
         raise TableError(f"table {table.name} keeps no vectors, found rescore='exact'")
-    if not 1 <= k <= candidates:
+    check_count(k, "k", BitsError)
+    if check_count(candidates, "candidates", BitsError) < k:
         raise BitsError(f"k must be between 1 and candidates = {candidates}, found {k}")
     prefix_bits = check_prefix(
         table, binarizer.hamming_bits if prefix_bits is None else prefix_bits
     )
     signs = bit_strings(binarizer.encode_queries(queries, prefix_bits))
     values = _rescoring_values(table, binarizer, queries, rescore, len(signs))
-    query = statement(
-        f"search_{rescore or 'hamming'}",
-        table=percent_doubled(table.identifier),
-        prefix=prefix_expression(prefix_bits, table.bits),
-        prefix_bits=prefix_bits,
-        candidates=candidates,
-        k=k,
-        query_code=sql.Placeholder("query_code"),
-        **_rescoring_parts(table, binarizer, rescore),
-    )
     ids = np.full((len(signs), k), -1, np.int64)
     scores = np.full((len(signs), k), -np.inf)
     # settings of a savepoint outlive its release, but not its rollback
     nested = connection.info.transaction_status != TransactionStatus.IDLE
     with connection.transaction(force_rollback=nested):
-        connection.execute(_settings(candidates))
+        [(schema, *_)] = fetch(connection, _settings(candidates))
+        if schema is None:
+            raise PgvectorError("pgvector is not in this database: run CREATE EXTENSION vector")
+        query = statement(
+            f"search_{rescore or 'hamming'}",
+            table=percent_doubled(table.identifier),
+            prefix=prefix_expression(prefix_bits, table.bits),
+            prefix_bits=prefix_bits,
+            candidates=candidates,
+            k=k,
+            pgvector=percent_doubled(sql.Identifier(schema)),
+            query_code=sql.Placeholder("query_code"),
+            **_rescoring_parts(table, binarizer, rescore),
+        )
         for i, code in enumerate(signs):
             rows = fetch(connection, query, {"query_code": code, **values[i]})
             if rows:

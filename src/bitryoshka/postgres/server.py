@@ -17,6 +17,13 @@ from bitryoshka.postgres_rules import MAY_NOT_CREATE, check_available, check_pgv
 
 Connection = psycopg.Connection[Any]
 
+# what the later of two sessions gets that make the same object at the same moment
+MADE_MEANWHILE = (
+    psycopg.errors.UniqueViolation,
+    psycopg.errors.DuplicateObject,
+    psycopg.errors.DuplicateTable,
+)
+
 
 @contextmanager
 def embedded_server(directory: str | Path) -> Iterator[str]:
@@ -64,6 +71,6 @@ def prepare_database(connection: Connection) -> str:
             connection.execute(statement("create_pgvector"))
         except psycopg.errors.InsufficientPrivilege as error:
             raise PgvectorError(MAY_NOT_CREATE) from error
-        installed = available
+        [(installed, _)] = fetch(connection, statement("pgvector_version"))
     check_pgvector_version(installed)
     return str(installed)

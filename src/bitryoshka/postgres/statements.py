@@ -2,22 +2,46 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import psycopg
 from numpy.typing import NDArray
 from psycopg import sql
+from psycopg.abc import AdaptContext
 from psycopg.rows import tuple_row
 
+from bitryoshka.postgres.ascii_sessions import UTF8, is_ascii, load_as_utf8
 from bitryoshka.sql_files import read_sql
+
+C = TypeVar("C", psycopg.Cursor[Any], psycopg.AsyncCursor[Any])
+
+
+class Statement(sql.Composed):
+    """SQL that a session whose encoding is SQL_ASCII takes as well, as UTF-8."""
+
+    def as_bytes(self, context: AdaptContext | None = None) -> bytes:
+        """The statement as it is sent."""
+        return super().as_bytes(UTF8 if is_ascii(context) else context)
+
+    def as_string(self, context: AdaptContext | None = None) -> str:
+        """The statement as text."""
+        return self.as_bytes(context).decode() if is_ascii(context) else super().as_string(context)
 
 
 def statement(name: str, /, **parts: sql.Composable | int) -> sql.Composed:
     """The file ``sql/NAME.sql`` with its braces filled in; plain integers become literals."""
-    return sql.SQL(read_sql(name)).format(
+    filled = sql.SQL(read_sql(name)).format(
         **{k: v if isinstance(v, sql.Composable) else sql.Literal(int(v)) for k, v in parts.items()}
     )
+    return Statement(list(filled))
+
+
+def reading_text(cursor: C) -> C:
+    """The cursor, which reads text as str in a session whose encoding is SQL_ASCII as well."""
+    if is_ascii(cursor):
+        load_as_utf8(cursor.adapters)
+    return cursor
 
 
 def fetch(
@@ -27,7 +51,13 @@ def fetch(
 ) -> list[tuple[Any, ...]]:
     """All rows as plain tuples, whichever row and cursor factories the connection has."""
     with psycopg.Cursor(connection, row_factory=tuple_row) as cursor:
-        return cursor.execute(query, parameters).fetchall()
+        return reading_text(cursor).execute(query, parameters).fetchall()
+
+
+def pgvector_schema(connection: psycopg.Connection[Any]) -> sql.Identifier:
+    """The schema of pgvector's types and operators, which no search_path need have."""
+    [(schema,)] = fetch(connection, statement("pgvector_schema"))
+    return sql.Identifier(schema)
 
 
 def percent_doubled(identifier: sql.Identifier) -> sql.SQL:

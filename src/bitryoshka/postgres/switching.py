@@ -1,31 +1,17 @@
-"""Take a codec away from a table, or put another one in its place."""
+"""Let another column of codes take the place of one, while searches go on."""
 
 from __future__ import annotations
 
+import psycopg
 from psycopg import sql
 
 from bitryoshka.errors import DatabaseError, TableError
-from bitryoshka.postgres.columns import alone, changed, require_entry, require_idle
+from bitryoshka.postgres.columns import find_entry, require_entry
+from bitryoshka.postgres.installation import require_installed
 from bitryoshka.postgres.server import Connection
 from bitryoshka.postgres.statements import statement
 from bitryoshka.postgres.target import find_table
-
-
-def detach(
-    connection: Connection, table: str, *, schema: str = "public", code_column: str = "code"
-) -> None:
-    """Take a code column away: its trigger, its index, its codes and its catalogue entry.
-
-    Of a column that was adopted, the entry alone.
-    """
-    require_idle(connection)
-    oid, _, _ = find_table(connection, table, schema)
-    with alone(connection, oid, f"{schema}.{table}"):
-        require_entry(connection, oid, f"{schema}.{table}", code_column)
-        dropping = statement(
-            "drop_code_column", table=_literal(schema, table), code=sql.Literal(code_column)
-        )
-        changed(connection, lambda: connection.execute(dropping))
+from bitryoshka.postgres_rules import check_name
 
 
 def switch(
@@ -37,37 +23,46 @@ def switch(
     code_column: str = "code",
     kept: str = "code_old",
 ) -> None:
-    """Let column ``new`` take the name ``code_column``, and that one the name ``kept``, at once.
+    """Let searches that ask for ``code_column`` go to column ``new``, from one moment to the next.
 
-    Both keep their codecs, triggers and indexes, so that `bitryoshka.search` goes on without a
-    gap, and a second call with ``new=kept`` takes the switch back. Raises DatabaseError while
-    ``new`` is not filled and verified.
+    The column that they went to is found under the name ``kept`` from then on. Nothing is renamed
+    and no table is locked: both keep their codecs, triggers and indexes, a search that has begun
+    ends on the codes it began with, and a second call with ``new=kept`` takes the switch back.
+    Statements of your own that name a column go on with that column; `detach` the old one when
+    none is left. Raises DatabaseError while ``new`` is not filled and verified, and TableError
+    where ``kept`` is another column's name.
     """
-    require_idle(connection)
     title = f"{schema}.{table}"
+    for name in (code_column, kept):
+        check_name(name)
+    require_installed(connection)
     oid, _, _ = find_table(connection, table, schema)
-    with alone(connection, oid, title):
-        if require_entry(connection, oid, title, new).state != "ready":
+    with connection.transaction():
+        incoming = require_entry(connection, oid, title, new)
+        if incoming.search_name == code_column:
+            raise TableError(f"searches of {title} for {code_column!r} go to {new!r} already")
+        if incoming.state != "ready":
             raise DatabaseError(f"column {new!r} of {title} is not filled yet: run attach again")
-        steps = [(code_column, kept), (new, code_column)]
-        if kept == new:
-            spare = f"{code_column[:50]} switching"
-            steps = [(code_column, spare), (new, code_column), (spare, kept)]
-
-        def change() -> None:
-            for before, after in steps:
-                if require_entry(connection, oid, title, before).vector_column is None:
-                    raise TableError(f"{before!r} of {title} was adopted: rename it yourself")
-                connection.execute(
-                    statement(
-                        "rename_code_column",
-                        table=_literal(schema, table),
-                        code=sql.Literal(before),
-                        name=sql.Literal(after),
-                    )
+        taken = find_entry(connection, oid, kept)
+        if taken is not None and taken.id != incoming.id and taken.search_name != code_column:
+            raise TableError(f"{kept!r} of {title} is in use: expected a name that is free")
+        try:
+            connection.execute(
+                statement(
+                    "switch_code_column",
+                    table=_literal(schema, table),
+                    new=sql.Literal(new),
+                    code=sql.Literal(code_column),
+                    kept=sql.Literal(kept),
                 )
-
-        changed(connection, change)
+            )
+        except psycopg.errors.UndefinedObject as error:
+            raise TableError(str(error.diag.message_primary)) from error
+        except psycopg.errors.UniqueViolation as error:
+            raise TableError(
+                f"another switch of {title} was made meanwhile, or {kept!r} is in use: look at "
+                "bitryoshka.code_columns"
+            ) from error
 
 
 def _literal(schema: str, table: str) -> sql.Literal:

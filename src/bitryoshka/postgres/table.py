@@ -11,8 +11,8 @@ from psycopg import sql
 from bitryoshka.binarizer import Binarizer
 from bitryoshka.bits import check_bits
 from bitryoshka.errors import BitsError, TableError
-from bitryoshka.postgres.server import Connection, prepare_database
-from bitryoshka.postgres.statements import fetch, prefix_expression, statement
+from bitryoshka.postgres.server import MADE_MEANWHILE, Connection, prepare_database
+from bitryoshka.postgres.statements import fetch, pgvector_schema, prefix_expression, statement
 from bitryoshka.postgres_rules import (
     CODEC_COMMENT,
     EF_CONSTRUCTION,
@@ -68,31 +68,36 @@ def create_table(
     """
     table = _described(schema, name, binarizer, vector_type)
     vector_column: sql.Composable = sql.SQL("")
-    if vector_type is not None:
-        vector_column = statement(
-            "vector_column",
-            vector_type=sql.Identifier(vector_type),
-            dimensions=binarizer.dimensions,
-        )
     with connection.transaction():
         prepare_database(connection)
         if _columns(connection, table):
             return open_table(connection, name, binarizer, vector_type, schema)
-        connection.execute(
-            statement(
-                "create_table",
-                table=table.identifier,
-                bits=table.bits,
-                vector_column=vector_column,
+        if vector_type is not None:
+            vector_column = statement(
+                "vector_column",
+                pgvector=pgvector_schema(connection),
+                vector_type=sql.Identifier(vector_type),
+                dimensions=binarizer.dimensions,
             )
-        )
-        connection.execute(
-            statement(
-                "comment_codec",
-                table=table.identifier,
-                codec=sql.Literal(CODEC_COMMENT + table.fingerprint),
-            )
-        )
+        try:
+            with connection.transaction():
+                connection.execute(
+                    statement(
+                        "create_table",
+                        table=table.identifier,
+                        bits=table.bits,
+                        vector_column=vector_column,
+                    )
+                )
+                connection.execute(
+                    statement(
+                        "comment_codec",
+                        table=table.identifier,
+                        codec=sql.Literal(CODEC_COMMENT + table.fingerprint),
+                    )
+                )
+        except MADE_MEANWHILE:
+            return open_table(connection, name, binarizer, vector_type, schema)
     return table
 
 
@@ -138,7 +143,7 @@ def _described(
 
 
 def _columns(connection: Connection, table: CodeTable) -> list[tuple[str, str, str | None]]:
-    name = table.identifier.as_string(connection)
+    name = table.identifier.as_string(None)
     found = fetch(connection, statement("table_columns", table=sql.Literal(name)))
     return [(column, type_, comment) for column, type_, comment in found]
 
@@ -171,6 +176,7 @@ def create_index(
                 index=sql.Identifier(name),
                 table=table.identifier,
                 prefix=prefix_expression(prefix_bits, table.bits),
+                pgvector=pgvector_schema(connection),
                 m=m,
                 ef_construction=ef_construction,
             )

@@ -4,17 +4,27 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 from psycopg import sql
 
 from bitryoshka.errors import TableError
 from bitryoshka.postgres.codecs import Codec
+from bitryoshka.postgres.locking import Mode, TableLock
 from bitryoshka.postgres.server import Connection
 from bitryoshka.postgres.statements import fetch, statement
 from bitryoshka.postgres.table import VectorType
+from bitryoshka.postgres_rules import check_name
 
 BadVectors = Literal["reject", "skip"]
+
+
+class Key(NamedTuple):
+    """A column of a primary key, its type, and the schema of the operators that order it."""
+
+    name: str
+    type: str
+    operators: str
 
 
 @dataclass(frozen=True)
@@ -43,7 +53,7 @@ class Target:
     vector_dimensions: int | None
     code_column: str
     has_code_column: bool
-    key: tuple[tuple[str, str], ...]
+    key: tuple[Key, ...]
     leaves: tuple[Leaf, ...]
     partitioned: bool
     pgvector: str
@@ -53,6 +63,10 @@ class Target:
     def identifier(self) -> sql.Identifier:
         """Schema and name, quoted."""
         return sql.Identifier(self.schema, self.name)
+
+    def lock(self, mode: Mode) -> TableLock:
+        """A lock of the table and its partitions."""
+        return TableLock(self.oid, self.identifier, mode)
 
     @property
     def literal(self) -> sql.Literal:
@@ -91,21 +105,34 @@ class Target:
     @cached_property
     def keys(self) -> sql.Composed:
         """The columns of the primary key."""
-        return sql.SQL(", ").join(sql.Identifier(name) for name, _ in self.key)
+        return sql.SQL(", ").join(sql.Identifier(column.name) for column in self.key)
 
     @cached_property
     def key_texts(self) -> sql.Composed:
         """The primary key as text that its types read back."""
         return sql.SQL(", ").join(
-            sql.SQL("{}::text").format(sql.Identifier(name)) for name, _ in self.key
+            sql.SQL("{}::pg_catalog.text").format(sql.Identifier(column.name))
+            for column in self.key
         )
 
-    def key_values(self, values: list[str]) -> sql.Composed:
-        """A key given as text, in the types of its columns."""
-        return sql.SQL(", ").join(
-            sql.SQL("{}::{}").format(sql.Literal(value), sql.SQL(kind))
-            for value, (_, kind) in zip(values, self.key, strict=True)
-        )
+    def compared(self, sign: Literal[">", "<="], values: list[str]) -> sql.Composable:
+        """Condition that a row's key comes after one that is given as text, or does not."""
+        given = [
+            sql.SQL("{}::{}").format(sql.Literal(value), sql.SQL(column.type))
+            for value, column in zip(values, self.key, strict=True)
+        ]
+        if len({column.operators for column in self.key}) == 1:
+            schema = sql.Identifier(self.key[0].operators)
+            return sql.SQL("({}) OPERATOR({}.{}) ({})").format(
+                self.keys, schema, sql.SQL(sign), sql.SQL(", ").join(given)
+            )
+        # rows are compared by one operator, so columns that have others are compared in turn
+        found: sql.Composable = sql.SQL("false")
+        for column, value in reversed([*zip(self.key, given, strict=True)]):
+            found = sql.SQL("({0} OPERATOR({1}.>) {2} OR {0} OPERATOR({1}.=) {2} AND {3})").format(
+                sql.Identifier(column.name), sql.Identifier(column.operators), value, found
+            )
+        return found if sign == ">" else sql.SQL("NOT {}").format(found)
 
 
 def find_target(
@@ -118,28 +145,33 @@ def find_target(
 ) -> Target:
     """Look a table up, and check that the codec fits its column; TableError says what does not."""
     title = f"{schema}.{table}"
+    check_name(code_column)
     oid, kind, has_children = find_table(connection, table, schema)
     if kind == "r" and has_children:
         raise TableError(f"table {title} has tables that inherit from it: attach to each of them")
     columns = {
-        name: (type_, modifier)
-        for name, type_, modifier in fetch(connection, statement("column_types", oid=oid))
+        name: tuple(found) for name, *found in fetch(connection, statement("column_types", oid=oid))
     }
     if vector_column not in columns:
         raise TableError(
             f"table {title} has no column {vector_column!r}: expected one of {sorted(columns)}"
         )
-    type_, modifier = columns[vector_column]
+    type_, modifier, generated = columns[vector_column]
     if type_ not in get_args(VectorType):
         raise TableError(
             f"column {vector_column!r} of {title} must be of type vector or halfvec, found {type_}"
+        )
+    if generated:
+        raise TableError(
+            f"column {vector_column!r} of {title} is generated: triggers cannot see what it will "
+            "hold: attach to the column that it is made of, or make codes by a generated column"
         )
     if modifier not in (-1, codec.dimensions):
         raise TableError(
             f"column {vector_column!r} of {title} has {modifier} dimensions, codec {codec.label} "
             f"expects {codec.dimensions}"
         )
-    key = tuple(fetch(connection, statement("primary_key", oid=oid)))
+    key = tuple(Key(*row) for row in fetch(connection, statement("primary_key", oid=oid)))
     if not key:
         raise TableError(f"table {title} has no primary key: the backfill goes by ranges of it")
     [(pgvector,)] = fetch(connection, statement("pgvector_schema"))
@@ -162,6 +194,8 @@ def find_target(
 
 def find_table(connection: Connection, table: str, schema: str) -> tuple[int, str, bool]:
     """The oid of a table, its kind, and whether it has children; TableError where none is."""
+    for name in (schema, table):
+        check_name(name)
     found = fetch(
         connection,
         statement("table_oid", schema=sql.Literal(schema), table=sql.Literal(table)),

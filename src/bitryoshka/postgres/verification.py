@@ -14,10 +14,12 @@ from bitryoshka.additive import Additive
 from bitryoshka.binarizer import Binarizer
 from bitryoshka.bits import unpack
 from bitryoshka.errors import TableError
+from bitryoshka.limits import check_count
 from bitryoshka.postgres.binary import NUMBERS, bit_column, read_rows, vector_column
 from bitryoshka.postgres.codecs import export, find_codec
 from bitryoshka.postgres.column_index import index_is_valid
-from bitryoshka.postgres.columns import Entry, require_entry
+from bitryoshka.postgres.columns import Entry, require_entry, trigger_problem, within_limits
+from bitryoshka.postgres.installation import require_installed
 from bitryoshka.postgres.server import Connection
 from bitryoshka.postgres.statements import fetch, statement
 from bitryoshka.postgres.target import Target, find_table, find_target
@@ -74,11 +76,14 @@ class Verification:
     index_valid: bool | None
     queries: int
     recall: float | None
+    trigger: str | None = None
 
     @property
     def good(self) -> bool:
-        """No code is missing or wrong, and the index is complete."""
-        return not (self.counts.missing or self.wrong_rows or self.index_valid is False)
+        """No code is missing or wrong, the trigger keeps it so, and the index is complete."""
+        return not (
+            self.counts.missing or self.wrong_rows or self.index_valid is False or self.trigger
+        )
 
     def text(self) -> str:
         """The findings in one line."""
@@ -88,7 +93,7 @@ class Verification:
             f"{self.counts.rows} rows, {self.counts.empty} without a vector, "
             f"{self.counts.bad} whose vector has no code, {self.counts.missing} codes missing; "
             f"{self.wrong_rows} rows wrong, {self.wrong_bits} bits wrong in {self.sampled} rows "
-            f"encoded anew; {index}; {recall}"
+            f"encoded anew; {index}; {recall}{f'; {self.trigger}' if self.trigger else ''}"
         )
 
 
@@ -99,11 +104,13 @@ class Status:
     codec: str
     vector_column: str
     code_column: str
+    search_name: str
     bad_vectors: str
     prefix_bits: int | None
     state: str
     counts: Counts
     index_valid: bool | None
+    trigger: str | None = None
 
 
 def verify(
@@ -118,9 +125,11 @@ def verify(
 
     Raises TableError where no codec is attached to the column.
     """
+    check_count(queries, "queries", least=0)
     target, entry = _attached(connection, table, schema, code_column)
     binarizer = export(connection, target.codec.label)
-    found = verify_target(connection, target, binarizer, entry.prefix_bits, queries)
+    with within_limits(connection, target.oid, target.title):
+        found = verify_target(connection, target, binarizer, entry, entry.prefix_bits, queries)
     record(connection, entry.id, entry.prefix_bits, found)
     return found
 
@@ -130,15 +139,19 @@ def status(
 ) -> Status:
     """How far a code column is filled; TableError where no codec is attached to it."""
     target, entry = _attached(connection, table, schema, code_column)
+    with within_limits(connection, target.oid, target.title):
+        counts = count_rows(connection, target, True)
     return Status(
         codec=entry.codec,
         vector_column=target.vector_column,
-        code_column=code_column,
+        code_column=entry.code_column,
+        search_name=entry.search_name,
         bad_vectors=entry.bad_vectors,
         prefix_bits=entry.prefix_bits,
         state=entry.state,
-        counts=count_rows(connection, target, True),
+        counts=counts,
         index_valid=_index_valid(connection, target, entry.prefix_bits),
+        trigger=trigger_problem(connection, target.oid, entry),
     )
 
 
@@ -146,6 +159,7 @@ def verify_target(
     connection: Connection,
     target: Target,
     binarizer: Binarizer,
+    entry: Entry,
     prefix_bits: int | None,
     queries: int,
 ) -> Verification:
@@ -156,7 +170,9 @@ def verify_target(
     asked = vectors[:queries]
     recall = None
     if len(asked):
-        recall = float(np.mean([_recall(connection, target, row) for row in asked]))
+        recall = float(
+            np.mean([_recall(connection, target, row, entry.search_name) for row in asked])
+        )
     return Verification(
         counts=counts,
         sampled=len(vectors),
@@ -164,6 +180,7 @@ def verify_target(
         index_valid=_index_valid(connection, target, prefix_bits),
         queries=len(asked),
         recall=recall,
+        trigger=trigger_problem(connection, target.oid, entry),
     )
 
 
@@ -226,12 +243,13 @@ def count_rows(connection: Connection, target: Target, has_codes: bool) -> Count
 def _attached(
     connection: Connection, table: str, schema: str, code_column: str
 ) -> tuple[Target, Entry]:
+    require_installed(connection)
     oid, _, _ = find_table(connection, table, schema)
     entry = require_entry(connection, oid, f"{schema}.{table}", code_column)
     if entry.vector_column is None:
         raise TableError(f"{schema}.{table} has codes alone, and no vectors to check them by")
     codec = find_codec(connection, entry.codec)
-    target = find_target(connection, table, entry.vector_column, codec, code_column, schema)
+    target = find_target(connection, table, entry.vector_column, codec, entry.code_column, schema)
     if not target.has_code_column:
         raise TableError(f"column {code_column!r} of {target.title} was dropped: detach it")
     return target, entry
@@ -262,7 +280,9 @@ def _sample(
     return found["vector"].astype(np.float32), found["code"]
 
 
-def _recall(connection: Connection, target: Target, query: NDArray[np.float32]) -> float:
+def _recall(
+    connection: Connection, target: Target, query: NDArray[np.float32], search_name: str
+) -> float:
     """Share of the nearest rows by stored vectors that the search on codes finds."""
     cosine = target.codec.metric == "cosine"
     found = fetch(
@@ -271,10 +291,13 @@ def _recall(connection: Connection, target: Target, query: NDArray[np.float32]) 
             "recall",
             table=target.identifier,
             vector_type=sql.Identifier(target.vector_type),
-            key=target.keys,
+            keys=target.keys,
+            item_keys=sql.SQL(", ").join(
+                sql.SQL("(s.item).{}").format(sql.Identifier(column.name)) for column in target.key
+            ),
             operator=sql.SQL("<=>" if cosine else "<#>"),
             query=sql.Literal("[" + ",".join(map(str, query.tolist())) + "]"),
-            code_column=sql.Literal(target.code_column),
+            code_column=sql.Literal(search_name),
             has_code=target.has_code(),
             k=_K,
             **target.parts,

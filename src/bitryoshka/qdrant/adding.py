@@ -9,6 +9,7 @@ from qdrant_client import QdrantClient, models
 
 from bitryoshka.binarizer import Binarizer
 from bitryoshka.errors import CollectionError, FingerprintError, VectorsError
+from bitryoshka.limits import check_counts
 from bitryoshka.progress import progress_bar
 from bitryoshka.qdrant.collection import Collection
 from bitryoshka.qdrant.config import vector_params
@@ -45,6 +46,7 @@ def add_codes(
     FingerprintError where the collection has another binarizer's codes.
     """
     refuse_local(client)
+    check_counts(batch_rows=batch_rows)
     place = f"collection {name!r}"
     settings = Settings.of(
         binarizer,
@@ -80,6 +82,7 @@ def fill_codes(
 
     What was done before a kill is not done again, because such points have codes.
     """
+    check_counts(batch_rows=batch_rows)
     missing = models.Filter(
         must=[models.HasVectorCondition(has_vector=settings.original)],
         must_not=[models.HasVectorCondition(has_vector=BITS)],

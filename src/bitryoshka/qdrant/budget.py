@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from bitryoshka.binarizer import MAX_PLANES, Binarizer, Metric
 from bitryoshka.errors import BitsError, VectorsError
 from bitryoshka.evaluation import exact_topk, recall_at_k
+from bitryoshka.limits import check_counts
 from bitryoshka.progress import progress_bar
 from bitryoshka.qdrant.measuring import measure
 from bitryoshka.qdrant.settings import Quantization
@@ -93,6 +94,7 @@ def choose_for_budget(
     Raises BitsError for a budget below 16 bytes or where nothing fits, VectorsError for unusable
     vectors.
     """
+    check_counts(held_out=held_out)
     rows = normalized(vectors, metric)
     if not 0 < held_out < len(rows) - 10:
         raise VectorsError(f"cannot hold {held_out} of {len(rows)} rows out and search the others")

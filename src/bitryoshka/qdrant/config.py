@@ -7,7 +7,8 @@ from typing import Any
 from qdrant_client import models
 
 from bitryoshka.binarizer import Binarizer
-from bitryoshka.errors import CollectionError
+from bitryoshka.errors import BitsError, CollectionError
+from bitryoshka.limits import check_count
 from bitryoshka.qdrant.settings import (
     BITS,
     ORIGINAL,
@@ -63,6 +64,15 @@ def collection_config(
 
     Raises BitsError for a length or a choice that the binarizer does not offer.
     """
+    for name, count, least in (
+        ("hnsw_m", hnsw_m, 0),
+        ("shards", shards, 1),
+        ("replicas", replicas, 1),
+        ("write_consistency", write_consistency, 1),
+        ("indexing_threshold", indexing_threshold, 0),
+    ):
+        if count is not None:
+            check_count(count, name, BitsError, least=least)
     settings = Settings.of(
         binarizer,
         quantization=quantization,

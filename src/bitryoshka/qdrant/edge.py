@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -44,14 +44,8 @@ class Shard:
         self.shard = shard
         self.place = place
 
-    @contextmanager
-    def _errors(self) -> Iterator[None]:
-        try:
-            yield
-        except BitryoshkaError:
-            raise
-        except Exception as error:
-            raise _error(self.place, error) from error
+    def _errors(self) -> AbstractContextManager[None]:
+        return _edge_errors(self.place)
 
     def write(
         self,
@@ -154,10 +148,8 @@ def create_shard(path: str | os.PathLike[str], config: models.CreateCollection) 
         with replacing(folder / CONFIG_FILE) as file:
             file.write(json.dumps(wanted, indent=1).encode())
     if not _is_whole(folder, place):
-        try:
+        with _edge_errors(place):
             qdrant_edge.EdgeShard.create(os.fspath(path), edge_config(config)).close()
-        except Exception as error:
-            raise _error(place, error) from error
 
 
 def _is_whole(folder: Path, place: str) -> bool:
@@ -204,7 +196,9 @@ def open_shard(path: str | os.PathLike[str], binarizer: Binarizer) -> Iterator[C
     settings.check(binarizer, place)
     check_config(settings, config.vectors, place)
     with _loaded(path, place) as shard:
-        yield Collection(binarizer, settings, Shard(shard, place))
+        engine = Shard(shard, place)
+        _check_vectors(engine, settings)
+        yield Collection(binarizer, settings, engine)
 
 
 @contextmanager
@@ -221,19 +215,56 @@ def read_shard(path: str | os.PathLike[str]) -> Iterator[Shard]:
 @contextmanager
 def _loaded(path: str | os.PathLike[str], place: str) -> Iterator[qdrant_edge.EdgeShard]:
     _is_whole(Path(path), place)
-    try:
+    _check_segments(Path(path), place)
+    with _edge_errors(place, "failed to load"):
         shard = qdrant_edge.EdgeShard.load(os.fspath(path))
-    except Exception as error:
-        raise _error(place, error) from error
-    except BaseException as error:
-        if type(error).__name__ != _PANIC:
-            raise
-        raise _error(place, RuntimeError(f"failed to load: {error}")) from error
     try:
         yield shard
         shard.flush()
     finally:
         shard.close()
+
+
+def _check_segments(folder: Path, place: str) -> None:
+    """CollectionError for a segment that lost a file without which the engine forgets its points.
+
+    A segment gets its version when it is whole, and points after that.
+    """
+    for versions in (folder / "segments").glob("*/*id_tracker.versions"):
+        mappings = versions.with_suffix(".mappings")
+        for needed in (mappings, versions.with_name("version.info")):
+            if versions.stat().st_size and not (needed.is_file() and needed.stat().st_size):
+                raise CollectionError(
+                    f"{place} is damaged, and was left as it is: {needed.relative_to(folder)} "
+                    "is missing or empty"
+                )
+
+
+def _check_vectors(engine: Shard, settings: Settings) -> None:
+    """CollectionError where points lack vectors, which `upsert` always writes with them."""
+    points = engine.count()
+    for name in settings.sizes:
+        has = models.Filter(must=[models.HasVectorCondition(has_vector=name)])
+        if (found := engine.count(has)) != points:
+            raise CollectionError(
+                f"{engine.place} is damaged: expected a vector {name!r} of each of its {points} "
+                f"points, found {found}"
+            )
+
+
+@contextmanager
+def _edge_errors(place: str, panicked: str = "the engine failed") -> Iterator[None]:
+    """The engine's errors as those of this package, panics of its Rust code among them."""
+    try:
+        yield
+    except BitryoshkaError:
+        raise
+    except Exception as error:
+        raise _error(place, error) from error
+    except BaseException as error:
+        if type(error).__name__ != _PANIC:
+            raise
+        raise _error(place, RuntimeError(f"{panicked}: {error}")) from error
 
 
 def _error(place: str, error: Exception) -> Exception:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from qdrant_client import QdrantClient, models
 
 from bitryoshka.errors import CollectionError
+from bitryoshka.limits import check_counts
 from bitryoshka.progress import progress_bar
 from bitryoshka.qdrant.collection import Collection
 from bitryoshka.qdrant.hits import Engine, Page
@@ -46,6 +47,7 @@ def move(
     Raises CollectionError where no point has such a vector, VectorsError for vectors of another
     dimension.
     """
+    check_counts(batch_rows=batch_rows)
     moved = Moved(0, 0, 0)
     with progress_bar(source.count(), "move", progress, "points") as advance:
         for page in pages(source, vector, batch_rows):
@@ -114,6 +116,7 @@ def verify_move(
 
     ``plan``: of the target's searches, None: its default.
     """
+    check_counts(sample=sample, k=k)
     points, queries = source.count(), _sample(source, vector, sample)
     exact = models.SearchParams(exact=True)
     asked = [

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from bitryoshka.binarizer import Binarizer, Metric
 from bitryoshka.errors import BitsError, VectorsError
 from bitryoshka.evaluation import bootstrap_interval, exact_topk, ndcg_at_k, recall_at_k
+from bitryoshka.limits import MAX_COUNT, check_counts
 from bitryoshka.progress import progress_bar
 from bitryoshka.qdrant.budget import choose_for_budget
 from bitryoshka.qdrant.measuring import measure
@@ -104,6 +105,9 @@ def compare(
     """
     if binarizer is not None and binarizer.metric != metric:
         raise BitsError(f"the binarizer is for metric {binarizer.metric!r}, found {metric!r}")
+    check_counts(k=k, held_out=held_out)
+    if not 1 <= oversampling < MAX_COUNT:
+        raise BitsError(f"oversampling must be at least 1, found {oversampling}")
     rows = normalized(vectors, metric)
     asked, rows = _queries(rows, queries, metric, held_out, seed)
     if judgements is not None and len(judgements) != len(asked):

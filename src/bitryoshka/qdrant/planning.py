@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 from qdrant_client import models
 
 from bitryoshka.errors import CollectionError
+from bitryoshka.limits import check_counts
 from bitryoshka.qdrant.collection import Collection
 from bitryoshka.qdrant.hits import Engine
 from bitryoshka.qdrant.representation import query_vector
@@ -43,6 +44,7 @@ def plan_search(
     Take queries that you do not judge by afterwards. Needs a collection that keeps the vectors:
     CollectionError otherwise.
     """
+    check_counts(k=k)
     settings = collection.settings
     if not settings.exact:
         raise CollectionError(

@@ -11,6 +11,7 @@ from qdrant_client import models
 
 from bitryoshka.binarizer import Binarizer
 from bitryoshka.errors import BitsError
+from bitryoshka.limits import MAX_COUNT, check_count
 from bitryoshka.qdrant.collection import AsyncCollection, Collection
 from bitryoshka.qdrant.hits import Engine, Hit
 from bitryoshka.qdrant.representation import projected_queries, query_vector
@@ -46,8 +47,12 @@ class SearchPlan:
 
     def check(self, settings: Settings) -> None:
         """BitsError for a stage that the collection does not hold."""
-        if self.k < 1 or self.oversampling < 1 or self.prefix_oversampling < 1:
-            raise BitsError(f"k and oversampling must be at least 1, found {self}")
+        check_count(self.k, "k", BitsError)
+        for times in (self.oversampling, self.prefix_oversampling):
+            if not 1 <= times < MAX_COUNT:  # NaN is not
+                raise BitsError(f"k and oversampling must be at least 1, found {self}")
+        if self.hnsw_ef is not None:
+            check_count(self.hnsw_ef, "hnsw_ef", BitsError)
         if self.prefix is not None and self.prefix not in settings.prefixes:
             raise BitsError(f"prefix must be one of {settings.prefixes}, found {self.prefix}")
         offered = ["none"]

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from bitryoshka.binarizer import Binarizer
 from bitryoshka.errors import CollectionError, VectorsError
+from bitryoshka.limits import check_counts
 from bitryoshka.progress import progress_bar
 from bitryoshka.qdrant.collection import AsyncCollection, Collection
 from bitryoshka.qdrant.hits import Engine, Payload, PointId, plain_id
@@ -70,9 +71,10 @@ def upsert(
     that are there already. ``parallel`` batches are under way at once. A transient failure of a
     server is retried. A progress bar needs tqdm.
 
-    Raises VectorsError for unusable vectors, CollectionError for ids that repeat or are none, and
-    ServerUnreachableError where a server stays away.
+    Raises VectorsError for unusable vectors, CollectionError for ids that repeat or are none,
+    SearchError for numbers below 1, and ServerUnreachableError where a server stays away.
     """
+    check_counts(batch_rows=batch_rows, parallel=parallel)
     points = _checked(collection.binarizer, ids, vectors, payloads)
 
     def write(start: int) -> Upserted:
@@ -116,6 +118,7 @@ async def upsert_async(
     resume: bool = False,
 ) -> Upserted:
     """`upsert` over an AsyncQdrantClient, one batch after the other."""
+    check_counts(batch_rows=batch_rows)
     points = _checked(collection.binarizer, ids, vectors, payloads)
     written = 0
     for start in range(0, len(points.ids), batch_rows):

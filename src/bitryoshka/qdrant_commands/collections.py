@@ -11,7 +11,7 @@ import numpy as np
 import typer
 
 from bitryoshka.binarizer import Binarizer
-from bitryoshka.command_output import JsonOption, QuietOption, print_json, show_progress
+from bitryoshka.command_output import JsonOption, QuietOption, echo, print_json, show_progress
 from bitryoshka.errors import CollectionError, VectorsError
 from bitryoshka.qdrant_commands.options import (
     BatchOption,
@@ -78,7 +78,7 @@ def _create(
         from bitryoshka.qdrant.edge import create_shard
 
         create_shard(name, config)
-    typer.echo(f"{name} is there")
+    echo(f"{name} is there")
 
 
 @collections.command("upsert")
@@ -232,4 +232,4 @@ def _alias(
         raise CollectionError("aliases need a server: give --url")
     with client_of(url, api_key) as client:
         before = point_alias(client, alias, name)
-    typer.echo(f"{alias} means {name} now, and meant {before or 'nothing'}")
+    echo(f"{alias} means {name} now, and meant {before or 'nothing'}")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from bitryoshka.binarizer import Binarizer
-from bitryoshka.command_output import print_json
+from bitryoshka.command_output import echo, print_json
 from bitryoshka.errors import BitsError
 
 if TYPE_CHECKING:
@@ -109,4 +109,4 @@ def show(found: dict[str, Any], as_json: bool) -> None:
         print_json(found)
         return
     for name, value in found.items():
-        typer.echo(f"{name.replace('_', ' ')}: {value}")
+        echo(f"{name.replace('_', ' ')}: {value}")

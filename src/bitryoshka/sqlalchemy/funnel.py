@@ -13,6 +13,7 @@ from sqlalchemy.sql.operators import desc_op
 
 from bitryoshka.binarizer import Binarizer
 from bitryoshka.errors import BitsError, SearchError, TableError
+from bitryoshka.limits import check_counts
 from bitryoshka.postgres_rules import EF_CONSTRUCTION, M
 from bitryoshka.sqlalchemy.code import Code
 from bitryoshka.sqlalchemy.queries import bound_query
@@ -106,11 +107,12 @@ def _check(statement: Select[Any], k: int, candidates: int) -> None:
             "expected a statement without DISTINCT, whose rows cannot be ordered by a score: "
             "where a join repeats rows, use exists"
         )
+    check_counts(k=k, candidates=candidates)
     # a number, or None where there is none or where an expression gives it
     limit = getattr(statement._limit_clause, "value", None)
     offset = getattr(statement._offset_clause, "value", None) or 0
     last = offset + (k if statement._limit_clause is None else limit or 0)
-    if k < 1 or last > candidates:
+    if last > candidates:
         raise SearchError(
             f"expected candidates for all results, found {candidates} candidates for "
             f"{last} results, those that are skipped by an offset included"

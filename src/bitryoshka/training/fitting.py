@@ -6,15 +6,17 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from importlib.metadata import version
+from itertools import islice
 from typing import Any, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bitryoshka.binarizer import Binarizer, Metric
+from bitryoshka.binarizer import MAX_PLANES, Binarizer, Metric
 from bitryoshka.bits import check_bits
 from bitryoshka.drift import Reference
 from bitryoshka.errors import BitsError, MissingExtraError, VectorsError
+from bitryoshka.limits import MAX_DIMENSIONS, MAX_LENGTHS, check_count
 from bitryoshka.progress import progress_bar
 from bitryoshka.training.closed_form import Goal
 from bitryoshka.training.comparison import PLAINNESS, Candidate, Comparison, HeldOut, compare
@@ -29,7 +31,7 @@ from bitryoshka.training.variants import (
     variants_for,
     with_labels,
 )
-from bitryoshka.vectors import check_vectors, normalized
+from bitryoshka.vectors import SHORTEST, check_vectors, normalized
 
 __all__ = ["FitResult", "fit"]
 
@@ -71,13 +73,13 @@ def fit(
     """Fit a binarizer to vectors ``(N, d)`` and choose the best method on held-out retrieval.
 
     Args:
-        vectors: the embeddings to be stored, any real dtype, N >= 50, d >= 8. Memory-mapped
-            arrays are sampled, not read whole.
+        vectors: the embeddings to be stored, any real dtype, N >= 50, d from 8 to 16,384.
+            Memory-mapped arrays are sampled, not read whole.
         queries: unlabelled query embeddings ``(Q, d)``: half of them judge the candidates, the
             others are learned from. None, or fewer than 40: vectors are held out as queries.
         bits: length of the whole code, a multiple of 8; may exceed d (at most 8 bits for each
-            dimension; additive codes have at most 2,048 in all).
-        nested_bits: lengths at which the code will be cut, multiples of 8 up to ``bits``, for which
+            dimension and 32,768 in all; additive codes have at most 2,048).
+        nested_bits: up to 64 lengths at which the code will be cut, multiples of 8, for which
             its bits are chosen and the methods judged as well. None: for the whole code alone, and
             32, 64, 96, 128, 192, 256, 384, ... are offered as they come. The number of Hamming bits
             and ``bits`` are added.
@@ -108,6 +110,7 @@ def fit(
         raise VectorsError(f"fit needs at least {MIN_ROWS} vectors, found {len(array)}")
     if array.shape[1] < 8:
         raise VectorsError(f"fit needs at least 8 dimensions, found {array.shape[1]}")
+    _check_size(bits, array.shape[1])
     if method == "learned" and not torch_installed():
         raise MissingExtraError("method='learned'", "train")
 
@@ -115,6 +118,7 @@ def fit(
     asked, answers = _check_pairs(pairs, len(array), array.shape[1], metric)
     picked = _pick(len(array), SAMPLE_ROWS, answers, generator)
     sample = normalized(array[picked], metric)
+    _check_unit(sample)
     unit = asked
     if queries is not None:
         plain = normalized(queries, metric, sample.shape[1], "queries")
@@ -175,12 +179,37 @@ def _check_request(
         raise ValueError(f"metric must be one of {get_args(Metric)}, found {metric!r}")
     if hamming_bits is not None and check_bits(hamming_bits, "hamming_bits") > bits:
         raise BitsError(f"hamming_bits must be at most bits = {bits}, found {hamming_bits}")
+    check_count(seed, "seed", BitsError, least=0, most=2**64)
     nested = None
     if nested_bits is not None:
-        nested = tuple(sorted({check_bits(b, "each of nested_bits") for b in nested_bits}))
+        given = list(islice(nested_bits, MAX_LENGTHS + 1))
+        if len(given) > MAX_LENGTHS:
+            raise BitsError(f"nested_bits must be at most {MAX_LENGTHS} lengths, found more")
+        nested = tuple(sorted({check_bits(b, "each of nested_bits") for b in given}))
         if nested and nested[-1] > bits:
             raise BitsError(f"nested_bits must be at most bits = {bits}, found {nested[-1]}")
     return Request(Goal(bits, nested, metric, seed), hamming_bits)
+
+
+def _check_size(bits: int, dimensions: int) -> None:
+    """That the fit and what it makes fit into memory."""
+    if dimensions > MAX_DIMENSIONS:
+        raise VectorsError(f"fit takes at most {MAX_DIMENSIONS} dimensions, found {dimensions}")
+    if bits > MAX_PLANES * dimensions:
+        raise BitsError(
+            f"no code of {bits} bits can be made from {dimensions} dimensions: expected at most "
+            f"{MAX_PLANES} bits for each, {MAX_PLANES * dimensions} in all"
+        )
+
+
+def _check_unit(sample: Floats) -> None:
+    """That products of the vectors do not vanish; none of those of unit length do."""
+    longest = float(np.linalg.norm(sample.astype(np.float64), axis=1).max())
+    if longest < SHORTEST:
+        raise VectorsError(
+            f"the longest of the vectors must have a length of at least {SHORTEST:g} to be "
+            f"compared by inner product, found {longest:.3g}"
+        )
 
 
 def _check_pairs(

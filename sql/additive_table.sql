@@ -1,1 +1,0 @@
-SELECT to_regclass('bitryoshka.additive')::text

@@ -1,0 +1,19 @@
+SELECT
+    en.nspname::pg_catalog.text,
+    e.proname::pg_catalog.text,
+    fo.rolname::pg_catalog.text,
+    eo.rolname::pg_catalog.text,
+    ro.rolname::pg_catalog.text,
+    n.nspname OPERATOR(pg_catalog.=) 'bitryoshka',
+    (t.tgenabled OPERATOR(pg_catalog.=) 'O' OR t.tgenabled OPERATOR(pg_catalog.=) 'A')
+FROM bitryoshka.column_functions({column_id}) AS c
+JOIN pg_catalog.pg_proc AS f ON f.oid OPERATOR(pg_catalog.=) c.fill
+JOIN pg_catalog.pg_namespace AS n ON n.oid OPERATOR(pg_catalog.=) f.pronamespace
+JOIN pg_catalog.pg_roles AS fo ON fo.oid OPERATOR(pg_catalog.=) f.proowner
+LEFT JOIN pg_catalog.pg_proc AS e ON e.oid OPERATOR(pg_catalog.=) c.encoder
+LEFT JOIN pg_catalog.pg_namespace AS en ON en.oid OPERATOR(pg_catalog.=) e.pronamespace
+LEFT JOIN pg_catalog.pg_roles AS eo ON eo.oid OPERATOR(pg_catalog.=) e.proowner
+JOIN pg_catalog.pg_class AS r ON r.oid OPERATOR(pg_catalog.=) {oid}::pg_catalog.oid
+JOIN pg_catalog.pg_roles AS ro ON ro.oid OPERATOR(pg_catalog.=) r.relowner
+JOIN pg_catalog.pg_trigger AS t
+    ON t.tgrelid OPERATOR(pg_catalog.=) r.oid AND t.tgfoid OPERATOR(pg_catalog.=) f.oid

@@ -1,1 +1,0 @@
-SELECT bitryoshka.drop_code_column({table}::regclass, {code})

@@ -1,0 +1,1 @@
+SELECT bitryoshka.drop_column({column_id})

@@ -1,0 +1,1 @@
+SELECT bitryoshka.drop_column(bitryoshka.own_column({table}::pg_catalog.regclass, {code}))

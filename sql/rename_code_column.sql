@@ -1,1 +1,0 @@
-SELECT bitryoshka.rename_code_column({table}::regclass, {code}, {name})

@@ -1,0 +1,1 @@
+SELECT bitryoshka.renew_column({column_id})

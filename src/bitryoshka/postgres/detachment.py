@@ -1,0 +1,46 @@
+"""Take a codec away from a table that is in use."""
+
+from __future__ import annotations
+
+from psycopg import sql
+
+from bitryoshka.postgres.columns import alone, require_entry, require_idle
+from bitryoshka.postgres.installation import require_installed
+from bitryoshka.postgres.locking import TableLock, changed
+from bitryoshka.postgres.server import Connection
+from bitryoshka.postgres.statements import statement
+from bitryoshka.postgres.target import find_table
+from bitryoshka.progress import progress_bar
+
+
+def detach(
+    connection: Connection,
+    table: str,
+    *,
+    schema: str = "public",
+    code_column: str = "code",
+    progress: bool = False,
+) -> None:
+    """Take a code column away: its trigger, its index, its codes and its catalogue entry.
+
+    Of a column that was adopted, the entry alone. Raises TableError where no codec is attached to
+    the column, and DatabaseError where other sessions hold the table for a minute.
+    """
+    require_idle(connection)
+    require_installed(connection)
+    title, identifier = f"{schema}.{table}", sql.Identifier(schema, table)
+    oid, _, _ = find_table(connection, table, schema)
+    with (
+        alone(connection, oid, title),
+        progress_bar(0, "lock", progress, "attempts") as advance,
+    ):
+        entry = require_entry(connection, oid, title, code_column)
+        lock = TableLock(oid, identifier, "ACCESS EXCLUSIVE")
+        # by its number: names may be switched while the lock is waited for
+        dropping = statement("drop_column", column_id=entry.id)
+        changed(
+            connection,
+            lambda: connection.execute(dropping),
+            None if entry.vector_column is None else lock,
+            advance,
+        )
