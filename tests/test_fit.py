@@ -19,7 +19,7 @@ import bitryoshka
 from bitryoshka import Binarizer, BitryoshkaError, BitsError, MissingExtraError, VectorsError, fit
 from bitryoshka.evaluation import asymmetric_topk, exact_topk, hamming_topk, recall_at_k
 from bitryoshka.training import Candidate, Comparison, FitResult, HeldOut, closed_form
-from bitryoshka.training.comparison import PLAINNESS, advantage, compare, measure
+from bitryoshka.training.comparison import PLAINNESS, beats, compare, measure
 from bitryoshka.training.variants import CHANGES, hamming_sizes
 from bitryoshka.vectors import normalized
 
@@ -77,7 +77,7 @@ def assert_not_beaten(comparison: Comparison) -> None:
 
     def beaten(i: int) -> bool:
         later = ranked[ranked.index(i) + 1 :]
-        return any(advantage(utilities[j], utilities[i]).low > 0 for j in later)
+        return any(beats(utilities[j], utilities[i]) for j in later)
 
     assert comparison.chosen in ranked
     assert not beaten(comparison.chosen)

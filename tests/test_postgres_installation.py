@@ -349,8 +349,15 @@ def test_the_extension_is_upgraded_and_dumped_with_its_codecs(
         )
         register(connection, "docs", exact_binarizer(3))
         before = codes(connection)
+        connection.execute("SELECT bitryoshka.create_encoder('docs@1')")
+        make_table(connection)
+        attach(connection, "items", "embedding", "docs@1")
         connection.execute("ALTER EXTENSION bitryoshka UPDATE")
+        connection.execute("SELECT bitryoshka.renew_functions()")
         assert codes(connection) == before
+        assert verify(connection, "items").good
+        detach(connection, "items")
+        drop_codec(connection, "docs@1")
         [(dumped,)] = connection.execute(
             "SELECT array_agg(c::regclass::text ORDER BY c::regclass::text) "
             "FROM pg_extension, unnest(extconfig) AS c WHERE extname = 'bitryoshka'"

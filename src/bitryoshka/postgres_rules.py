@@ -61,8 +61,8 @@ def untrusted_owner(owner: str) -> str:
     """What a superuser is told where schema bitryoshka is a stranger's."""
     return (
         f"schema bitryoshka belongs to role {owner}, who is neither a superuser nor the owner of "
-        "the database: functions there would run with a superuser's rights. Use another role, or make "
-        "the schema a trusted role's by ALTER SCHEMA ... OWNER TO"
+        "the database: functions there would run with a superuser's rights. Use another role, or "
+        "make the schema a trusted role's by ALTER SCHEMA ... OWNER TO"
     )
 
 

@@ -25,6 +25,8 @@ from bitryoshka.evaluation import (
 
 __all__ = ["Candidate", "Comparison", "HeldOut", "Outcome"]
 
+# of mean utility, which is between 0 and 1
+CLEAR = 0.01
 # Plainest first: a method must be beaten to lose to a later one.
 PLAINNESS = ("sign", "centred", "rotation", "itq", "progressive", "additive", "learned")
 SHORTLIST = 100
@@ -220,9 +222,11 @@ def compare(
     """Measure every candidate, and choose the plainest that is not beaten.
 
     A method is beaten by a later one whose utility is higher with 95 % confidence (paired
-    bootstrap over the held-out queries). Of a method's variants that beat the best plainer method,
-    or of all if none does, the one with the highest mean utility stands for it, or one that
-    learned from labelled pairs if that passes its guard.
+    bootstrap over the held-out queries), or by more than `CLEAR` with 80 %: with few queries
+    confidence is hard to come by, and what looks clearly better is the better bet. Of a method's
+    variants that beat the best plainer method for sure, or of all if none does, the one with the
+    highest mean utility stands for it, or one that learned from labelled pairs if that passes its
+    guard.
     """
     outcomes = sorted(
         (measure(c, held_out) for c in candidates),
@@ -245,7 +249,7 @@ def compare(
 
     def beaten(i: int) -> bool:
         later = order[order.index(i) + 1 :]
-        return any(advantage(utilities[j], utilities[i]).low > 0 for j in later)
+        return any(beats(utilities[j], utilities[i]) for j in later)
 
     chosen = next(i for i in order if not beaten(i))
     return Comparison(
@@ -267,6 +271,14 @@ def _guarded(outcome: Outcome, outcomes: Sequence[Outcome], lengths: Sequence[in
     [other] = [o for o in outcomes if o.candidate.label == guard]
     neighbours = advantage(outcome.utility(lengths), other.utility(lengths))
     return advantage(outcome.answered, other.answered).low > 0 and neighbours.high >= 0
+
+
+def beats(a: NDArray[np.float64], b: NDArray[np.float64]) -> bool:
+    """Whether utilities a are higher than b for sure, or clearly higher and quite likely so."""
+    if advantage(a, b).low > 0:
+        return True
+    likely = bootstrap_interval(a - b, level=0.8)
+    return likely.mean > CLEAR and likely.low > 0
 
 
 def advantage(a: NDArray[np.float64], b: NDArray[np.float64]) -> Interval:
