@@ -446,6 +446,20 @@ def test_attach_needs_autocommit(installed: Connection) -> None:
             call()
 
 
+def test_verify_looks_at_all_parts_of_a_table(installed: Connection) -> None:
+    """Wrong codes of the rows that lie last are seen, however many lie before them."""
+    registered(installed)
+    make_table(installed, rows=5000)
+    attach(installed, "items", "embedding", LABEL)
+    installed.execute("ALTER TABLE items DISABLE TRIGGER USER")
+    installed.execute("UPDATE items SET code = ~ code WHERE id >= 4500")
+    installed.execute("ALTER TABLE items ENABLE TRIGGER USER")
+    found = verify(installed, "items")
+    assert found.sampled == 1000
+    assert 50 < found.wrong_rows < 200
+    assert not found.good
+
+
 def test_verify_finds_wrong_and_missing_codes(installed: Connection) -> None:
     registered(installed)
     make_table(installed)

@@ -262,7 +262,7 @@ def _index_valid(connection: Connection, target: Target, prefix_bits: int | None
 def _sample(
     connection: Connection, target: Target, rows: int
 ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-    """Vectors and codes of random rows."""
+    """Vectors and codes of random rows, of all parts of the table, in random order."""
     percent = min(100.0, 100.0 * 2 * SAMPLE / max(rows, 1))
     columns = {
         "vector": vector_column(target.codec.dimensions, NUMBERS[target.vector_type]),
@@ -273,10 +273,11 @@ def _sample(
         table=target.identifier,
         percent=sql.Literal(percent),
         has_code=target.has_code(),
-        limit=SAMPLE,
         **target.parts,
     )
     found = read_rows(connection, query, columns)
+    # a limit in the query would take the rows that lie first
+    found = found[np.random.default_rng().permutation(len(found))[:SAMPLE]]
     return found["vector"].astype(np.float32), found["code"]
 
 
