@@ -1,5 +1,6 @@
 SELECT
-    n.nspname::pg_catalog.text, r.relname::pg_catalog.text, c.code_column::pg_catalog.text, c.vector_column::pg_catalog.text, c.codec,
+    n.nspname::pg_catalog.text, r.relname::pg_catalog.text, c.code_column::pg_catalog.text,
+        c.vector_column::pg_catalog.text, c.codec,
     c.bad_vectors, c.prefix_bits
 FROM bitryoshka.code_columns AS c
 JOIN pg_catalog.pg_class AS r ON r.oid OPERATOR(pg_catalog.=) c.relation

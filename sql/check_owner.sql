@@ -26,7 +26,8 @@ BEGIN
         RAISE EXCEPTION USING
             ERRCODE = 'insufficient_privilege',
             MESSAGE = pg_catalog.concat(
-                'all in schema bitryoshka must belong to its owner, found '::pg_catalog.text, found),
+                'all in schema bitryoshka must belong to its owner, found '::pg_catalog.text,
+                    found),
             HINT = 'Drop it, or ALTER ... OWNER TO.';
     END IF;
     FOR found IN
@@ -37,7 +38,8 @@ BEGIN
             AND a.privilege_type OPERATOR(pg_catalog.=) 'CREATE'::pg_catalog.text
             AND a.grantee OPERATOR(pg_catalog.<>) n.nspowner
     LOOP
-        EXECUTE pg_catalog.concat('REVOKE CREATE ON SCHEMA bitryoshka FROM '::pg_catalog.text, found);
+        EXECUTE pg_catalog.concat('REVOKE CREATE ON SCHEMA bitryoshka FROM '::pg_catalog.text,
+            found);
     END LOOP;
 END
 $check$

@@ -8,5 +8,7 @@ JOIN pg_catalog.pg_am AS a ON a.oid OPERATOR(pg_catalog.=) x.relam
 JOIN pg_catalog.pg_class AS t ON t.oid OPERATOR(pg_catalog.=) i.indrelid
 JOIN pg_catalog.pg_namespace AS n ON n.oid OPERATOR(pg_catalog.=) t.relnamespace
 JOIN pg_catalog.pg_opclass AS o ON o.oid OPERATOR(pg_catalog.=) i.indclass[0]
-WHERE a.amname OPERATOR(pg_catalog.=) 'hnsw' AND (o.opcname OPERATOR(pg_catalog.=) 'bit_hamming_ops' OR o.opcname OPERATOR(pg_catalog.=) 'bit_jaccard_ops')
+WHERE a.amname OPERATOR(pg_catalog.=) 'hnsw'
+    AND (o.opcname OPERATOR(pg_catalog.=) 'bit_hamming_ops'
+    OR o.opcname OPERATOR(pg_catalog.=) 'bit_jaccard_ops')
     AND i.indnatts OPERATOR(pg_catalog.=) 1 AND i.indpred IS NULL

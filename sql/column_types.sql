@@ -4,7 +4,8 @@ SELECT
     CASE
         WHEN n.nspname OPERATOR(pg_catalog.=) 'pg_catalog'
             OR e.extnamespace OPERATOR(pg_catalog.=) n.oid
-            AND (y.typname OPERATOR(pg_catalog.=) 'vector' OR y.typname OPERATOR(pg_catalog.=) 'halfvec')
+            AND (y.typname OPERATOR(pg_catalog.=) 'vector'
+                OR y.typname OPERATOR(pg_catalog.=) 'halfvec')
         THEN y.typname::pg_catalog.text
         ELSE pg_catalog.concat(n.nspname::pg_catalog.text, '.', y.typname::pg_catalog.text)
     END,

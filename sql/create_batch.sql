@@ -1,2 +1,3 @@
-CREATE TEMPORARY TABLE bitryoshka_batch (place pg_catalog.tid, version pg_catalog.xid, code bit({bits}))
+CREATE TEMPORARY TABLE bitryoshka_batch (place pg_catalog.tid, version pg_catalog.xid,
+    code bit({bits}))
 ON COMMIT DELETE ROWS

@@ -1,1 +1,2 @@
-SELECT EXISTS (SELECT FROM pg_catalog.pg_extension WHERE extname OPERATOR(pg_catalog.=) 'bitryoshka')
+SELECT EXISTS (SELECT
+    FROM pg_catalog.pg_extension WHERE extname OPERATOR(pg_catalog.=) 'bitryoshka')

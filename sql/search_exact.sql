@@ -6,7 +6,8 @@ WITH candidates AS MATERIALIZED (
 )
 SELECT id, OPERATOR(pg_catalog.-)distance AS score
 FROM (
-    SELECT id, vector OPERATOR({pgvector}.{operator}) {query}::{pgvector}.{vector_type}({dimensions}) AS distance
+    SELECT id, vector
+        OPERATOR({pgvector}.{operator}) {query}::{pgvector}.{vector_type}({dimensions}) AS distance
     FROM candidates
 ) AS scored
 ORDER BY distance, id

@@ -2,7 +2,8 @@
 SELECT
     (
         SELECT n.nspname::pg_catalog.text
-        FROM pg_catalog.pg_extension AS e JOIN pg_catalog.pg_namespace AS n ON n.oid OPERATOR(pg_catalog.=) e.extnamespace
+        FROM pg_catalog.pg_extension AS e
+            JOIN pg_catalog.pg_namespace AS n ON n.oid OPERATOR(pg_catalog.=) e.extnamespace
         WHERE e.extname OPERATOR(pg_catalog.=) 'vector'
     ),
     pg_catalog.set_config('hnsw.ef_search', {ef_search}, true),

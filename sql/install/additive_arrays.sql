@@ -1,5 +1,6 @@
 -- IMMUTABLE as codec_weights is, and for the same reason
-CREATE OR REPLACE FUNCTION bitryoshka.codec_rows(codec_id integer, kind text) RETURNS {pgvector}.vector[]
+CREATE OR REPLACE FUNCTION bitryoshka.codec_rows(codec_id integer, kind text)
+    RETURNS {pgvector}.vector[]
 LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -40,7 +41,8 @@ COMMENT ON FUNCTION bitryoshka.codec_rows(integer, text) IS
 of table gram; and in arrays of one, that table''s shift and square, and a 1 with bits - 1 zeros on
 both sides (kind decoder, centre, gram, shift, square, unit).';
 
-CREATE OR REPLACE FUNCTION bitryoshka.codec_factors(codec_id integer, kind text) RETURNS double precision[]
+CREATE OR REPLACE FUNCTION bitryoshka.codec_factors(codec_id integer, kind text)
+    RETURNS double precision[]
 LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$

@@ -59,21 +59,24 @@ DECLARE
     best_along double precision[];
     best_negative varbit;
 BEGIN
-    SELECT array_agg(CASE WHEN (w OPERATOR({pgvector}.<#>) input) * scale > t THEN 1 ELSE -1 END::real) INTO start
+    SELECT array_agg(CASE WHEN (w
+        OPERATOR({pgvector}.<#>) input) * scale > t THEN 1 ELSE -1 END::real) INTO start
     FROM {projection} AS x (w, t);
     SELECT array_agg(z * weight), array_agg(CASE WHEN abs(y) < tiny THEN 0 ELSE y END)
     INTO linears, products
     FROM (
         SELECT z, weight, z * (root * sqrt(weight)) AS y
         FROM (
-            SELECT (d OPERATOR({pgvector}.<#>) input) * scale AS z, weight FROM {decoder} AS x (d, weight) OFFSET 0
+            SELECT (d OPERATOR({pgvector}.<#>) input) * scale AS z, weight
+                FROM {decoder} AS x (d, weight) OFFSET 0
         ) AS x
         OFFSET 0
     ) AS x;
     signs := start::{pgvector}.vector;
     unset := repeat('0', cardinality(start))::varbit;
     IF cardinality(start) < bits THEN
-        signs := signs OPERATOR({pgvector}.||) {pgvector}.subvector(zero, 1, bits - cardinality(start));
+        signs := signs
+            OPERATOR({pgvector}.||) {pgvector}.subvector(zero, 1, bits - cardinality(start));
         unset := unset || repeat('1', bits - cardinality(start))::varbit;
     END IF;
     negative := {pgvector}.binary_quantize(zero OPERATOR({pgvector}.-) signs);
@@ -82,24 +85,29 @@ BEGIN
         added := {pgvector}.subvector(linears::{pgvector}.vector, first + 1, lengths[part]);
         score := {pgvector}.subvector(products::{pgvector}.vector, first + 1, lengths[part]);
         IF part < parts THEN
-            added := added OPERATOR({pgvector}.||) {pgvector}.subvector(zero, 1, bits - lengths[part]);
-            score := score OPERATOR({pgvector}.||) {pgvector}.subvector(zero, 1, bits - lengths[part]);
+            added := added
+                OPERATOR({pgvector}.||) {pgvector}.subvector(zero, 1, bits - lengths[part]);
+            score := score
+                OPERATOR({pgvector}.||) {pgvector}.subvector(zero, 1, bits - lengths[part]);
         END IF;
         linear := linear OPERATOR({pgvector}.+) added;
         scores := scores || score;
         reach := reach OPERATOR({pgvector}.+) (score OPERATOR({pgvector}.*) score);
         along := along || (
-            (power({pgvector}.vector_norm(input) * scale, 2) - (centres[part] OPERATOR({pgvector}.<#>) input) * scale)
+            (power({pgvector}.vector_norm(input) * scale, 2) - (centres[part]
+                OPERATOR({pgvector}.<#>) input) * scale)
             * root * sqrt(length_weights[part]) + (signs OPERATOR({pgvector}.<#>) score));
         begins := begins || first;
         first := first + lengths[part];
     END LOOP;
-    against := (SELECT array_agg(g OPERATOR({pgvector}.<#>) signs) FROM {gram} AS x (g))::{pgvector}.vector;
+    against := (SELECT array_agg(g OPERATOR({pgvector}.<#>) signs)
+        FROM {gram} AS x (g))::{pgvector}.vector;
     against := zero OPERATOR({pgvector}.-) against OPERATOR({pgvector}.-) linear;
     LOOP
         IF place < bits AND get_bit(unset, place) = 1 THEN
             step := 1;
-            pull := -(against OPERATOR({pgvector}.<#>) {pgvector}.subvector(unit, bits - place, bits));
+            pull := -(against
+                OPERATOR({pgvector}.<#>) {pgvector}.subvector(unit, bits - place, bits));
             FOR part IN 1..scored LOOP
                 IF place < lengths[part] THEN
                     pull := pull - along[part] * products[begins[part] + place + 1];
@@ -121,9 +129,11 @@ BEGIN
                     ELSE
                         same := array_fill(along[part]::real, ARRAY[32])::{pgvector}.vector;
                         WHILE {pgvector}.vector_dims(same) < bits LOOP
-                            same := same OPERATOR({pgvector}.||) same OPERATOR({pgvector}.||) same OPERATOR({pgvector}.||) same;
+                            same := same OPERATOR({pgvector}.||) same OPERATOR({pgvector}.||) same
+                                OPERATOR({pgvector}.||) same;
                         END LOOP;
-                        pulls[part] := scores[part] OPERATOR({pgvector}.*) {pgvector}.subvector(same, 1, bits);
+                        pulls[part] := scores[part]
+                            OPERATOR({pgvector}.*) {pgvector}.subvector(same, 1, bits);
                     END IF;
                 END IF;
                 gradient := gradient OPERATOR({pgvector}.-) pulls[part];

@@ -20,7 +20,8 @@ $$;
 COMMENT ON FUNCTION bitryoshka.codec_weights(integer) IS
 'The weights of a codec''s projected dimensions, in their order.';
 
-CREATE OR REPLACE FUNCTION bitryoshka.codec_numbers(codec_id integer, kind text) RETURNS double precision[]
+CREATE OR REPLACE FUNCTION bitryoshka.codec_numbers(codec_id integer, kind text)
+    RETURNS double precision[]
 LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$

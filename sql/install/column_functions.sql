@@ -173,7 +173,8 @@ BEGIN
     FROM pg_class AS r JOIN pg_namespace AS n ON n.oid = r.relnamespace
     WHERE r.oid = entry.relation;
     IF NOT (
-        pg_has_role(current_user, made.proowner, 'USAGE') AND pg_has_role(current_user, owner, 'USAGE')
+        pg_has_role(current_user, made.proowner, 'USAGE')
+            AND pg_has_role(current_user, owner, 'USAGE')
     ) THEN
         RETURN false;
     END IF;
@@ -186,7 +187,8 @@ BEGIN
             owner::regrole::text);
         EXECUTE concat('ALTER FUNCTION bitryoshka.', quote_ident(made.name),
             '() RENAME TO bitryoshka_fill_', suffix);
-        EXECUTE concat('ALTER FUNCTION bitryoshka.bitryoshka_fill_', suffix, '() SET SCHEMA ', home);
+        EXECUTE concat('ALTER FUNCTION bitryoshka.bitryoshka_fill_', suffix, '() SET SCHEMA ',
+            home);
         fill := concat(home, '.bitryoshka_fill_', suffix);
     ELSE
         SELECT concat(quote_ident(n.nspname::text), '.', quote_ident(p.proname::text)) INTO encoder

@@ -1,4 +1,5 @@
-CREATE OR REPLACE FUNCTION bitryoshka.encode_query(codec text, input {pgvector}.vector, bits integer DEFAULT NULL)
+CREATE OR REPLACE FUNCTION bitryoshka.encode_query(codec text, input {pgvector}.vector,
+    bits integer DEFAULT NULL)
 RETURNS bit
 LANGUAGE plpgsql STABLE PARALLEL SAFE COST 20000
 SET search_path = pg_catalog, pg_temp
@@ -42,7 +43,8 @@ BEGIN
     ) AS w;
     RETURN (
         SELECT string_agg(
-            CASE WHEN (w.weights OPERATOR({pgvector}.<#>) input) * scale > thresholds[w.dimension + 1]
+            CASE WHEN (w.weights
+                OPERATOR({pgvector}.<#>) input) * scale > thresholds[w.dimension + 1]
                 THEN '1' ELSE '0' END,
             '')
         FROM (

@@ -1,4 +1,5 @@
-CREATE OR REPLACE FUNCTION bitryoshka.find_codec(codec text, input {pgvector}.vector) RETURNS bitryoshka.codecs
+CREATE OR REPLACE FUNCTION bitryoshka.find_codec(codec text, input {pgvector}.vector)
+    RETURNS bitryoshka.codecs
 LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$

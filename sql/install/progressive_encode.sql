@@ -1,4 +1,5 @@
-CREATE OR REPLACE FUNCTION bitryoshka.progressive_encode(codec text, input {pgvector}.vector) RETURNS bit
+CREATE OR REPLACE FUNCTION bitryoshka.progressive_encode(codec text, input {pgvector}.vector)
+    RETURNS bit
 LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE COST 20000
 SET search_path = pg_catalog, pg_temp
 -- the weights come in order from their index, planned once: a sort would cost more than the product
@@ -28,7 +29,8 @@ BEGIN
     IF length = signs THEN
         RETURN (
             SELECT string_agg(
-                CASE WHEN (w.weights OPERATOR({pgvector}.<#>) input) * scale > w.threshold THEN '1' ELSE '0' END, '')
+                CASE WHEN (w.weights
+                    OPERATOR({pgvector}.<#>) input) * scale > w.threshold THEN '1' ELSE '0' END, '')
             FROM (
                 SELECT weights, threshold FROM bitryoshka.weights
                 WHERE codec_id = found_id AND role = 'row' AND cut = 0

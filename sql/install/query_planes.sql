@@ -1,4 +1,5 @@
-CREATE OR REPLACE FUNCTION bitryoshka.query_planes(codec text, input {pgvector}.vector, bits integer DEFAULT NULL)
+CREATE OR REPLACE FUNCTION bitryoshka.query_planes(codec text, input {pgvector}.vector,
+    bits integer DEFAULT NULL)
 RETURNS bit[]
 LANGUAGE plpgsql STABLE PARALLEL SAFE COST 50000
 SET search_path = pg_catalog, pg_temp

@@ -21,7 +21,8 @@ BEGIN
                 FROM bitryoshka.decoder AS e
                 WHERE e.codec_id = d.codec_id AND e.bits = d.bits
                 ORDER BY e.position
-            ) || array_fill(0::double precision, ARRAY[whole - l.bits]))::{pgvector}.vector AS products,
+            ) || array_fill(0::double precision,
+                ARRAY[whole - l.bits]))::{pgvector}.vector AS products,
             (d.weights OPERATOR({pgvector}.<#>) l.centre) * -l.weight AS shift,
             (d.weights OPERATOR({pgvector}.<#>) d.weights) * -l.weight AS square
         FROM bitryoshka.additive_lengths AS l
