@@ -277,7 +277,7 @@ def _sample(
     )
     found = read_rows(connection, query, columns)
     # a limit in the query would take the rows that lie first
-    found = found[np.random.default_rng().permutation(len(found))[:SAMPLE]]
+    found = found[np.random.default_rng(0).permutation(len(found))[:SAMPLE]]
     return found["vector"].astype(np.float32), found["code"]
 
 
