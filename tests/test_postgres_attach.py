@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import subprocess
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -33,6 +35,7 @@ from bitryoshka.postgres import (
     drop_codec,
     export,
     register,
+    repair,
     status,
     switch,
     uninstall,
@@ -458,6 +461,51 @@ def test_verify_looks_at_all_parts_of_a_table(installed: Connection) -> None:
     assert found.sampled == 1000
     assert 50 < found.wrong_rows < 200
     assert not found.good
+
+
+@pytest.mark.parametrize("searched", [False, True])
+def test_repair_mends_what_is_wrong_and_writes_nothing_else(
+    installed: Connection, searched: bool
+) -> None:
+    binarizer = additive_binarizer(1, dimensions=16) if searched else BINARIZER
+    registered(installed, binarizer)
+    make_table(installed, rows=300)
+    attach(installed, "items", "embedding", LABEL)
+    installed.execute("ALTER TABLE items DISABLE TRIGGER USER")
+    installed.execute("UPDATE items SET code = ~ code WHERE id BETWEEN 50 AND 99")
+    installed.execute("UPDATE items SET code = NULL WHERE id BETWEEN 200 AND 219")
+    installed.execute("UPDATE items SET embedding = NULL WHERE id BETWEEN 281 AND 284")
+    installed.execute("ALTER TABLE items ENABLE TRIGGER USER")
+    assert not verify(installed, "items").good
+    untouched = "SELECT array_agg(ctid ORDER BY id) FROM items WHERE id < 50 OR id > 284"
+    before = installed.execute(untouched).fetchall()
+    wrong = 50 - 5 + 20 - 2 + 4
+    assert repair(installed, "items", batch_rows=70) == wrong
+    assert installed.execute(untouched).fetchall() == before
+    assert repair(installed, "items") == 0
+    assert verify(installed, "items").good
+    assert installed.execute(
+        "SELECT count(*) FROM items WHERE embedding IS NULL AND code IS NOT NULL"
+    ).fetchall() == [(0,)]
+
+
+def test_repair_waits_for_rows_that_are_held(
+    installed: Connection, installed_database: str
+) -> None:
+    registered(installed)
+    make_table(installed, rows=100)
+    attach(installed, "items", "embedding", LABEL)
+    installed.execute("ALTER TABLE items DISABLE TRIGGER USER")
+    installed.execute("UPDATE items SET code = ~ code WHERE id < 20")
+    installed.execute("ALTER TABLE items ENABLE TRIGGER USER")
+    with connect(installed_database) as holder, ThreadPoolExecutor(1) as pool:
+        with holder.transaction():
+            holder.execute("SELECT FROM items WHERE id = 3 FOR UPDATE")
+            working = pool.submit(repair, installed, "items")
+            time.sleep(0.5)
+            assert not working.done()
+        assert working.result() == 18
+    assert verify(installed, "items").good
 
 
 def test_verify_finds_wrong_and_missing_codes(installed: Connection) -> None:

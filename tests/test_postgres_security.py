@@ -35,6 +35,7 @@ from bitryoshka.postgres import (
     load,
     open_table,
     register,
+    repair,
     search,
     search_column,
     status,
@@ -618,6 +619,10 @@ def test_no_call_goes_to_what_somebody_planted(connection: Connection, case: str
                 assert (1,) in found.keys[0] or options.get("exact") != 100
             assert verify(connection, "items").good
             assert status(connection, "items").counts.rows == 80
+            connection.execute(
+                "UPDATE public.items SET code = NULL WHERE id OPERATOR(pg_catalog.=) 1"
+            )
+            assert repair(connection, "items") == 0
             attach(connection, "items", "embedding", label, code_column="new")
             switch(connection, "items", "new")
             detach(connection, "items", code_column="code_old")

@@ -198,6 +198,29 @@ def _verify(
         raise typer.Exit(1)
 
 
+@database.command("repair")
+def _repair(
+    table: TableArgument,
+    schema: SchemaOption = "public",
+    code_column: CodeOption = "code",
+    quiet: QuietOption = False,
+    dsn: DsnOption = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Look at every row of a column of codes, and encode anew those that are wrong or missing."""
+    from bitryoshka.postgres import repair
+
+    with _connected(dsn) as connection:
+        mended = repair(
+            connection,
+            table,
+            schema=schema,
+            code_column=code_column,
+            progress=show_progress(quiet),
+        )
+    _show({"mended": mended}, as_json)
+
+
 @database.command("switch")
 def _switch(
     table: TableArgument,

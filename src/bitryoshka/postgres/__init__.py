@@ -18,6 +18,7 @@ from bitryoshka.postgres.codecs import Codec, drop_codec, export, list_codecs, r
 from bitryoshka.postgres.column_search import Found, search_column, search_column_async
 from bitryoshka.postgres.detachment import detach
 from bitryoshka.postgres.installation import install, uninstall
+from bitryoshka.postgres.repair import repair
 from bitryoshka.postgres.search import SearchResult, search
 from bitryoshka.postgres.server import connect, embedded_server, prepare_database
 from bitryoshka.postgres.switching import switch
@@ -49,6 +50,7 @@ __all__ = [
     "open_table",
     "prepare_database",
     "register",
+    "repair",
     "search",
     "search_column",
     "search_column_async",

@@ -71,7 +71,7 @@ def backfill_statements(target: Target) -> list[sql.Composed]:
     found = []
     for leaf in target.leaves:
         parts = {"table": leaf.identifier, **target.parts}
-        whole = _range(target, None, None)
+        whole = key_range(target, None, None)
         found.append(statement("batch_out", within=whole, has_code=target.has_code(), **parts))
         found.append(statement("apply_batch", **parts))
     return found
@@ -85,10 +85,17 @@ def _filler(
         encoder = _encoder(connection, target, column_id)
         yield lambda leaf, within: _fill_in_database(connection, target, encoder, leaf, within)
         return
+    with batch_table(connection, target):
+        yield lambda leaf, within: _fill_by_numpy(connection, target, binarizer, leaf, within)
+
+
+@contextmanager
+def batch_table(connection: Connection, target: Target) -> Iterator[None]:
+    """A temporary table for the codes of a batch."""
     connection.execute(statement("drop_batch"))
     connection.execute(statement("create_batch", bits=target.codec.bits))
     try:
-        yield lambda leaf, within: _fill_by_numpy(connection, target, binarizer, leaf, within)
+        yield
     finally:
         if not connection.closed:
             connection.execute(statement("drop_batch"))
@@ -120,8 +127,8 @@ def _pass(
     last: list[str] | None = saved[0][0] if saved else None
     filled = 0
     while True:
-        end = _batch_end(connection, target, leaf, last, batch_rows)
-        within = _range(target, last, end)
+        end = batch_end(connection, target, leaf, last, batch_rows)
+        within = key_range(target, last, end)
         done = retried(partial(_batch, connection, leaf, fill, within, end, where))
         filled += done
         advance(by=done)
@@ -150,7 +157,7 @@ def _batch(
     return done
 
 
-def _batch_end(
+def batch_end(
     connection: Connection, target: Target, leaf: Leaf, last: list[str] | None, rows: int
 ) -> list[str] | None:
     """The last key of the next batch; None where the table ends before."""
@@ -159,7 +166,7 @@ def _batch_end(
         texts=target.key_texts,
         keys=target.keys,
         table=leaf.identifier,
-        within=_range(target, last, None),
+        within=key_range(target, last, None),
         skip=rows - 1,
     )
     # a transaction of its own: triggers and defaults of the user's keep their settings
@@ -175,7 +182,7 @@ def _batch_end(
     return end
 
 
-def _range(target: Target, last: list[str] | None, end: list[str] | None) -> sql.Composed:
+def key_range(target: Target, last: list[str] | None, end: list[str] | None) -> sql.Composed:
     """Condition on keys: after ``last`` and up to ``end``."""
     conditions: list[sql.Composable] = [sql.SQL("true")]
     if last is not None:

@@ -188,16 +188,32 @@ def judge(binarizer: Binarizer, vectors: NDArray[np.float32], codes: NDArray[np.
     """How codes (n, bits/8) of vectors (n, d) differ from those of encoding anew."""
     if not len(vectors):
         return Judged(0, 0, 0)
+    differ, wrong = _differing(binarizer, vectors, codes)
+    count = int(wrong.sum())
+    return Judged(int(wrong.any(axis=1).sum()), count, int(differ.sum()) - count)
+
+
+def wrong_codes(
+    binarizer: Binarizer, vectors: NDArray[np.float32], codes: NDArray[np.uint8]
+) -> NDArray[np.bool_]:
+    """Which rows have a wrong code, (n,), as `judge` counts them."""
+    if not len(vectors):
+        return np.zeros(0, bool)
+    return np.asarray(_differing(binarizer, vectors, codes)[1].any(axis=1))
+
+
+def _differing(
+    binarizer: Binarizer, vectors: NDArray[np.float32], codes: NDArray[np.uint8]
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Bits (n, bits) that are not those of encoding anew, and those of them that are wrong."""
     codes = np.ascontiguousarray(codes)
     differ = unpack(binarizer.encode(vectors)) != unpack(codes)
     if binarizer.additive is None:
         steps = binarizer.project(vectors) / binarizer.step
         distance = np.abs(steps - np.round(steps)) * binarizer.step
-        wrong = differ & ~(distance < NEAR)[:, binarizer.bit_dimension]
-    else:
-        wrong = differ & _worse(binarizer, binarizer.additive, vectors, codes, differ)[:, None]
-    count = int(wrong.sum())
-    return Judged(int(wrong.any(axis=1).sum()), count, int(differ.sum()) - count)
+        return differ, differ & ~(distance < NEAR)[:, binarizer.bit_dimension]
+    worse = _worse(binarizer, binarizer.additive, vectors, codes, differ)
+    return differ, differ & worse[:, None]
 
 
 def _worse(

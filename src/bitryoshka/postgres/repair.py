@@ -1,0 +1,154 @@
+"""Codes that are not those of their vectors: found, and encoded anew."""
+
+from __future__ import annotations
+
+import time
+
+from psycopg import sql
+
+from bitryoshka.binarizer import Binarizer
+from bitryoshka.errors import BitsError, DatabaseError, TableError
+from bitryoshka.limits import check_count
+from bitryoshka.postgres.backfill import batch_end, batch_table, key_range
+from bitryoshka.postgres.binary import (
+    INTEGER,
+    NUMBERS,
+    TID,
+    XID,
+    bit_column,
+    read_rows,
+    rows_of,
+    vector_column,
+    write_rows,
+)
+from bitryoshka.postgres.codecs import export, find_codec
+from bitryoshka.postgres.columns import alone, require_entry, require_idle
+from bitryoshka.postgres.locking import retried
+from bitryoshka.postgres.server import Connection
+from bitryoshka.postgres.statements import fetch, statement
+from bitryoshka.postgres.target import Leaf, Target, find_table, find_target
+from bitryoshka.postgres.verification import count_rows, wrong_codes
+from bitryoshka.progress import progress_bar
+
+_TRIES = 50
+_PAUSE = 0.2
+
+
+def repair(
+    connection: Connection,
+    table: str,
+    *,
+    schema: str = "public",
+    code_column: str = "code",
+    batch_rows: int = 5000,
+    progress: bool = False,
+) -> int:
+    """Encode anew the rows of a code column that have a wrong code or none; give their number.
+
+    Every row is looked at, ``batch_rows`` keys at a time, and those whose code is right, as
+    `verify` judges it, are not written; each batch is committed, so that a second call after a kill
+    finds less to do. A code whose vector is gone becomes NULL. The connection must be in autocommit
+    mode.
+    Raises TableError where no codec is attached to the column or the table has no vectors, and
+    DatabaseError where row security hides rows or rows stay locked.
+    """
+    require_idle(connection)
+    check_count(batch_rows, "batch_rows", BitsError)
+    title = f"{schema}.{table}"
+    oid, _, _ = find_table(connection, table, schema)
+    entry = require_entry(connection, oid, title, code_column)
+    if entry.vector_column is None:
+        raise TableError(f"{title} has codes alone, and no vectors to make them of")
+    codec = find_codec(connection, entry.codec)
+    target = find_target(connection, table, entry.vector_column, codec, entry.code_column, schema)
+    binarizer = export(connection, entry.codec)
+    mended = 0
+    with alone(connection, oid, title):
+        fetch(connection, statement("renew_column", column_id=entry.id))
+        rows = count_rows(connection, target, True).rows
+        with (
+            progress_bar(rows, "check", progress, "rows") as advance,
+            batch_table(connection, target),
+        ):
+            for leaf in target.leaves:
+                last: list[str] | None = None
+                while True:
+                    end = batch_end(connection, target, leaf, last, batch_rows)
+                    within = key_range(target, last, end)
+                    mended += _mend(connection, target, leaf, binarizer, within)
+                    advance(by=batch_rows)
+                    if end is None:
+                        break
+                    last = end
+    return mended
+
+
+def _mend(
+    connection: Connection,
+    target: Target,
+    leaf: Leaf,
+    binarizer: Binarizer,
+    within: sql.Composable,
+) -> int:
+    """Mend a range of keys; rows that another session holds are tried again."""
+    mended = 0
+    for _ in range(_TRIES):
+        found, written = retried(lambda: _batch(connection, target, leaf, binarizer, within))
+        mended += written
+        if written >= found:
+            return mended
+        time.sleep(_PAUSE)
+    raise DatabaseError(
+        f"rows of {leaf.schema}.{leaf.name} stay locked by other sessions: end their transactions, "
+        "then run repair again"
+    )
+
+
+def _batch(
+    connection: Connection,
+    target: Target,
+    leaf: Leaf,
+    binarizer: Binarizer,
+    within: sql.Composable,
+) -> tuple[int, int]:
+    """How many rows were found wrong, and how many of them written, in one transaction."""
+    parts = {"table": leaf.identifier, "within": within, **target.parts}
+    columns = {
+        "place": TID,
+        "version": XID,
+        "vector": vector_column(binarizer.dimensions, NUMBERS[target.vector_type]),
+        "code": bit_column(binarizer.bits),
+        "missing": INTEGER,
+    }
+    with connection.transaction():
+        fetch(connection, statement("batch_settings"))
+        cleared = connection.execute(
+            statement("clear_batch", has_code=target.has_code(), **parts)
+        ).rowcount
+        rows = read_rows(
+            connection,
+            statement(
+                "repair_out",
+                has_code=target.has_code(),
+                zeros=sql.Literal("0"),
+                bits=binarizer.bits,
+                **parts,
+            ),
+            columns,
+        )
+        wrong = rows["missing"] != 0
+        wrong |= wrong_codes(binarizer, rows["vector"].astype("f4"), rows["code"])
+        rows = rows[wrong]
+        if not len(rows):
+            return cleared, cleared
+        values = {
+            "place": rows["place"],
+            "version": rows["version"],
+            "code": binarizer.encode(rows["vector"].astype("f4")),
+        }
+        kept = {name: columns[name] for name in values}
+        write_rows(connection, statement("batch_in"), iter([rows_of(kept, len(rows), values)]))
+        written = connection.execute(
+            statement("repair_batch", table=leaf.identifier, code=target.parts["code"])
+        ).rowcount
+    return len(rows) + cleared, written + cleared
