@@ -20,4 +20,6 @@ CROSS JOIN LATERAL
 JOIN pg_catalog.pg_attribute AS a
     ON a.attrelid OPERATOR(pg_catalog.=) i.indrelid AND a.attnum OPERATOR(pg_catalog.=) k.number
 WHERE i.indrelid OPERATOR(pg_catalog.=) {oid}::pg_catalog.oid AND i.indisprimary
+    -- columns that the index includes are no part of the key
+    AND k.place OPERATOR(pg_catalog.<=) i.indnkeyatts
 ORDER BY k.place

@@ -36,6 +36,7 @@ from bitryoshka.postgres import (
     export,
     register,
     repair,
+    search_column,
     status,
     switch,
     uninstall,
@@ -447,6 +448,34 @@ def test_attach_needs_autocommit(installed: Connection) -> None:
             pytest.raises(DatabaseError, match="autocommit mode, outside a transaction"),
         ):
             call()
+
+
+@pytest.mark.parametrize(
+    "columns", ["PRIMARY KEY (id) INCLUDE (title)", "PRIMARY KEY (id) INCLUDE (j)"]
+)
+def test_columns_that_the_key_includes_are_no_part_of_it(
+    installed: Connection, columns: str
+) -> None:
+    """NULLs and types without an order may be among them."""
+    registered(installed)
+    make_table(installed, columns=f"id bigint, title text, j json, {columns}")
+    assert attach(installed, "items", "embedding", LABEL, batch_rows=30).filled == 180
+    assert search_column(installed, "items", integer_rows(7, 1), k=3).keys[0][0][1:] == ()
+
+
+@pytest.mark.parametrize(("before", "after"), [("vector", "halfvec"), ("halfvec", "vector")])
+def test_a_vector_column_may_change_to_the_other_type(
+    installed: Connection, before: str, after: str
+) -> None:
+    registered(installed)
+    make_table(installed, vector_type=f"{before}(16)")
+    attach(installed, "items", "embedding", LABEL)
+    installed.execute(f"ALTER TABLE items ALTER COLUMN embedding TYPE {after}(16)".encode())
+    insert(installed, 900, integer_rows(7, 1)[0])
+    installed.execute("UPDATE items SET embedding = embedding WHERE id = 901")
+    assert verify(installed, "items").good
+    assert len(search_column(installed, "items", integer_rows(7, 1), exact=20).keys[0]) == 10
+    assert attach(installed, "items", "embedding", LABEL).filled == 0
 
 
 def test_verify_looks_at_all_parts_of_a_table(installed: Connection) -> None:

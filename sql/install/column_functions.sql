@@ -29,7 +29,6 @@ DECLARE
     entry bitryoshka.columns;
     one bitryoshka.codecs;
     pgvector text := bitryoshka.pgvector();
-    vector_type text;
     dimensions integer;
     code text;
     vector_column text;
@@ -38,14 +37,12 @@ DECLARE
 BEGIN
     SELECT c.* INTO entry FROM bitryoshka.columns AS c WHERE c.id = column_id;
     SELECT k.* INTO one FROM bitryoshka.codecs AS k WHERE k.id = entry.codec_id;
-    SELECT v.kind, v.dimensions INTO vector_type, dimensions
+    SELECT v.dimensions INTO dimensions
     FROM bitryoshka.vector_type(entry.relation, entry.vector_column) AS v;
     code := quote_ident(entry.code_column::text);
     vector_column := quote_ident(entry.vector_column::text);
-    input := concat('NEW.', vector_column);
-    IF vector_type <> 'vector' THEN
-        input := concat('(', input, '::', pgvector, '.vector)');
-    END IF;
+    -- cast whatever its type is now: it may become the other one
+    input := concat('(NEW.', vector_column, '::', pgvector, '.vector)');
     IF entry.bad_vectors = 'skip' THEN
         has_code := concat_ws(' AND ',
             CASE WHEN dimensions = -1
