@@ -39,7 +39,7 @@ BEGIN
             AND a.grantee OPERATOR(pg_catalog.<>) n.nspowner
     LOOP
         EXECUTE pg_catalog.concat('REVOKE CREATE ON SCHEMA bitryoshka FROM '::pg_catalog.text,
-            found);
+            found, ' CASCADE'::pg_catalog.text);
     END LOOP;
 END
 $check$

@@ -4,7 +4,18 @@ SELECT
     fo.rolname::pg_catalog.text,
     eo.rolname::pg_catalog.text,
     ro.rolname::pg_catalog.text,
-    n.nspname OPERATOR(pg_catalog.=) 'bitryoshka',
+    -- as this revision makes them, for pgvector and the table where they are now
+    f.prosrc OPERATOR(pg_catalog.=) bitryoshka.fill_body(
+        {column_id},
+        pg_catalog.concat(
+            pg_catalog.quote_ident(en.nspname::pg_catalog.text), '.',
+            pg_catalog.quote_ident(e.proname::pg_catalog.text)))
+    AND e.prosrc OPERATOR(pg_catalog.=) (
+        SELECT bitryoshka.column_encoder(k)
+        FROM bitryoshka.columns AS m
+        JOIN bitryoshka.codecs AS k ON k.id OPERATOR(pg_catalog.=) m.codec_id
+        WHERE m.id OPERATOR(pg_catalog.=) {column_id}
+    ),
     (t.tgenabled OPERATOR(pg_catalog.=) 'O' OR t.tgenabled OPERATOR(pg_catalog.=) 'A')
 FROM bitryoshka.column_functions({column_id}) AS c
 JOIN pg_catalog.pg_proc AS f ON f.oid OPERATOR(pg_catalog.=) c.fill

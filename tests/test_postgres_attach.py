@@ -410,7 +410,7 @@ def test_a_codec_in_use_cannot_be_dropped_and_nor_can_the_schema(installed: Conn
     attach(installed, "items", "embedding", LABEL, in_database=True)
     with pytest.raises(CodecError, match="docs@1 is in use"):
         drop_codec(installed, LABEL)
-    with pytest.raises(psycopg.errors.ObjectInUse, match="codecs are attached to columns"):
+    with pytest.raises(DatabaseError, match="codecs are attached to columns"):
         uninstall(installed)
     assert check_codes(installed) == 180
     installed.execute("DROP TABLE items")

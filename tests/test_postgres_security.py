@@ -311,6 +311,74 @@ def test_an_upgrade_gives_nothing_away(
         connection.execute(sql.SQL("DROP OWNED BY {0} CASCADE; DROP ROLE {0}").format(role))
 
 
+def test_a_trigger_of_a_strangers_is_no_veto(
+    installed: Connection, roles: tuple[sql.Identifier, sql.Identifier]
+) -> None:
+    """Nobody else's trigger may call a column's function, and a shared one is left alone."""
+    registered(installed)
+    attach(installed, "table_0", "embedding", LABEL)
+    fill = "SELECT fill::regprocedure::text FROM bitryoshka.column_functions(1)"
+    [(first,)] = installed.execute(fill).fetchall()
+    trigger = f"CREATE TRIGGER x BEFORE INSERT ON table_1 FOR EACH ROW EXECUTE FUNCTION {first}"
+    with acting(installed, roles[1]), pytest.raises(psycopg.errors.InsufficientPrivilege):
+        installed.execute(trigger.encode())
+    # as it could be before an upgrade
+    installed.execute(trigger.encode())
+    attach(installed, "table_0", "embedding", LABEL)
+    [(second,)] = installed.execute(fill).fetchall()
+    assert second != first
+    assert verify(installed, "table_0").good
+    detach(installed, "table_0")
+    installed.execute("DROP TRIGGER x ON table_1")
+
+
+def test_a_schema_that_is_renamed_is_told(
+    installed: Connection, roles: tuple[sql.Identifier, sql.Identifier]
+) -> None:
+    """Whoever may create schemas could plant an encoder under the old name."""
+    registered(installed)
+    installed.execute("CREATE SCHEMA app")
+    make_table(installed, schema="app")
+    attach(installed, "items", "embedding", LABEL, schema="app")
+    installed.execute("ALTER SCHEMA app RENAME TO app2")
+    found = verify(installed, "items", schema="app2")
+    assert not found.good
+    assert "a schema was renamed" in (found.trigger or "")
+    assert attach(installed, "items", "embedding", LABEL, schema="app2").verification.good
+    installed.execute(
+        "INSERT INTO app2.items (id, embedding) VALUES (900, %s)",
+        [str(integer_rows(9, 1)[0].tolist())],
+    )
+    assert verify(installed, "items", schema="app2").good
+
+
+def test_functions_that_somebody_changed_keep_nobody_from_anything(
+    installed: Connection, roles: tuple[sql.Identifier, sql.Identifier]
+) -> None:
+    """Neither install nor attach nor drop_codec fails for what another role made of its own."""
+    registered(installed)
+    for number in range(2):
+        attach(installed, f"table_{number}", "embedding", LABEL)
+    encoder = "SELECT encoder::regproc::text FROM bitryoshka.column_functions(1)"
+    [(name,)] = installed.execute(encoder).fetchall()
+    with acting(installed, roles[0]):
+        installed.execute(f"DROP FUNCTION {name}(vector)".encode())
+        installed.execute(
+            f"CREATE FUNCTION {name}(input vector) RETURNS text LANGUAGE sql AS 'SELECT 1'".encode()
+        )
+        installed.execute("CREATE PROCEDURE public.bitryoshka_fill_1_deadbeef() LANGUAGE sql AS ''")
+    assert "is gone" in (verify(installed, "table_0").trigger or "")
+    installed.execute("SELECT bitryoshka.renew_functions()")
+    for number in range(2):
+        assert verify(installed, f"table_{number}").good
+    installed.execute("DROP TABLE table_0")
+    detach(installed, "table_1")
+    make_table(installed)
+    attach(installed, "items", "embedding", LABEL)
+    detach(installed, "items")
+    drop_codec(installed, LABEL)
+
+
 def test_a_type_called_vector_runs_nothing(
     installed: Connection, roles: tuple[sql.Identifier, sql.Identifier]
 ) -> None:

@@ -208,8 +208,7 @@ DECLARE
 BEGIN
     SELECT c.* INTO entry FROM bitryoshka.columns AS c WHERE c.id = drop_column.column_id;
     title := bitryoshka.title(entry.relation);
-    SELECT f.fill::regprocedure::text AS fill, f.encoder::regprocedure::text AS encoder INTO made
-    FROM bitryoshka.column_functions(entry.id) AS f;
+    SELECT f.fill, f.encoder INTO made FROM bitryoshka.column_functions(entry.id) AS f;
     DELETE FROM bitryoshka.columns AS c WHERE c.id = entry.id;
     IF entry.vector_column IS NULL THEN
         RETURN;
@@ -217,13 +216,19 @@ BEGIN
     EXECUTE concat('DROP TRIGGER IF EXISTS zz_bitryoshka_', entry.id, ' ON ', title);
     EXECUTE concat(
         'ALTER TABLE ', title, ' DROP COLUMN IF EXISTS ', quote_ident(entry.code_column::text));
-    PERFORM
-        bitryoshka.drop_if_possible(made.fill),
-        bitryoshka.drop_if_possible(made.encoder),
-        -- of earlier revisions
-        bitryoshka.drop_if_possible(concat(
+    -- a trigger of another table's may call them
+    IF made.fill IS NOT NULL AND NOT EXISTS (
+        SELECT FROM pg_trigger AS t WHERE t.tgfoid = made.fill
+    ) THEN
+        PERFORM bitryoshka.drop_if_possible(made.fill::regprocedure::text);
+        PERFORM bitryoshka.drop_if_possible(made.encoder::regprocedure::text);
+        -- of an earlier revision, unless it is the encoder of a codec of that name
+        PERFORM bitryoshka.drop_if_possible(concat(
             'bitryoshka.encode_column_', entry.id, '(', bitryoshka.pgvector(), '.vector)'))
-    WHERE made.fill IS NOT NULL;
+        WHERE NOT EXISTS (
+            SELECT FROM bitryoshka.codecs AS k
+            WHERE k.name = 'column' AND k.version = entry.id);
+    END IF;
 END
 $$;
 COMMENT ON FUNCTION bitryoshka.drop_column(integer) IS

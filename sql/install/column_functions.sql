@@ -12,7 +12,7 @@ AS $$
     LEFT JOIN pg_proc AS e
         ON e.pronamespace = f.pronamespace
         AND e.proname = replace(f.proname::text, 'fill_', 'encode_')
-        AND e.pronargs = 1
+        AND e.prokind = 'f' AND e.prorettype = 'bit'::regtype AND e.pronargs = 1
         AND e.proargtypes[0] = concat(bitryoshka.pgvector(), '.vector')::regtype
     WHERE c.id = column_functions.column_id AND (
         f.proname::text ~ concat('^bitryoshka_fill_', c.id, '_[0-9a-f]{8}$')
@@ -133,6 +133,9 @@ BEGIN
         -- else's
         EXECUTE concat('ALTER FUNCTION ', called, ' OWNER TO ', owner);
     END LOOP;
+    -- nobody else's trigger calls it
+    EXECUTE concat(
+        'REVOKE EXECUTE ON FUNCTION ', home, '.bitryoshka_fill_', suffix, '() FROM PUBLIC');
     RETURN concat(home, '.bitryoshka_fill_', suffix, '()');
 END
 $$;
@@ -159,21 +162,25 @@ BEGIN
     FROM bitryoshka.column_functions(column_id) AS f
     JOIN pg_proc AS p ON p.oid = f.fill
     JOIN pg_namespace AS n ON n.oid = p.pronamespace;
-    IF made.fill IS NULL OR EXISTS (
-        -- a function that another table's trigger calls as well is not this entry's to change
-        SELECT FROM pg_trigger AS t
-        WHERE t.tgfoid = made.fill AND t.tgparentid = 0 AND t.tgrelid <> entry.relation
-    ) THEN
-        RETURN false;
-    END IF;
     SELECT quote_ident(n.nspname::text), r.relowner INTO home, owner
     FROM pg_class AS r JOIN pg_namespace AS n ON n.oid = r.relnamespace
     WHERE r.oid = entry.relation;
-    IF NOT (
-        pg_has_role(current_user, made.proowner, 'USAGE')
-            AND pg_has_role(current_user, owner, 'USAGE')
-    ) THEN
+    IF made.fill IS NULL OR NOT pg_has_role(current_user, owner, 'USAGE') THEN
         RETURN false;
+    END IF;
+    IF EXISTS (
+        SELECT FROM pg_trigger AS t
+        WHERE t.tgfoid = made.fill AND t.tgparentid = 0 AND t.tgrelid <> entry.relation
+    ) OR NOT pg_has_role(current_user, made.proowner, 'USAGE')
+        OR (made.encoder IS NULL AND made.schema <> 'bitryoshka')
+    THEN
+        -- a function that another table's trigger calls as well, or that is somebody else's, is left
+        -- as it is, and the trigger gets new ones
+        EXECUTE concat(
+            'CREATE OR REPLACE TRIGGER zz_bitryoshka_', column_id, ' BEFORE INSERT OR UPDATE ON ',
+            bitryoshka.title(entry.relation), ' FOR EACH ROW EXECUTE FUNCTION ',
+            bitryoshka.make_column_functions(column_id));
+        RETURN true;
     END IF;
     IF made.schema = 'bitryoshka' THEN
         -- of an earlier revision: under the trigger, the function moves beside the table; the
@@ -190,10 +197,7 @@ BEGIN
     ELSE
         SELECT concat(quote_ident(n.nspname::text), '.', quote_ident(p.proname::text)) INTO encoder
         FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid = p.pronamespace
-        WHERE p.oid = made.encoder AND p.proowner = made.proowner;
-        IF encoder IS NULL THEN
-            RETURN false;
-        END IF;
+        WHERE p.oid = made.encoder;
         PERFORM bitryoshka.make_encoder(column_id, encoder);
         EXECUTE concat('ALTER FUNCTION ', encoder, '(', bitryoshka.pgvector(), '.vector) OWNER TO ',
             owner::regrole::text);
@@ -204,6 +208,7 @@ BEGIN
         'LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS ',
         quote_literal(bitryoshka.fill_body(column_id, encoder)));
     EXECUTE concat('ALTER FUNCTION ', fill, '() OWNER TO ', owner::regrole::text);
+    EXECUTE concat('REVOKE EXECUTE ON FUNCTION ', fill, '() FROM PUBLIC');
     RETURN true;
 END
 $$;
@@ -216,17 +221,43 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    label text;
+    one record;
 BEGIN
-    PERFORM bitryoshka.renew_column(c.id)
-    FROM bitryoshka.columns AS c WHERE c.vector_column IS NOT NULL;
-    FOR label IN
+    -- what its owner has made unusable keeps nobody else's from being made again
+    FOR one IN SELECT c.* FROM bitryoshka.columns AS c WHERE c.vector_column IS NOT NULL LOOP
+        BEGIN
+            PERFORM bitryoshka.renew_column(one.id);
+        EXCEPTION
+            WHEN lock_not_available THEN
+                RAISE;
+            WHEN OTHERS THEN
+                RAISE WARNING USING MESSAGE = concat(
+                    'functions of column ', one.code_column, ' of ',
+                    bitryoshka.title(one.relation), ' were not made again: ', SQLERRM);
+        END;
+    END LOOP;
+    FOR one IN
         SELECT k.label FROM bitryoshka.codecs AS k JOIN pg_proc AS p
             ON p.proname = concat('encode_', k.name, '_', k.version)
         WHERE p.pronamespace = 'bitryoshka'::regnamespace AND p.provolatile = 'i'
             AND pg_has_role(current_user, p.proowner, 'USAGE')
     LOOP
-        PERFORM bitryoshka.create_encoder(label);
+        BEGIN
+            PERFORM bitryoshka.create_encoder(one.label);
+        EXCEPTION WHEN OTHERS THEN
+            RAISE WARNING USING MESSAGE = concat(
+                'the encoder of ', one.label, ' was not made again: ', SQLERRM);
+        END;
+    END LOOP;
+    FOR one IN
+        SELECT DISTINCT t.tgrelid::regclass::text AS title
+        FROM pg_trigger AS t JOIN pg_proc AS p ON p.oid = t.tgfoid
+        WHERE p.pronamespace = 'bitryoshka'::regnamespace AND NOT t.tgisinternal
+            AND p.proname::text ~ '^fill_column_[0-9]+$'
+    LOOP
+        RAISE WARNING USING MESSAGE = concat(
+            'a trigger of ', one.title, ' calls a function of an earlier revision: attach its ',
+            'column again, or drop the trigger');
     END LOOP;
 END
 $$;
@@ -235,12 +266,15 @@ COMMENT ON FUNCTION bitryoshka.renew_functions() IS
 caller may: after ALTER EXTENSION bitryoshka UPDATE, or where pgvector was moved.';
 
 CREATE OR REPLACE FUNCTION bitryoshka.drop_if_possible(called text) RETURNS void
-LANGUAGE plpgsql
+LANGUAGE plpgsql STRICT
 SET search_path = pg_catalog, pg_temp
+SET lock_timeout = '100ms'
 AS $$
 BEGIN
     EXECUTE concat('DROP FUNCTION IF EXISTS ', called);
-EXCEPTION WHEN dependent_objects_still_exist OR insufficient_privilege THEN
+EXCEPTION WHEN dependent_objects_still_exist OR insufficient_privilege OR wrong_object_type
+    OR lock_not_available
+THEN
     -- somebody's view uses it, or it is somebody else's: it does no harm
     NULL;
 END
@@ -259,8 +293,9 @@ BEGIN
         SELECT p.oid
         FROM bitryoshka.columns AS c
         JOIN pg_proc AS p
-            ON p.proname::text ~ concat('^bitryoshka_(fill|encode)_', c.id, '_[0-9a-f]{8}$')
-        WHERE NOT EXISTS (SELECT FROM pg_class AS r WHERE r.oid = c.relation)
+            ON split_part(p.proname::text, '_', 3) = c.id::text
+            AND p.proname::text ~ '^bitryoshka_(fill|encode)_[0-9]+_[0-9a-f]{8}$'
+        WHERE p.prokind = 'f' AND NOT EXISTS (SELECT FROM pg_class AS r WHERE r.oid = c.relation)
             AND NOT EXISTS (SELECT FROM pg_trigger AS t WHERE t.tgfoid = p.oid)
             AND pg_has_role(current_user, p.proowner, 'USAGE')
     LOOP

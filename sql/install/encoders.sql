@@ -137,6 +137,15 @@ BEGIN
             HINT = 'SELECT label FROM bitryoshka.codecs lists them; a label is name@version.';
     END IF;
     name := concat('bitryoshka.', quote_ident(concat('encode_', one.name, '_', one.version)));
+    IF EXISTS (
+        SELECT FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid = p.pronamespace
+        WHERE n.nspname = 'bitryoshka' AND p.proname = concat('encode_', one.name, '_', one.version)
+            AND p.proowner <> n.nspowner
+    ) THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'insufficient_privilege',
+            MESSAGE = concat('there is a function ', name, ' of another role');
+    END IF;
     body := bitryoshka.column_encoder(one);
     FOR called, kind IN
         SELECT concat('bitryoshka.', c.name, '(', one.id, c.kind, ')'), c.type

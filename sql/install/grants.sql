@@ -14,15 +14,17 @@ DECLARE
     one record;
 BEGIN
     FOR one IN
-        SELECT r.relname::text AS name, a.grantee::regrole::text AS role, (
+        SELECT
+            r.relname::text AS name,
+            CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE a.grantee::regrole::text END AS role, (
             SELECT string_agg(quote_ident(c.attname::text), ', ') FROM pg_attribute AS c
             WHERE c.attrelid = r.oid AND c.attnum > 0 AND NOT c.attisdropped
                 AND c.attidentity = '' AND c.attgenerated = '') AS columns
         FROM pg_class AS r CROSS JOIN LATERAL aclexplode(r.relacl) AS a
         WHERE r.relnamespace = 'bitryoshka'::regnamespace AND r.relname IN ('codecs', 'columns')
-            AND a.privilege_type = 'INSERT' AND a.grantee NOT IN (0, r.relowner)
+            AND a.privilege_type = 'INSERT' AND a.grantee <> r.relowner
     LOOP
-        EXECUTE concat('REVOKE INSERT ON bitryoshka.', one.name, ' FROM ', one.role);
+        EXECUTE concat('REVOKE INSERT ON bitryoshka.', one.name, ' FROM ', one.role, ' CASCADE');
         EXECUTE concat(
             'GRANT INSERT (', one.columns, ') ON bitryoshka.', one.name, ' TO ', one.role);
     END LOOP;

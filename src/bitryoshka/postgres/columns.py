@@ -65,13 +65,13 @@ class Functions(NamedTuple):
     """The functions of a code column's trigger.
 
     ``encoder``: its schema and name, None where it is gone. ``owners``: of both. ``owner``: of the
-    table. ``old``: made by an earlier revision.
+    table. ``present``: as this revision makes them.
     """
 
     encoder: tuple[str, str] | None
     owners: frozenset[str]
     owner: str
-    old: bool
+    present: bool
     enabled: bool
 
 
@@ -80,16 +80,18 @@ def find_functions(connection: Connection, oid: int, column_id: int) -> Function
     found = fetch(connection, statement("column_functions", oid=oid, column_id=column_id))
     if not found:
         return None
-    schema, name, fill_owner, encoder_owner, owner, old, enabled = found[0]
+    schema, name, fill_owner, encoder_owner, owner, present, enabled = found[0]
     owners = frozenset(filter(None, (fill_owner, encoder_owner)))
-    return Functions((schema, name) if name else None, owners, owner, old, enabled)
+    return Functions((schema, name) if name else None, owners, owner, bool(present), enabled)
 
 
 def trigger_problem(connection: Connection, oid: int, entry: Entry) -> str | None:
     """Why the trigger of a code column may not keep it true; None where it does."""
     found = find_functions(connection, oid, entry.id)
-    if found is None or found.encoder is None:
-        return "the trigger, or its encoder, is gone: detach the column, then attach again"
+    if found is None:
+        return "the trigger is gone: detach the column, then attach again"
+    if found.encoder is None:
+        return "the function that the trigger encodes by is gone: attach again"
     if not found.enabled:
         return f"the trigger is disabled: ENABLE TRIGGER zz_bitryoshka_{entry.id}"
     if strangers := found.owners - {found.owner}:
@@ -98,8 +100,11 @@ def trigger_problem(connection: Connection, oid: int, entry: Entry) -> str | Non
             f"what runs when somebody writes to the table of {found.owner}: attach again as a role "
             "that is both, or as a superuser"
         )
-    if found.old:
-        return "the trigger's functions are of an earlier revision: attach again"
+    if not found.present:
+        return (
+            "the trigger's functions were changed, or are of an earlier revision, or a schema was "
+            "renamed since: attach again"
+        )
     return None
 
 

@@ -64,6 +64,7 @@ def _refused() -> Iterator[None]:
         yield
     except (
         psycopg.errors.InsufficientPrivilege,
+        psycopg.errors.ObjectInUse,
         psycopg.errors.ObjectNotInPrerequisiteState,
     ) as error:
         hint = f": {error.diag.message_hint}" if error.diag.message_hint else ""
