@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +62,8 @@ class TestResults:
     def test_committed_files_are_valid(self, path: Path) -> None:
         content = read(path)
         text = json.dumps(content)
-        assert not [root for root in ("/home/", "/root/", "/work/", "/tmp/") if root in text]
+        # no folder of the machine that measured: nothing begins as an absolute path does
+        assert re.findall(r"(?<![\w.)*])/[A-Za-z_]\w*/", text) == []
 
     def test_what_is_written_is_read(self, tmp_path: Path) -> None:
         promised = [

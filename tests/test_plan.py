@@ -19,9 +19,9 @@ from bitryoshka.search_ways import Way, measure
 ROWS, QUERIES = clustered(0, 1500), clustered(1, 300)
 
 
-@pytest.fixture(scope="module")
-def binarizer() -> Binarizer:
-    return fit(ROWS, bits=96, method="progressive").binarizer
+@pytest.fixture(scope="module", params=["progressive", "additive"])
+def binarizer(request: pytest.FixtureRequest) -> Binarizer:
+    return fit(ROWS, bits=96, method=request.param).binarizer
 
 
 @pytest.fixture(scope="module")

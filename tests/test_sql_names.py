@@ -28,6 +28,7 @@ FILLED = {
     "ef_construction": "8",
     "codec": "'x'",
     "encoder": "public.x",
+    "due": "true",
     "table": "public.x",
     "foreign": "SELECT 1 AS title, 2 AS owner",
     "script": "",

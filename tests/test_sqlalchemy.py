@@ -333,6 +333,30 @@ def test_a_parameter_keeps_its_value(
         assert found != list(connection.scalars(usual, {"query": vectors[8]}))
 
 
+def test_codes_that_are_searched_for(run: Run, vectors: NDArray[np.float32]) -> None:
+    """Written, compared by Hamming distance and scored by a float query, as others are."""
+    additive = bitryoshka.fit(vectors, bits=BITS, method="additive").binarizer
+    assert additive.additive is not None
+    codes, query = additive.encode(vectors), vectors[3]
+
+    def work(session: Session) -> tuple[list[int], list[int]]:
+        for doc in session.scalars(select(Doc)):
+            doc.code = codes[doc.id]
+        session.flush()
+        scored = funnel(select(Doc.id), Doc.code, query, additive, candidates=ROWS)
+        near = funnel(select(Doc.id), Doc.code, query, additive, candidates=ROWS, rescore=None)
+        return list(session.scalars(scored)), list(session.scalars(near))
+
+    scored, near = run(work)
+    scores = (unpack(codes) * 2.0 - 1) @ additive.query_weights(query[None])[0]
+    # weights are rounded to 8 bits
+    step = np.abs(additive.query_weights(query[None])).max() / 127
+    assert scores[scored].min() >= np.sort(scores)[-10] - BITS * step
+    signs = codes[:, : additive.hamming_bits // 8]
+    distances = hamming(additive.encode_queries(query[None]), signs)[0]
+    assert sorted(distances[near]) == sorted(distances)[:10]
+
+
 def test_two_binarizers_of_one_length_do_not_share_a_statement(
     run: Run, vectors: NDArray[np.float32], binarizer: bitryoshka.Binarizer
 ) -> None:

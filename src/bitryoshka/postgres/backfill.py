@@ -73,7 +73,7 @@ def backfill_statements(target: Target) -> list[sql.Composed]:
         parts = {"table": leaf.identifier, **target.parts}
         whole = key_range(target, None, None)
         found.append(statement("batch_out", within=whole, has_code=target.has_code(), **parts))
-        found.append(statement("apply_batch", **parts))
+        found.append(statement("apply_batch", due=_missing(target), **parts))
     return found
 
 
@@ -157,6 +157,10 @@ def _batch(
     return done
 
 
+def _missing(target: Target) -> sql.Composed:
+    return sql.SQL("t.{} IS NULL").format(target.parts["code"])
+
+
 def batch_end(
     connection: Connection, target: Target, leaf: Leaf, last: list[str] | None, rows: int
 ) -> list[str] | None:
@@ -215,7 +219,7 @@ def _fill_by_numpy(
     }
     columns = {"place": TID, "version": XID, "code": bit_column(binarizer.bits)}
     write_rows(connection, statement("batch_in"), iter([rows_of(columns, len(rows), values)]))
-    return connection.execute(statement("apply_batch", **parts)).rowcount
+    return connection.execute(statement("apply_batch", due=_missing(target), **parts)).rowcount
 
 
 def _fill_in_database(

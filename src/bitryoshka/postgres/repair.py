@@ -7,7 +7,7 @@ import time
 from psycopg import sql
 
 from bitryoshka.binarizer import Binarizer
-from bitryoshka.errors import BitsError, DatabaseError, TableError
+from bitryoshka.errors import BitsError, DatabaseError
 from bitryoshka.limits import check_count
 from bitryoshka.postgres.backfill import batch_end, batch_table, key_range
 from bitryoshka.postgres.binary import (
@@ -21,13 +21,13 @@ from bitryoshka.postgres.binary import (
     vector_column,
     write_rows,
 )
-from bitryoshka.postgres.codecs import export, find_codec
-from bitryoshka.postgres.columns import alone, require_entry, require_idle
+from bitryoshka.postgres.codecs import export
+from bitryoshka.postgres.columns import alone, require_idle
 from bitryoshka.postgres.locking import retried
 from bitryoshka.postgres.server import Connection
 from bitryoshka.postgres.statements import fetch, statement
-from bitryoshka.postgres.target import Leaf, Target, find_table, find_target
-from bitryoshka.postgres.verification import count_rows, wrong_codes
+from bitryoshka.postgres.target import Leaf, Target
+from bitryoshka.postgres.verification import attached, count_rows, wrong_codes
 from bitryoshka.progress import progress_bar
 
 _TRIES = 50
@@ -54,16 +54,10 @@ def repair(
     """
     require_idle(connection)
     check_count(batch_rows, "batch_rows", BitsError)
-    title = f"{schema}.{table}"
-    oid, _, _ = find_table(connection, table, schema)
-    entry = require_entry(connection, oid, title, code_column)
-    if entry.vector_column is None:
-        raise TableError(f"{title} has codes alone, and no vectors to make them of")
-    codec = find_codec(connection, entry.codec)
-    target = find_target(connection, table, entry.vector_column, codec, entry.code_column, schema)
+    target, entry = attached(connection, table, schema, code_column)
     binarizer = export(connection, entry.codec)
     mended = 0
-    with alone(connection, oid, title):
+    with alone(connection, target.oid, target.title):
         fetch(connection, statement("renew_column", column_id=entry.id))
         rows = count_rows(connection, target, True).rows
         with (
@@ -149,6 +143,6 @@ def _batch(
         kept = {name: columns[name] for name in values}
         write_rows(connection, statement("batch_in"), iter([rows_of(kept, len(rows), values)]))
         written = connection.execute(
-            statement("repair_batch", table=leaf.identifier, code=target.parts["code"])
+            statement("apply_batch", due=sql.SQL("true"), **parts)
         ).rowcount
     return len(rows) + cleared, written + cleared

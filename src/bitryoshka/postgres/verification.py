@@ -126,7 +126,7 @@ def verify(
     Raises TableError where no codec is attached to the column.
     """
     check_count(queries, "queries", least=0)
-    target, entry = _attached(connection, table, schema, code_column)
+    target, entry = attached(connection, table, schema, code_column)
     binarizer = export(connection, target.codec.label)
     with within_limits(connection, target.oid, target.title):
         found = verify_target(connection, target, binarizer, entry, entry.prefix_bits, queries)
@@ -138,7 +138,7 @@ def status(
     connection: Connection, table: str, *, schema: str = "public", code_column: str = "code"
 ) -> Status:
     """How far a code column is filled; TableError where no codec is attached to it."""
-    target, entry = _attached(connection, table, schema, code_column)
+    target, entry = attached(connection, table, schema, code_column)
     with within_limits(connection, target.oid, target.title):
         counts = count_rows(connection, target, True)
     return Status(
@@ -256,9 +256,10 @@ def count_rows(connection: Connection, target: Target, has_codes: bool) -> Count
     return Counts(*fetch(connection, query)[0])
 
 
-def _attached(
+def attached(
     connection: Connection, table: str, schema: str, code_column: str
 ) -> tuple[Target, Entry]:
+    """A table's code column and its entry; TableError where it has no codec, or no vectors."""
     require_installed(connection)
     oid, _, _ = find_table(connection, table, schema)
     entry = require_entry(connection, oid, f"{schema}.{table}", code_column)
