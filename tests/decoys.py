@@ -81,6 +81,15 @@ def plant(connection: Connection, schema: str) -> int:
             [sorted(symbols)],
         ).fetchall()
     ]
+    types = [
+        name
+        for (name,) in connection.execute(
+            "SELECT typname::text FROM pg_type WHERE typname = ANY (%s) "
+            "AND typnamespace = 'pg_catalog'::regnamespace AND typtype IN ('b', 'p', 'r') "
+            "AND typname !~ '^_' ORDER BY 1",
+            [sorted(set(re.findall(r"\b[a-z_][a-z0-9_]*\b", text)))],
+        ).fetchall()
+    ]
     made: list[str] = []
     body = "RETURNS text LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION ''decoy {}''; END'"
     for name, arguments, variadic in names:
@@ -106,10 +115,13 @@ def plant(connection: Connection, schema: str) -> int:
                 f"CREATE OPERATOR {schema}.{name} (RIGHTARG = {kind}, FUNCTION = {schema}.decoy)"
                 for kind in TYPES
             ]
+    # a cast to any of them would come out as a number
+    made += [f'CREATE DOMAIN {schema}."{name}" AS pg_catalog.int4' for name in types]
     # one at a time: what is there already, of pgvector's, stays
     connection.execute(
         "DO $do$ DECLARE one text; BEGIN FOREACH one IN ARRAY %s LOOP "
-        "BEGIN EXECUTE one; EXCEPTION WHEN duplicate_function OR unique_violation THEN NULL; END; "
+        "BEGIN EXECUTE one; EXCEPTION WHEN duplicate_function OR duplicate_object "
+        "OR unique_violation THEN NULL; END; "
         "END LOOP; END $do$".replace("%s", _array(made)).encode()
     )
     return len(made)

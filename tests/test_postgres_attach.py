@@ -575,6 +575,8 @@ def test_a_new_version_takes_over_and_can_be_taken_back(installed: Connection) -
         switch(installed, "items", "code_new")
     attach(installed, "items", "embedding", new, code_column="code_new")
     assert found_ids(installed, vectors[1]) == by_first
+    with pytest.raises(TableError, match=r"'code_new' of public.items is in use"):
+        switch(installed, "items", "code_new", kept="code_new")
     switch(installed, "items", "code_new")
     by_second = found_ids(installed, vectors[1])
     assert by_second != by_first

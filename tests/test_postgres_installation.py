@@ -274,6 +274,16 @@ def test_an_upgrade_with_columns_in_use(
     ).fetchall() == [(0,)]
 
 
+def test_what_is_not_installed_cannot_be_removed(bare_database: str) -> None:
+    with connect(bare_database) as connection:
+        with pytest.raises(DatabaseError, match="is not installed in this database"):
+            uninstall(connection)
+        install(connection)
+        uninstall(connection)
+        with pytest.raises(DatabaseError, match="is not installed in this database"):
+            uninstall(connection)
+
+
 def test_a_revision_that_does_not_exist_is_refused(connection: Connection) -> None:
     with pytest.raises(DatabaseError, match="expected head or one of"):
         install(connection, "abc")

@@ -269,6 +269,17 @@ BEGIN
                     THEN concat('none that searches call ', quote_ident(code_column::text))
                     ELSE 'itself' END);
     END IF;
+    IF EXISTS (
+        SELECT FROM bitryoshka.columns AS c
+        WHERE c.relation = target AND c.id <> outgoing.id
+            AND (c.code_column = kept OR c.search_name = kept AND c.id <> incoming.id)
+    ) THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'unique_violation',
+            MESSAGE = concat('another column of ', bitryoshka.title(target), ' is called ',
+                quote_ident(kept::text)),
+            HINT = 'Choose another name for the column that is kept.';
+    END IF;
     -- one statement, so that every search finds either column, with its codec
     UPDATE bitryoshka.columns AS c
     SET search_name = CASE c.id

@@ -195,6 +195,8 @@ def _verify(
         found = verify(connection, table, schema=schema, code_column=code_column, queries=queries)
     _show(asdict(found), as_json)
     if not found.good:
+        if found.wrong_rows or found.counts.missing:
+            typer.echo("bitryoshka repair encodes such rows anew", err=True)
         raise typer.Exit(1)
 
 
@@ -235,7 +237,7 @@ def _switch(
 
     with _connected(dsn) as connection:
         switch(connection, table, new, schema=schema, code_column=code_column, kept=kept)
-    echo(f"searches for {code_column} go to the codes of {new} now; those before answer to {kept}")
+    echo(f"searches for {code_column} find the other column's codes now; {kept} finds those before")
 
 
 @database.command("detach")
@@ -260,6 +262,8 @@ def _show(found: dict[str, Any], as_json: bool) -> None:
         print_json(found)
         return
     flat = {**found, **found.get("counts", {})}
+    if "trigger" in flat:
+        flat["trigger"] = flat["trigger"] or "in order"
     for name, value in flat.items():
         if name != "counts":
             echo(f"{name.replace('_', ' ')}: {'none' if value is None else value}")

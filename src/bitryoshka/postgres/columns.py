@@ -57,7 +57,10 @@ def require_entry(connection: Connection, oid: int, title: str, code_column: str
     """The catalogue's entry of a code column; TableError where there is none."""
     entry = find_entry(connection, oid, code_column)
     if entry is None:
-        raise TableError(f"no codec is attached to column {code_column!r} of {title}")
+        raise TableError(
+            f"no codec is attached to column {code_column!r} of {title}: attach one, or adopt the "
+            "codes that the table has"
+        )
     return entry
 
 

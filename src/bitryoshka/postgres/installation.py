@@ -51,6 +51,8 @@ def uninstall(connection: Connection) -> None:
 
     Codes that were written stay in their columns. Raises DatabaseError where it is refused.
     """
+    if not fetch(connection, statement("schema_owner")):
+        raise DatabaseError("schema bitryoshka is not installed in this database")
     with _refused(), connection.transaction():
         _refuse_extension(connection)
         for part in downgrade_statements():

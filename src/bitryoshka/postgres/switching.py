@@ -6,7 +6,7 @@ import psycopg
 from psycopg import sql
 
 from bitryoshka.errors import DatabaseError, TableError
-from bitryoshka.postgres.columns import find_entry, require_entry
+from bitryoshka.postgres.columns import require_entry
 from bitryoshka.postgres.installation import require_installed
 from bitryoshka.postgres.server import Connection
 from bitryoshka.postgres.statements import statement
@@ -43,9 +43,6 @@ def switch(
             raise TableError(f"searches of {title} for {code_column!r} go to {new!r} already")
         if incoming.state != "ready":
             raise DatabaseError(f"column {new!r} of {title} is not filled yet: run attach again")
-        taken = find_entry(connection, oid, kept)
-        if taken is not None and taken.id != incoming.id and taken.search_name != code_column:
-            raise TableError(f"{kept!r} of {title} is in use: expected a name that is free")
         try:
             connection.execute(
                 statement(
@@ -60,8 +57,8 @@ def switch(
             raise TableError(str(error.diag.message_primary)) from error
         except psycopg.errors.UniqueViolation as error:
             raise TableError(
-                f"another switch of {title} was made meanwhile, or {kept!r} is in use: look at "
-                "bitryoshka.code_columns"
+                f"{kept!r} of {title} is in use, or another switch was made meanwhile: expected a "
+                "name that is free, see bitryoshka.code_columns"
             ) from error
 
 

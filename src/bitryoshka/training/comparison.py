@@ -168,6 +168,13 @@ class Comparison:
     rows: int
     skipped: dict[str, str] = field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        label = self.outcomes[self.chosen].candidate.label
+        return (
+            f"Comparison({len(self.outcomes)} candidates, {self.queries} queries over {self.rows} "
+            f"rows, chosen: {label}; to_markdown() shows all)"
+        )
+
     def as_dict(self) -> dict[str, Any]:
         """Plain data for JSON: every candidate's means at every length, with intervals."""
 
