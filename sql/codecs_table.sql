@@ -2,7 +2,7 @@
 SELECT
     pg_catalog.to_regclass('bitryoshka.codecs')::pg_catalog.text,
     pg_catalog.to_regprocedure(
-        'bitryoshka.switch_code_column(pg_catalog.regclass, pg_catalog.name, pg_catalog.name, pg_catalog.name)'
+        'bitryoshka.codec_of(pg_catalog.text, pg_catalog.text)'
     )::pg_catalog.text,
     (
         SELECT pg_catalog.strpos(
@@ -14,6 +14,6 @@ SELECT
         CROSS JOIN pg_catalog.pg_extension AS e
         JOIN pg_catalog.pg_namespace AS v ON v.oid OPERATOR(pg_catalog.=) e.extnamespace
         WHERE n.nspname OPERATOR(pg_catalog.=) 'bitryoshka'
-            AND p.proname OPERATOR(pg_catalog.=) 'find_codec'
+            AND p.proname OPERATOR(pg_catalog.=) 'check_vector'
             AND e.extname OPERATOR(pg_catalog.=) 'vector'
     )

@@ -1,8 +1,8 @@
 INSERT INTO bitryoshka.codecs (
-    name, version, fingerprint, metric, dimensions, bits, hamming_bits, nested_bits, info
+    name, version, fingerprint, metric, dimensions, bits, hamming_bits, nested_bits, info, kind
 )
 VALUES (
     {name}, {version}, {fingerprint}, {metric}, {dimensions}, {bits}, {hamming_bits}, {nested_bits},
-    {info}
+    {info}, {kind}
 )
 RETURNING id

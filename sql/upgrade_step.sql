@@ -11,7 +11,7 @@ BEGIN
     IF NOT EXISTS (
         SELECT FROM bitryoshka.schema_version AS v
         JOIN pg_proc AS p ON p.pronamespace = 'bitryoshka'::regnamespace
-            AND p.proname = 'find_codec'
+            AND p.proname = 'check_vector'
             AND strpos(p.prosrc, concat(pgvector, '.vector_dims(')) > 0
         WHERE v.version_num >= {revision}
     ) THEN

@@ -243,7 +243,7 @@ ERRORS = {
     'op.add_code_column("docs", "none", "docs@1", "c")': "no such column",
     'op.add_code_column("nothing", "embedding", "docs@1")': '"nothing" does not exist',
     'op.add_code_column("docs", "embedding", "docs@1")': "call another column code",
-    'op.add_code_column("docs", "embedding", "docs@1", "title")': "already exists",
+    'op.add_code_column("docs", "embedding", "docs@1", "title")': "which holds no codes of ours",
     'op.add_code_column("docs", "embedding", "docs@1", "c", prefix_bits=12)': "one of .* found 12",
     'op.add_code_column("docs", "embedding", "docs@1", "c", bad_vectors="x")': "bad_vectors",
     'op.add_code_column("docs", "short", "docs@1", "c")': "expects 16 dimensions, found 4",

@@ -17,7 +17,7 @@ import numpy as np
 import psycopg
 import pytest
 from attached_rows import make_table
-from old_schema import install_old, register_old
+from old_schema import REVISIONS, install_old, register_old
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy import URL
@@ -195,7 +195,7 @@ def test_a_history_of_the_users_own_is_left_alone(
     assert installed_revision(connection) == HEAD
 
 
-@pytest.mark.parametrize("revision", ["0001", "0002", "0003"])
+@pytest.mark.parametrize("revision", REVISIONS)
 def test_an_upgrade_gives_the_same_schema_and_keeps_codes(
     connection: Connection, revision: str
 ) -> None:
@@ -225,12 +225,14 @@ def test_an_upgrade_gives_the_same_schema_and_keeps_codes(
     assert objects(connection) == expected
 
 
-@pytest.mark.parametrize("additive", [False, True])
+@pytest.mark.parametrize(
+    ("revision", "additive"), [("0002", False), ("0003", True), ("0004", False), ("0004", True)]
+)
 def test_an_upgrade_with_columns_in_use(
-    database: str, connection: Connection, additive: bool
+    database: str, connection: Connection, revision: str, additive: bool
 ) -> None:
     """Writers go on through it and lose nothing; codes are right before, meanwhile and after."""
-    install_old(connection, "0003" if additive else "0002")
+    install_old(connection, revision)
     binarizer = additive_binarizer(3, dimensions=16) if additive else exact_binarizer(3)
     register_old(connection, "docs", binarizer)
     make_table(connection)

@@ -30,6 +30,7 @@ FILLED = {
     "encoder": "public.x",
     "due": "true",
     "table": "public.x",
+    "source": "public.x TABLESAMPLE BERNOULLI (1)",
     "foreign": "SELECT 1 AS title, 2 AS owner",
     "script": "",
     "revision": "'0001'",

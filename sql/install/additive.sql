@@ -7,6 +7,27 @@ CREATE TABLE IF NOT EXISTS bitryoshka.additive (
 COMMENT ON TABLE bitryoshka.additive IS
 'Codecs whose bits are searched for, so that a sum of signed rows of the decoder comes nearest to
 the vector. They start as signs of the projected dimensions (weights, code_bits, cuts).';
+-- codecs of earlier revisions
+DO $$
+BEGIN
+    IF NOT EXISTS (
+        SELECT FROM pg_attribute
+        WHERE attrelid = 'bitryoshka.codecs'::regclass AND attname = 'kind'
+    ) THEN
+        ALTER TABLE bitryoshka.codecs DISABLE TRIGGER USER;
+        ALTER TABLE bitryoshka.codecs ADD COLUMN kind text COLLATE "C";
+        UPDATE bitryoshka.codecs AS c SET kind = CASE
+            WHEN EXISTS (SELECT FROM bitryoshka.additive AS a WHERE a.codec_id = c.id)
+            THEN 'additive' ELSE 'progressive' END;
+        ALTER TABLE bitryoshka.codecs
+            ALTER COLUMN kind SET NOT NULL,
+            ADD CONSTRAINT codecs_kind_is_known CHECK (kind IN ('progressive', 'additive'));
+        ALTER TABLE bitryoshka.codecs ENABLE TRIGGER USER;
+    END IF;
+END
+$$;
+COMMENT ON COLUMN bitryoshka.codecs.kind IS
+'progressive, its bits are digits of projected dimensions; or additive, they are searched for.';
 COMMENT ON COLUMN bitryoshka.additive.score_weight IS
 'How much more errors along the vector count than others.';
 COMMENT ON COLUMN bitryoshka.additive.sweeps IS 'How often all bits are looked at, at most.';
@@ -49,7 +70,7 @@ with itself, summed over the lengths with their weights. Written by write_gram.'
 CREATE OR REPLACE VIEW bitryoshka.codec_kinds AS
 SELECT
     c.label AS codec,
-    CASE WHEN a.codec_id IS NULL THEN 'progressive' ELSE 'additive' END AS kind,
+    c.kind,
     c.bits,
     (SELECT array_agg(l.bits ORDER BY l.bits) FROM bitryoshka.additive_lengths AS l
      WHERE l.codec_id = c.id) AS lengths,

@@ -29,9 +29,7 @@ BEGIN
         FROM bitryoshka.additive_lengths AS l WHERE l.codec_id = codec_rows.codec_id;
     END IF;
     IF found[1] IS NULL THEN
-        RAISE EXCEPTION USING
-            ERRCODE = 'undefined_object',
-            MESSAGE = concat('there is no additive codec with id ', codec_id, ', or no ', kind);
+        PERFORM bitryoshka.refuse_incomplete(codec_id);
     END IF;
     RETURN found;
 END
@@ -64,6 +62,9 @@ BEGIN
         FROM bitryoshka.additive AS a JOIN bitryoshka.codecs AS c ON c.id = a.codec_id
         WHERE a.codec_id = codec_factors.codec_id;
     END IF;
+    IF found IS NULL THEN
+        PERFORM bitryoshka.refuse_incomplete(codec_id);
+    END IF;
     RETURN found;
 END
 $$;
@@ -76,8 +77,14 @@ CREATE OR REPLACE FUNCTION bitryoshka.codec_flips(codec_id integer) RETURNS varb
 LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    found varbit := (
+        SELECT a.flips FROM bitryoshka.additive AS a WHERE a.codec_id = codec_flips.codec_id);
 BEGIN
-    RETURN (SELECT a.flips FROM bitryoshka.additive AS a WHERE a.codec_id = codec_flips.codec_id);
+    IF found IS NULL THEN
+        PERFORM bitryoshka.refuse_incomplete(codec_id);
+    END IF;
+    RETURN found;
 END
 $$;
 COMMENT ON FUNCTION bitryoshka.codec_flips(integer) IS

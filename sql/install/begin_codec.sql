@@ -7,7 +7,8 @@ CREATE OR REPLACE FUNCTION bitryoshka.begin_codec(
     bits integer,
     hamming_bits integer,
     nested_bits integer[],
-    info json
+    info json,
+    kind text
 ) RETURNS integer
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -21,12 +22,13 @@ BEGIN
     WHERE k.name = begin_codec.name AND k.version = begin_codec.version;
     IF one.id IS NULL THEN
         INSERT INTO bitryoshka.codecs (
-            name, version, fingerprint, metric, dimensions, bits, hamming_bits, nested_bits, info
+            name, version, fingerprint, metric, dimensions, bits, hamming_bits, nested_bits, info,
+            kind
         )
         VALUES (
             begin_codec.name, begin_codec.version, begin_codec.fingerprint, begin_codec.metric,
             begin_codec.dimensions, begin_codec.bits, begin_codec.hamming_bits,
-            begin_codec.nested_bits, begin_codec.info
+            begin_codec.nested_bits, begin_codec.info, begin_codec.kind
         )
         RETURNING * INTO one;
     END IF;
@@ -41,6 +43,6 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION bitryoshka.begin_codec(
-    text, integer, text, text, integer, integer, integer, integer[], json) IS
+    text, integer, text, text, integer, integer, integer, integer[], json, text) IS
 'The entry of a codec, whose weights the same transaction writes next; gives its id. Where the codec
 is there already, nothing changes; another fingerprint under its name and version is an error.';

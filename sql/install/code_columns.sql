@@ -57,13 +57,109 @@ $$;
 COMMENT ON FUNCTION bitryoshka.own_column(regclass, name) IS
 'The number of a code column''s entry, by the column''s own name alone.';
 
+CREATE OR REPLACE FUNCTION bitryoshka.publications(target regclass) RETURNS text
+LANGUAGE sql STABLE STRICT
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT string_agg(DISTINCT quote_ident(p.pubname::text), ', ')
+    FROM pg_publication_tables AS p
+    JOIN pg_namespace AS n ON n.nspname = p.schemaname
+    JOIN pg_class AS r ON r.relnamespace = n.oid AND r.relname = p.tablename
+    WHERE (r.oid = target OR r.oid IN (
+            SELECT t.relid FROM pg_partition_tree(target) AS t
+            UNION ALL
+            SELECT a.relid FROM pg_partition_ancestors(target) AS a
+        ))
+        -- of those that list their columns, which are new in PostgreSQL 15, a new one is none
+        AND NOT EXISTS (
+            SELECT FROM pg_publication_rel AS l JOIN pg_publication AS b ON b.oid = l.prpubid
+            WHERE b.pubname = p.pubname AND l.prrelid = r.oid
+                AND coalesce(to_jsonb(l)->'prattrs', 'null') <> 'null')
+$$;
+COMMENT ON FUNCTION bitryoshka.publications(regclass) IS
+'The publications that a new column of a table would be in; NULL where there are none.';
+
+CREATE OR REPLACE FUNCTION bitryoshka.complete_column(column_id integer, published boolean)
+RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    entry bitryoshka.columns;
+    one bitryoshka.codecs;
+    title text;
+    code text;
+    kind text;
+    publications text;
+    orphan record;
+BEGIN
+    SELECT c.* INTO entry FROM bitryoshka.columns AS c WHERE c.id = column_id;
+    SELECT k.* INTO one FROM bitryoshka.codecs AS k WHERE k.id = entry.codec_id;
+    title := bitryoshka.title(entry.relation);
+    code := quote_ident(entry.code_column::text);
+    SELECT format_type(a.atttypid, a.atttypmod) INTO kind FROM pg_attribute AS a
+    WHERE a.attrelid = entry.relation AND a.attname = entry.code_column AND a.attnum > 0;
+    IF kind <> concat('bit(', one.bits, ')') THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'wrong_object_type',
+            MESSAGE = concat('expected column ', code, ' of ', title, ' to be bit(', one.bits,
+                '), found ', kind);
+    END IF;
+    -- its own trigger, and one that a restore has left without an entry
+    FOR orphan IN
+        SELECT t.tgname, p.oid AS fill, p.prosrc
+        FROM pg_trigger AS t JOIN pg_proc AS p ON p.oid = t.tgfoid
+        WHERE t.tgrelid = entry.relation AND t.tgparentid = 0
+            AND t.tgname::text ~ '^zz_bitryoshka_[0-9]+$'
+            AND (
+                t.tgname = concat('zz_bitryoshka_', column_id)
+                OR p.proname::text ~ '^bitryoshka_fill_[0-9]+_[0-9a-f]{8}$'
+                AND strpos(p.prosrc, concat('NEW.', code, ' := ')) > 0
+                AND NOT EXISTS (
+                    SELECT FROM bitryoshka.columns AS c
+                    WHERE c.relation = entry.relation
+                        AND t.tgname = concat('zz_bitryoshka_', c.id)))
+    LOOP
+        EXECUTE concat('DROP TRIGGER ', quote_ident(orphan.tgname::text), ' ON ', title);
+        PERFORM bitryoshka.drop_functions(orphan.fill);
+    END LOOP;
+    IF kind IS NULL THEN
+        publications := bitryoshka.publications(entry.relation);
+        IF publications IS NOT NULL AND NOT published THEN
+            RAISE EXCEPTION USING
+                ERRCODE = 'object_not_in_prerequisite_state',
+                MESSAGE = concat(title, ' is published by ', publications,
+                    ', whose subscribers stop at a column that they lack'),
+                HINT = concat('On each subscriber first: ALTER TABLE ', title, ' ADD COLUMN ', code,
+                    ' bit(', one.bits, '); then say published (bitryoshka attach --published). ',
+                    'Or let the publication list its columns.');
+        END IF;
+        EXECUTE concat('ALTER TABLE ', title, ' ADD COLUMN ', code, ' bit(', one.bits, ')');
+    END IF;
+    EXECUTE concat(
+        'COMMENT ON COLUMN ', title, '.', code, ' IS ',
+        quote_literal(concat('bitryoshka codec ', one.label)));
+    -- triggers run in the order of their names: this one after those that change the vector
+    EXECUTE concat(
+        'CREATE TRIGGER zz_bitryoshka_', column_id, ' BEFORE INSERT OR UPDATE ON ', title,
+        ' FOR EACH ROW EXECUTE FUNCTION ', bitryoshka.make_column_functions(column_id));
+    UPDATE bitryoshka.columns AS c
+    SET state = CASE WHEN kind IS NULL THEN 'filling' ELSE 'checking' END
+    WHERE c.id = column_id;
+END
+$$;
+COMMENT ON FUNCTION bitryoshka.complete_column(integer, boolean) IS
+'Give the table of an entry the column where it lacks it, and a new trigger. Codes that are there
+are still to be checked.';
+
 CREATE OR REPLACE FUNCTION bitryoshka.add_code_column(
     target regclass,
     vector_column name,
     codec text,
     code_column name DEFAULT 'code',
     bad_vectors text DEFAULT 'reject',
-    prefix_bits integer DEFAULT NULL
+    prefix_bits integer DEFAULT NULL,
+    published boolean DEFAULT false
 ) RETURNS integer
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -71,18 +167,13 @@ AS $$
 DECLARE
     title text := bitryoshka.title(target);
     code text := quote_ident(code_column::text);
-    one bitryoshka.codecs;
+    one bitryoshka.codecs := bitryoshka.require_codec(codec);
     vector_type text;
     dimensions integer;
+    attribute integer;
     column_id integer;
+    held text;
 BEGIN
-    SELECT k.* INTO one FROM bitryoshka.codecs AS k WHERE k.label = codec;
-    IF one.id IS NULL THEN
-        RAISE EXCEPTION USING
-            ERRCODE = 'undefined_object',
-            MESSAGE = concat('there is no codec ', quote_literal(codec)),
-            HINT = 'SELECT label FROM bitryoshka.codecs lists them; a label is name@version.';
-    END IF;
     SELECT v.kind, v.dimensions INTO vector_type, dimensions
     FROM bitryoshka.vector_type(target, vector_column) AS v;
     IF vector_type IS NULL THEN
@@ -138,58 +229,112 @@ BEGIN
                 ' is generated: triggers cannot see what it will hold'),
             HINT = 'Attach to the column that it is made of, or make codes by a generated column.';
     END IF;
-    INSERT INTO bitryoshka.columns (
-        relation, vector_column, code_column, codec_id, bad_vectors, prefix_bits, search_name
-    )
-    VALUES (
-        target, add_code_column.vector_column, add_code_column.code_column, one.id,
-        add_code_column.bad_vectors, add_code_column.prefix_bits, add_code_column.code_column
-    )
-    RETURNING id INTO column_id;
-    EXECUTE concat('ALTER TABLE ', title, ' ADD COLUMN ', code, ' bit(', one.bits, ')');
-    EXECUTE concat(
-        'COMMENT ON COLUMN ', title, '.', code, ' IS ',
-        quote_literal(concat('bitryoshka codec ', codec)));
-    -- triggers run in the order of their names: this one after those that change the vector
-    EXECUTE concat(
-        'CREATE TRIGGER zz_bitryoshka_', column_id, ' BEFORE INSERT OR UPDATE ON ', title,
-        ' FOR EACH ROW EXECUTE FUNCTION ', bitryoshka.make_column_functions(column_id));
+    -- codes that came without their entry, from a dump or with LIKE, are known by their comment
+    SELECT a.attnum INTO attribute FROM pg_attribute AS a
+    WHERE a.attrelid = target AND a.attname = add_code_column.code_column AND a.attnum > 0;
+    held := coalesce(col_description(target, attribute), 'no codes of ours');
+    IF attribute IS NOT NULL
+        AND held NOT IN (
+            concat('bitryoshka codec ', codec),
+            concat('bitryoshka codec sha256:', one.fingerprint))
+    THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'duplicate_column',
+            MESSAGE = concat(title, ' has a column ', code, ', which holds ', held),
+            HINT = 'Choose another name, or drop it.';
+    END IF;
+    LOOP
+        INSERT INTO bitryoshka.columns (
+            relation, vector_column, code_column, codec_id, bad_vectors, prefix_bits, search_name
+        )
+        VALUES (
+            target, add_code_column.vector_column, add_code_column.code_column, one.id,
+            add_code_column.bad_vectors, add_code_column.prefix_bits, add_code_column.code_column
+        )
+        RETURNING id INTO column_id;
+        -- a trigger of that number can be left from another database
+        EXIT WHEN NOT EXISTS (
+            SELECT FROM pg_trigger AS t
+            WHERE t.tgrelid = target AND t.tgname = concat('zz_bitryoshka_', column_id));
+        DELETE FROM bitryoshka.columns AS c WHERE c.id = column_id;
+    END LOOP;
+    PERFORM bitryoshka.complete_column(column_id, published);
     RETURN column_id;
 END
 $$;
-COMMENT ON FUNCTION bitryoshka.add_code_column(regclass, name, text, name, text, integer) IS
+COMMENT ON FUNCTION bitryoshka.add_code_column(
+    regclass, name, text, name, text, integer, boolean) IS
 'Give a table a column of codes, a trigger that keeps it true on INSERT and UPDATE, and its
 entry in the catalogue; gives the entry''s number. Rows that are there have no code yet:
-fill_code_column writes them, or bitryoshka attach, which also builds the index. bad_vectors: reject
-refuses vectors without a code, skip leaves their code NULL. prefix_bits: what searches compare
-first. The functions of the trigger lie in the table''s schema, where the caller must be allowed to
-create them.';
+fill_code_column writes them, or bitryoshka attach, which also builds the index. A column of that
+name that is known to hold codes of the codec is taken as it is: repair_code_column makes its codes
+right. bad_vectors: reject refuses vectors without a code, skip leaves their code NULL. prefix_bits:
+what searches compare first. published: subscribers have the column already. The functions of the
+trigger lie in the table''s schema, where the caller must be allowed to create them.';
+
+CREATE OR REPLACE FUNCTION bitryoshka.restore_column(
+    column_id integer, vector_column name, code_column name, published boolean
+) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    UPDATE bitryoshka.columns AS c SET
+        vector_column = restore_column.vector_column,
+        code_column = restore_column.code_column,
+        search_name = CASE c.search_name
+            WHEN c.code_column THEN restore_column.code_column ELSE c.search_name END
+    WHERE c.id = column_id;
+    PERFORM bitryoshka.complete_column(column_id, published);
+END
+$$;
+COMMENT ON FUNCTION bitryoshka.restore_column(integer, name, name, boolean) IS
+'complete_column for an entry whose columns were renamed, or dropped, or whose trigger was.';
+
+CREATE OR REPLACE FUNCTION bitryoshka.filled_column(target regclass, code_column name)
+RETURNS bitryoshka.columns
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    entry bitryoshka.columns := bitryoshka.find_column(target, code_column);
+BEGIN
+    IF entry.vector_column IS NULL THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'undefined_object',
+            MESSAGE = concat('column ', quote_ident(entry.code_column::text), ' of ',
+                bitryoshka.title(target),
+                ' was adopted: it has no trigger, and codes are written by somebody else');
+    END IF;
+    RETURN entry;
+END
+$$;
+COMMENT ON FUNCTION bitryoshka.filled_column(regclass, name) IS
+'The entry of a code column that a trigger fills; an error where it has none.';
 
 CREATE OR REPLACE FUNCTION bitryoshka.fill_code_column(
     target regclass, code_column name DEFAULT 'code'
 ) RETURNS bigint
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
+-- where a policy hides rows it is an error, and no row is passed over
+SET row_security = off
 AS $$
 DECLARE
-    entry bitryoshka.columns := bitryoshka.find_column(target, code_column);
+    entry bitryoshka.columns := bitryoshka.filled_column(target, code_column);
     code text := quote_ident(entry.code_column::text);
     bits integer;
     filled bigint;
 BEGIN
-    IF entry.vector_column IS NULL THEN
-        RAISE EXCEPTION USING
-            ERRCODE = 'undefined_object',
-            MESSAGE = concat('column ', code, ' of ', bitryoshka.title(target),
-                ' was adopted: it has no trigger, and codes are written by somebody else');
-    END IF;
     SELECT k.bits INTO bits FROM bitryoshka.codecs AS k WHERE k.id = entry.codec_id;
     -- whatever is written, the trigger puts the code in its place
     EXECUTE concat(
-        'UPDATE ', bitryoshka.title(target), ' SET ', code, ' = 0::bit(', bits, ') WHERE ', code,
-        ' IS NULL AND ', quote_ident(entry.vector_column::text), ' IS NOT NULL');
-    GET DIAGNOSTICS filled = ROW_COUNT;
-    UPDATE bitryoshka.columns AS c SET state = 'ready' WHERE c.id = entry.id;
+        'WITH filled AS (UPDATE ', bitryoshka.title(target), ' SET ', code, ' = 0::bit(', bits,
+        ') WHERE ', code, ' IS NULL AND ', quote_ident(entry.vector_column::text),
+        ' IS NOT NULL RETURNING ', code, ') SELECT count(', code, ') FROM filled')
+    INTO filled;
+    UPDATE bitryoshka.columns AS c SET state = 'ready'
+    WHERE c.id = entry.id AND c.state = 'filling';
     RETURN filled;
 END
 $$;
@@ -197,38 +342,124 @@ COMMENT ON FUNCTION bitryoshka.fill_code_column(regclass, name) IS
 'Write the codes of all rows that have none yet, in one statement, and give their number. On a large
 table that is in use, run bitryoshka attach instead: it commits small batches.';
 
+CREATE OR REPLACE FUNCTION bitryoshka.repair_code_column(
+    target regclass, code_column name DEFAULT 'code'
+) RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET row_security = off
+AS $$
+DECLARE
+    entry bitryoshka.columns := bitryoshka.filled_column(target, code_column);
+    code text := quote_ident(entry.code_column::text);
+    called text;
+    expected text;
+    repaired bigint;
+BEGIN
+    SELECT concat(quote_ident(n.nspname::text), '.', quote_ident(p.proname::text)) INTO called
+    FROM bitryoshka.column_functions(entry.id) AS f
+    JOIN pg_proc AS p ON p.oid = f.encoder
+    JOIN pg_namespace AS n ON n.oid = p.pronamespace;
+    IF called IS NULL THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'undefined_object',
+            MESSAGE = concat('the trigger of column ', code, ' of ', bitryoshka.title(target),
+                ', or the function that it encodes by, is gone'),
+            HINT = 'bitryoshka attach makes them again.';
+    END IF;
+    expected := bitryoshka.code_of(entry.id, called, 'bitryoshka_row');
+    EXECUTE concat(
+        'UPDATE ', bitryoshka.title(target), ' AS bitryoshka_row SET ', code, ' = ', expected,
+        ' WHERE bitryoshka_row.', code, ' IS DISTINCT FROM ', expected);
+    GET DIAGNOSTICS repaired = ROW_COUNT;
+    UPDATE bitryoshka.columns AS c SET state = 'ready' WHERE c.id = entry.id;
+    RETURN repaired;
+END
+$$;
+COMMENT ON FUNCTION bitryoshka.repair_code_column(regclass, name) IS
+'Encode all rows, in one statement, and write the codes that are not those that the trigger makes;
+gives their number, in which are codes that another program made and rounded otherwise. On a large
+table that is in use, run bitryoshka repair instead: it commits small batches, and writes what is
+wrong alone.';
+
+CREATE OR REPLACE FUNCTION bitryoshka.drop_functions(fill oid) RETURNS void
+LANGUAGE plpgsql STRICT
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    called text;
+    other text;
+BEGIN
+    -- a trigger of another table's may call them
+    IF EXISTS (SELECT FROM pg_trigger AS t WHERE t.tgfoid = fill) THEN
+        RETURN;
+    END IF;
+    SELECT p.oid::regprocedure::text, concat(quote_ident(n.nspname::text), '.',
+        replace(p.proname::text, 'bitryoshka_fill_', 'bitryoshka_encode_'), '(',
+        bitryoshka.pgvector(), '.vector)')
+    INTO called, other
+    FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid = p.pronamespace
+    WHERE p.oid = fill AND p.proname::text ~ '^bitryoshka_fill_[0-9]+_[0-9a-f]{8}$';
+    PERFORM bitryoshka.drop_if_possible(called), bitryoshka.drop_if_possible(other);
+END
+$$;
+COMMENT ON FUNCTION bitryoshka.drop_functions(oid) IS
+'Drop the function of a code column''s trigger that is gone, and its encoder.';
+
+CREATE OR REPLACE FUNCTION bitryoshka.drop_trigger(column_id integer) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    made record;
+BEGIN
+    SELECT f.fill, f.encoder INTO made FROM bitryoshka.column_functions(column_id) AS f;
+    EXECUTE (
+        SELECT concat('DROP TRIGGER IF EXISTS zz_bitryoshka_', column_id, ' ON ',
+            bitryoshka.title(c.relation))
+        FROM bitryoshka.columns AS c WHERE c.id = column_id);
+    PERFORM bitryoshka.drop_functions(made.fill);
+    -- of an earlier revision, unless it is the encoder of a codec of that name
+    PERFORM
+        bitryoshka.drop_if_possible(concat('bitryoshka.fill_column_', column_id, '()')),
+        bitryoshka.drop_if_possible(concat(
+            'bitryoshka.encode_column_', column_id, '(', bitryoshka.pgvector(), '.vector)'))
+    WHERE made.fill IS NOT NULL
+        AND NOT EXISTS (SELECT FROM pg_trigger AS t WHERE t.tgfoid = made.fill)
+        AND NOT EXISTS (
+            SELECT FROM bitryoshka.codecs AS k WHERE k.name = 'column' AND k.version = column_id);
+END
+$$;
+COMMENT ON FUNCTION bitryoshka.drop_trigger(integer) IS
+'Drop the trigger of a code column, by the number of its entry, and its functions.';
+
+CREATE OR REPLACE FUNCTION bitryoshka.release_column(column_id integer) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM bitryoshka.drop_trigger(column_id);
+    UPDATE bitryoshka.columns AS c SET vector_column = NULL, state = 'ready'
+    WHERE c.id = column_id;
+END
+$$;
+COMMENT ON FUNCTION bitryoshka.release_column(integer) IS
+'Keep the codes of a column whose vectors are gone: without a trigger, as one that was adopted.';
+
 CREATE OR REPLACE FUNCTION bitryoshka.drop_column(column_id integer) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     entry bitryoshka.columns;
-    title text;
-    made record;
 BEGIN
     SELECT c.* INTO entry FROM bitryoshka.columns AS c WHERE c.id = drop_column.column_id;
-    title := bitryoshka.title(entry.relation);
-    SELECT f.fill, f.encoder INTO made FROM bitryoshka.column_functions(entry.id) AS f;
+    IF entry.vector_column IS NOT NULL THEN
+        PERFORM bitryoshka.drop_trigger(entry.id);
+        EXECUTE concat('ALTER TABLE ', bitryoshka.title(entry.relation), ' DROP COLUMN IF EXISTS ',
+            quote_ident(entry.code_column::text));
+    END IF;
     DELETE FROM bitryoshka.columns AS c WHERE c.id = entry.id;
-    IF entry.vector_column IS NULL THEN
-        RETURN;
-    END IF;
-    EXECUTE concat('DROP TRIGGER IF EXISTS zz_bitryoshka_', entry.id, ' ON ', title);
-    EXECUTE concat(
-        'ALTER TABLE ', title, ' DROP COLUMN IF EXISTS ', quote_ident(entry.code_column::text));
-    -- a trigger of another table's may call them
-    IF made.fill IS NOT NULL AND NOT EXISTS (
-        SELECT FROM pg_trigger AS t WHERE t.tgfoid = made.fill
-    ) THEN
-        PERFORM bitryoshka.drop_if_possible(made.fill::regprocedure::text);
-        PERFORM bitryoshka.drop_if_possible(made.encoder::regprocedure::text);
-        -- of an earlier revision, unless it is the encoder of a codec of that name
-        PERFORM bitryoshka.drop_if_possible(concat(
-            'bitryoshka.encode_column_', entry.id, '(', bitryoshka.pgvector(), '.vector)'))
-        WHERE NOT EXISTS (
-            SELECT FROM bitryoshka.codecs AS k
-            WHERE k.name = 'column' AND k.version = entry.id);
-    END IF;
 END
 $$;
 COMMENT ON FUNCTION bitryoshka.drop_column(integer) IS

@@ -1,5 +1,43 @@
 -- IMMUTABLE although they read tables: those refuse every change, and no id is given twice. So the
--- encoder of a column has its codec's arrays as constants of its plan, read once a session.
+-- encoder of a column has its codec's arrays as constants of its plan, read once a session. It names
+-- its codec by the fingerprint: a database that was restored may give the id to another.
+CREATE OR REPLACE FUNCTION bitryoshka.codec_of(fingerprint text, label text) RETURNS integer
+LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    found integer := (
+        SELECT min(k.id) FROM bitryoshka.codecs AS k WHERE k.fingerprint = codec_of.fingerprint);
+BEGIN
+    IF found IS NULL THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'undefined_object',
+            MESSAGE = concat('there is no codec with fingerprint ', fingerprint,
+                ' in this database, which was registered as ', label),
+            HINT = 'Register the same binarizer: bitryoshka register.';
+    END IF;
+    RETURN found;
+END
+$$;
+COMMENT ON FUNCTION bitryoshka.codec_of(text, text) IS
+'Id of a codec with a fingerprint; an error where there is none, which names the label that it had.';
+
+CREATE OR REPLACE FUNCTION bitryoshka.refuse_incomplete(codec_id integer) RETURNS void
+LANGUAGE plpgsql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RAISE EXCEPTION USING
+        ERRCODE = 'data_corrupted',
+        MESSAGE = concat('codec ', (
+            SELECT k.label FROM bitryoshka.codecs AS k WHERE k.id = refuse_incomplete.codec_id
+        ), ' is incomplete: rows of it are missing from the tables of schema bitryoshka'),
+        HINT = 'Register the same binarizer under its name and version: this writes what is missing.';
+END
+$$;
+COMMENT ON FUNCTION bitryoshka.refuse_incomplete(integer) IS
+'The error of a codec that was restored in part.';
+
 CREATE OR REPLACE FUNCTION bitryoshka.codec_weights(codec_id integer) RETURNS {pgvector}.vector[]
 LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
@@ -10,9 +48,7 @@ DECLARE
         WHERE w.codec_id = codec_weights.codec_id AND w.role = 'row' AND w.cut = 0);
 BEGIN
     IF found IS NULL THEN
-        RAISE EXCEPTION USING
-            ERRCODE = 'undefined_object',
-            MESSAGE = concat('there is no codec with id ', codec_id);
+        PERFORM bitryoshka.refuse_incomplete(codec_id);
     END IF;
     RETURN found;
 END
@@ -25,25 +61,32 @@ CREATE OR REPLACE FUNCTION bitryoshka.codec_numbers(codec_id integer, kind text)
 LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    found double precision[];
 BEGIN
     IF kind IN ('threshold', 'step', 'half') THEN
-        RETURN (
-            SELECT array_agg(
-                CASE kind
-                    WHEN 'threshold' THEN w.threshold
-                    WHEN 'step' THEN w.step
-                    ELSE 1 << (w.planes - 1)
-                END::double precision ORDER BY w.dimension)
-            FROM bitryoshka.weights AS w
-            WHERE w.codec_id = codec_numbers.codec_id AND w.role = 'row' AND w.cut = 0);
-    END IF;
-    RETURN (
         SELECT array_agg(
-            CASE kind WHEN 'mask' THEN b.mask ELSE b.dimension + 1 END::double precision
+            CASE codec_numbers.kind
+                WHEN 'threshold' THEN w.threshold
+                WHEN 'step' THEN w.step
+                ELSE 1 << (w.planes - 1)
+            END::double precision ORDER BY w.dimension)
+        INTO found
+        FROM bitryoshka.weights AS w
+        WHERE w.codec_id = codec_numbers.codec_id AND w.role = 'row' AND w.cut = 0;
+    ELSE
+        SELECT array_agg(
+            CASE codec_numbers.kind WHEN 'mask' THEN b.mask ELSE b.dimension + 1 END::double precision
             ORDER BY b.position)
+        INTO found
         FROM bitryoshka.code_bits AS b
         JOIN bitryoshka.codecs AS c ON c.id = b.codec_id
-        WHERE b.codec_id = codec_numbers.codec_id AND b.position >= c.hamming_bits);
+        WHERE b.codec_id = codec_numbers.codec_id AND b.position >= c.hamming_bits;
+    END IF;
+    IF found IS NULL THEN
+        PERFORM bitryoshka.refuse_incomplete(codec_id);
+    END IF;
+    RETURN found;
 END
 $$;
 COMMENT ON FUNCTION bitryoshka.codec_numbers(integer, text) IS

@@ -12,12 +12,14 @@ CREATE TABLE IF NOT EXISTS bitryoshka.codecs (
     info json NOT NULL,
     registered_at timestamptz NOT NULL DEFAULT now(),
     registered_by name NOT NULL DEFAULT current_user,
+    kind text COLLATE "C" NOT NULL,
     CONSTRAINT codecs_name_version UNIQUE (name, version),
     CONSTRAINT codecs_label UNIQUE (label),
     CONSTRAINT codecs_name_is_plain CHECK (name ~ '^[A-Za-z0-9][A-Za-z0-9_.-]{0,39}$'),
     CONSTRAINT codecs_version_is_positive CHECK (version > 0),
     CONSTRAINT codecs_fingerprint_is_sha256 CHECK (fingerprint ~ '^[0-9a-f]{64}$'),
-    CONSTRAINT codecs_metric_is_known CHECK (metric IN ('cosine', 'inner_product'))
+    CONSTRAINT codecs_metric_is_known CHECK (metric IN ('cosine', 'inner_product')),
+    CONSTRAINT codecs_kind_is_known CHECK (kind IN ('progressive', 'additive'))
 );
 COMMENT ON TABLE bitryoshka.codecs IS
 'Binarizers by name and version, never changed. Functions take the label, such as docs@1.';

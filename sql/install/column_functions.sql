@@ -21,7 +21,8 @@ $$;
 COMMENT ON FUNCTION bitryoshka.column_functions(integer) IS
 'The functions of a code column: its trigger''s, and the encoder that this calls.';
 
-CREATE OR REPLACE FUNCTION bitryoshka.fill_body(column_id integer, encoder text) RETURNS text
+CREATE OR REPLACE FUNCTION bitryoshka.code_of(column_id integer, encoder text, source text)
+RETURNS text
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -30,34 +31,52 @@ DECLARE
     one bitryoshka.codecs;
     pgvector text := bitryoshka.pgvector();
     dimensions integer;
-    code text;
-    vector_column text;
     input text;
-    has_code text := 'true';
+    has_code text;
 BEGIN
     SELECT c.* INTO entry FROM bitryoshka.columns AS c WHERE c.id = column_id;
     SELECT k.* INTO one FROM bitryoshka.codecs AS k WHERE k.id = entry.codec_id;
-    SELECT v.dimensions INTO dimensions
-    FROM bitryoshka.vector_type(entry.relation, entry.vector_column) AS v;
-    code := quote_ident(entry.code_column::text);
-    vector_column := quote_ident(entry.vector_column::text);
     -- cast whatever its type is now: it may become the other one
-    input := concat('(NEW.', vector_column, '::', pgvector, '.vector)');
+    input := concat(
+        '(', source, '.', quote_ident(entry.vector_column::text), '::', pgvector, '.vector)');
     IF entry.bad_vectors = 'skip' THEN
-        has_code := concat_ws(' AND ',
+        SELECT v.dimensions INTO dimensions
+        FROM bitryoshka.vector_type(entry.relation, entry.vector_column) AS v;
+        has_code := nullif(concat_ws(' AND ',
             CASE WHEN dimensions = -1
                 THEN concat(pgvector, '.vector_dims(', input, ') = ', one.dimensions) END,
             CASE WHEN one.metric = 'cosine'
-                THEN concat(pgvector, '.vector_norm(', input, ') > 0') END);
-        has_code := coalesce(nullif(has_code, ''), 'true');
+                THEN concat(pgvector, '.vector_norm(', input, ') > 0') END), '');
     END IF;
+    RETURN concat(
+        'CASE WHEN ', coalesce(has_code, 'true'), ' THEN ', encoder, '(', input, ') END');
+END
+$$;
+COMMENT ON FUNCTION bitryoshka.code_of(integer, text, text) IS
+'Expression for what a code column holds in a row, source: the code by a function that is named, or
+NULL.';
+
+CREATE OR REPLACE FUNCTION bitryoshka.fill_body(column_id integer, encoder text) RETURNS text
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    entry bitryoshka.columns;
+    label text;
+    code text;
+    vector_column text;
+BEGIN
+    SELECT c.* INTO entry FROM bitryoshka.columns AS c WHERE c.id = column_id;
+    SELECT k.label INTO label FROM bitryoshka.codecs AS k WHERE k.id = entry.codec_id;
+    code := quote_ident(entry.code_column::text);
+    vector_column := quote_ident(entry.vector_column::text);
     -- what is compared stands here and not in the trigger's WHEN: a dump could not restore an
     -- operator of pgvector there
     RETURN concat('
 BEGIN
     IF TG_OP = ''UPDATE'' THEN
         IF coalesce(
-            OLD.', vector_column, ' OPERATOR(', pgvector, '.=) NEW.', vector_column, ',
+            OLD.', vector_column, ' OPERATOR(', bitryoshka.pgvector(), '.=) NEW.', vector_column, ',
             OLD.', vector_column, ' IS NULL AND NEW.', vector_column, ' IS NULL
         ) AND (
             OLD.', code, ' IS NOT DISTINCT FROM NEW.', code, '
@@ -68,8 +87,20 @@ BEGIN
             RETURN NEW;
         END IF;
     END IF;
-    NEW.', code, ' := CASE WHEN ', has_code, ' THEN ', encoder, '(', input, ') END;
+    NEW.', code, ' := ', bitryoshka.code_of(column_id, encoder, 'NEW'), ';
     RETURN NEW;
+EXCEPTION WHEN undefined_column OR undefined_function OR cannot_coerce OR datatype_mismatch
+    OR string_data_length_mismatch
+THEN
+    RAISE EXCEPTION USING
+        ERRCODE = SQLSTATE,
+        MESSAGE = concat(
+            ', quote_literal(concat('column ', code, ' of ')), ',
+            TG_TABLE_SCHEMA, ''.'', TG_TABLE_NAME,
+            ', quote_literal(concat(' holds codes of column ', vector_column, ' by codec ', label,
+                ', and cannot any more: ')), ', SQLERRM),
+        HINT = ''Where a column was renamed or its type changed, bitryoshka attach takes it up under ''
+            ''its new name; bitryoshka detach ends it; bitryoshka status says how things are.'';
 END
 ');
 END

@@ -14,7 +14,7 @@ CREATE TABLE IF NOT EXISTS bitryoshka.columns (
     CONSTRAINT columns_once UNIQUE (relation, code_column),
     CONSTRAINT columns_search_name_once UNIQUE (relation, search_name) DEFERRABLE,
     CONSTRAINT columns_bad_vectors_is_known CHECK (bad_vectors IN ('reject', 'skip')),
-    CONSTRAINT columns_state_is_known CHECK (state IN ('filling', 'ready'))
+    CONSTRAINT columns_state_is_known CHECK (state IN ('filling', 'checking', 'ready'))
 );
 -- of earlier revisions
 DO $$
@@ -31,10 +31,26 @@ BEGIN
     END IF;
 END
 $$;
+DO $$
+BEGIN
+    IF strpos((
+        SELECT pg_get_constraintdef(c.oid) FROM pg_constraint AS c
+        WHERE c.conrelid = 'bitryoshka.columns'::regclass AND c.conname = 'columns_state_is_known'
+    ), 'checking') = 0 THEN
+        ALTER TABLE bitryoshka.columns
+            DROP CONSTRAINT columns_state_is_known,
+            ADD CONSTRAINT columns_state_is_known
+                CHECK (state IN ('filling', 'checking', 'ready'));
+    END IF;
+END
+$$;
 COMMENT ON TABLE bitryoshka.columns IS
 'Columns of codes: of which table and vector column, by which codec, and how far they are filled.';
 COMMENT ON COLUMN bitryoshka.columns.vector_column IS
 'The column that is encoded; NULL where the table has codes alone, which somebody else writes.';
+COMMENT ON COLUMN bitryoshka.columns.state IS
+'filling: rows lack their codes. checking: codes that are there may be others'', and all are looked at
+before it is ready.';
 COMMENT ON COLUMN bitryoshka.columns.search_name IS
 'What searches call the column, at first by its own name: switch_code_column gives it to another.';
 COMMENT ON COLUMN bitryoshka.columns.bad_vectors IS

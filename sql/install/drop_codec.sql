@@ -14,8 +14,9 @@ BEGIN
             MESSAGE = concat('there is no codec ', quote_literal(codec)),
             HINT = 'SELECT label FROM bitryoshka.codecs lists them; a label is name@version.';
     END IF;
-    EXECUTE concat('DROP FUNCTION IF EXISTS bitryoshka.', encoder, '(', bitryoshka.pgvector(),
-        '.vector)');
+    EXECUTE concat(
+        'DROP FUNCTION IF EXISTS bitryoshka.', encoder, '(', bitryoshka.pgvector(), '.vector), ',
+        'bitryoshka.', encoder, '(', bitryoshka.pgvector(), '.halfvec)');
 END
 $$;
 COMMENT ON FUNCTION bitryoshka.drop_codec(text) IS

@@ -84,6 +84,16 @@ $$;
 COMMENT ON FUNCTION bitryoshka.additive_encoder(bitryoshka.codecs) IS
 'What column_encoder does for an additive codec.';
 
+CREATE OR REPLACE FUNCTION bitryoshka.codec_call(one bitryoshka.codecs) RETURNS text
+LANGUAGE sql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT concat('bitryoshka.codec_of(', quote_literal(one.fingerprint), ', ',
+        quote_literal(one.label), ')')
+$$;
+COMMENT ON FUNCTION bitryoshka.codec_call(bitryoshka.codecs) IS
+'How the text of an encoder names its codec.';
+
 CREATE OR REPLACE FUNCTION bitryoshka.column_encoder(one bitryoshka.codecs) RETURNS text
 LANGUAGE plpgsql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
@@ -100,16 +110,18 @@ DECLARE
             END, ';
 BEGIN
     IF scale IS NULL OR ', bitryoshka.pgvector(), '.vector_dims(input) <> ', one.dimensions, ' THEN
-        PERFORM bitryoshka.find_codec(', quote_literal(one.label), ', input);
+        PERFORM bitryoshka.check_vector(',
+            concat_ws(', ', quote_literal(one.label), one.dimensions, quote_literal(one.metric)),
+            ', input);
     END IF;',
-            CASE WHEN EXISTS (SELECT FROM bitryoshka.additive AS a WHERE a.codec_id = one.id)
-                THEN bitryoshka.additive_encoder(one)
+            CASE one.kind
+                WHEN 'additive' THEN bitryoshka.additive_encoder(one)
                 ELSE bitryoshka.progressive_encoder(one)
             END, '
 END
 '),
         '{codec}',
-        one.id::text);
+        bitryoshka.codec_call(one));
 END
 $$;
 COMMENT ON FUNCTION bitryoshka.column_encoder(bitryoshka.codecs) IS
@@ -121,7 +133,7 @@ SET search_path = pg_catalog, pg_temp
 SET extra_float_digits = 1
 AS $$
 DECLARE
-    one bitryoshka.codecs;
+    one bitryoshka.codecs := bitryoshka.require_codec(codec);
     vectors text := concat(bitryoshka.pgvector(), '.vector');
     called text;
     kind text;
@@ -129,13 +141,6 @@ DECLARE
     name text;
     body text;
 BEGIN
-    SELECT k.* INTO one FROM bitryoshka.codecs AS k WHERE k.label = codec;
-    IF one.id IS NULL THEN
-        RAISE EXCEPTION USING
-            ERRCODE = 'undefined_object',
-            MESSAGE = concat('there is no codec ', quote_literal(codec)),
-            HINT = 'SELECT label FROM bitryoshka.codecs lists them; a label is name@version.';
-    END IF;
     name := concat('bitryoshka.', quote_ident(concat('encode_', one.name, '_', one.version)));
     IF EXISTS (
         SELECT FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid = p.pronamespace
@@ -148,7 +153,7 @@ BEGIN
     END IF;
     body := bitryoshka.column_encoder(one);
     FOR called, kind IN
-        SELECT concat('bitryoshka.', c.name, '(', one.id, c.kind, ')'), c.type
+        SELECT concat('bitryoshka.', c.name, '(', bitryoshka.codec_call(one), c.kind, ')'), c.type
         FROM (VALUES
             ('codec_weights', '', concat(vectors, '[]')),
             ('codec_numbers', ', ''threshold''', 'double precision[]'),
@@ -181,11 +186,19 @@ BEGIN
         'COMMENT ON FUNCTION ', name, '(', vectors, ') IS ', quote_literal(concat(
             'encode(''', codec, ''', input) with the weights as constants, for generated columns ',
             'and expression indexes. Fingerprint ', one.fingerprint, '.')));
+    EXECUTE concat(
+        'CREATE OR REPLACE FUNCTION ', name, '(input ', bitryoshka.pgvector(), '.halfvec) ',
+        'RETURNS bit LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE COST 100000 AS ',
+        quote_literal(concat('SELECT ', name, '(input::', vectors, ')')));
+    EXECUTE concat(
+        'COMMENT ON FUNCTION ', name, '(', bitryoshka.pgvector(), '.halfvec) IS ',
+        quote_literal('Code of a halfvec, as that of a vector of the same numbers.'));
     RETURN concat(name, '(', vectors, ')')::regprocedure;
 END
 $$;
 COMMENT ON FUNCTION bitryoshka.create_encoder(text) IS
-'Make the IMMUTABLE function encode_NAME_VERSION(vector), whose body holds the codec''s weights: for
-generated columns and expression indexes, and faster in bulk than encode. Its first use in a
+'Make the IMMUTABLE function encode_NAME_VERSION(vector), whose body holds the codec''s weights, and
+the same for a halfvec: for generated columns and expression indexes, and faster in bulk than
+encode. Its first use in a
 session reads all weights as text, which takes tens of milliseconds. Only the owner of schema
 bitryoshka may.';

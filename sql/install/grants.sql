@@ -28,5 +28,14 @@ BEGIN
         EXECUTE concat(
             'GRANT INSERT (', one.columns, ') ON bitryoshka.', one.name, ' TO ', one.role);
     END LOOP;
+    -- a column that an earlier revision had not
+    FOR one IN
+        SELECT CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE a.grantee::regrole::text END AS role
+        FROM pg_attribute AS c CROSS JOIN LATERAL aclexplode(c.attacl) AS a
+        WHERE c.attrelid = 'bitryoshka.codecs'::regclass AND c.attname = 'fingerprint'
+            AND a.privilege_type = 'INSERT'
+    LOOP
+        EXECUTE concat('GRANT INSERT (kind) ON bitryoshka.codecs TO ', one.role);
+    END LOOP;
 END
 $$;

@@ -27,16 +27,19 @@ BEGIN
         PERFORM bitryoshka.find_codec(codec, input);
     END IF;
     IF length = signs THEN
-        RETURN (
-            SELECT string_agg(
-                CASE WHEN (w.weights
-                    OPERATOR({pgvector}.<#>) input) * scale > w.threshold THEN '1' ELSE '0' END, '')
-            FROM (
-                SELECT weights, threshold FROM bitryoshka.weights
-                WHERE codec_id = found_id AND role = 'row' AND cut = 0
-                ORDER BY dimension
-            ) AS w
-        )::varbit;
+        SELECT string_agg(
+            CASE WHEN (w.weights
+                OPERATOR({pgvector}.<#>) input) * scale > w.threshold THEN '1' ELSE '0' END, '')
+        INTO digits
+        FROM (
+            SELECT weights, threshold FROM bitryoshka.weights
+            WHERE codec_id = found_id AND role = 'row' AND cut = 0
+            ORDER BY dimension
+        ) AS w;
+        IF digits IS NULL THEN
+            PERFORM bitryoshka.refuse_incomplete(found_id);
+        END IF;
+        RETURN digits::varbit;
     END IF;
     -- OFFSET 0 keeps the product from being made once for the sign and once for the number
     SELECT
@@ -54,15 +57,19 @@ BEGIN
         ORDER BY dimension
         OFFSET 0
     ) AS w;
-    RETURN (
-        SELECT digits || string_agg(
+    digits := digits || (
+        SELECT string_agg(
             CASE WHEN numbers[b.dimension + 1] & b.mask <> 0 THEN '1' ELSE '0' END, '')
         FROM (
             SELECT dimension, mask FROM bitryoshka.code_bits
             WHERE codec_id = found_id AND position >= signs
             ORDER BY position
         ) AS b
-    )::varbit;
+    );
+    IF digits IS NULL THEN
+        PERFORM bitryoshka.refuse_incomplete(found_id);
+    END IF;
+    RETURN digits::varbit;
 END
 $$;
 COMMENT ON FUNCTION bitryoshka.progressive_encode(text, {pgvector}.vector) IS

@@ -1,6 +1,6 @@
-CREATE OR REPLACE FUNCTION bitryoshka.query_planes(codec text, input {pgvector}.vector,
-    bits integer DEFAULT NULL)
-RETURNS bit[]
+CREATE OR REPLACE FUNCTION bitryoshka.query_planes(
+    codec text, input anycompatible, bits integer DEFAULT NULL
+) RETURNS bit[]
 LANGUAGE plpgsql STABLE PARALLEL SAFE COST 50000
 SET search_path = pg_catalog, pg_temp
 SET enable_sort = off
@@ -8,7 +8,8 @@ SET enable_bitmapscan = off
 SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
-    one bitryoshka.codecs := bitryoshka.find_codec(codec, input);
+    query {pgvector}.vector := input::{pgvector}.vector;
+    one bitryoshka.codecs := bitryoshka.find_codec(codec, query);
     length integer := coalesce(bits, one.bits);
     levels real[];
     projected double precision[];
@@ -16,7 +17,7 @@ DECLARE
     unit double precision;
     scale double precision := -1;
 BEGIN
-    IF codec IS NULL OR input IS NULL THEN
+    IF codec IS NULL OR query IS NULL THEN
         RETURN NULL;
     END IF;
     IF NOT length = ANY (one.nested_bits) THEN
@@ -25,9 +26,9 @@ BEGIN
             MESSAGE = concat('bits must be one of ', one.nested_bits::text, ', found ', length);
     END IF;
     IF one.metric = 'cosine' THEN
-        scale := -1 / {pgvector}.vector_norm(input);
+        scale := -1 / {pgvector}.vector_norm(query);
     END IF;
-    SELECT array_agg((w.weights OPERATOR({pgvector}.<#>) input) * scale) INTO bit_weights
+    SELECT array_agg((w.weights OPERATOR({pgvector}.<#>) query) * scale) INTO bit_weights
     FROM (
         SELECT weights FROM bitryoshka.weights
         WHERE codec_id = one.id AND role = 'query weights' AND cut = length
@@ -37,7 +38,7 @@ BEGIN
     IF bit_weights IS NULL THEN
         SELECT l.levels::real[] INTO levels
         FROM bitryoshka.cuts AS l WHERE l.codec_id = one.id AND l.bits = length;
-        SELECT array_agg((w.weights OPERATOR({pgvector}.<#>) input) * scale) INTO projected
+        SELECT array_agg((w.weights OPERATOR({pgvector}.<#>) query) * scale) INTO projected
         FROM (
             SELECT weights FROM bitryoshka.weights
             WHERE codec_id = one.id AND role = 'row' AND cut = 0
@@ -49,6 +50,9 @@ BEGIN
             WHERE codec_id = one.id AND position < length
             ORDER BY position
         ) AS b;
+    END IF;
+    IF bit_weights IS NULL OR array_position(bit_weights, NULL) IS NOT NULL THEN
+        PERFORM bitryoshka.refuse_incomplete(one.id);
     END IF;
     unit := (SELECT coalesce(nullif(max(abs(w)), 0) / 255, 1) FROM unnest(bit_weights) AS w);
     RETURN (
@@ -70,7 +74,7 @@ BEGIN
     );
 END
 $$;
-COMMENT ON FUNCTION bitryoshka.query_planes(text, {pgvector}.vector, integer) IS
+COMMENT ON FUNCTION bitryoshka.query_planes(text, anycompatible, integer) IS
 'The weights that a query gives to each bit of a code, rounded to 8 bits and split into 8 bit
 strings, the most significant first, for asymmetric_score. bits: one of the codec''s nested_bits,
 to score codes that are cut there; by default the whole code.';

@@ -4,7 +4,7 @@
 -- library loaded, or a superuser, wherever the function is created or restored.
 CREATE OR REPLACE FUNCTION bitryoshka.search(
     items anyelement,
-    query {pgvector}.vector,
+    query anycompatible,
     k integer DEFAULT 10,
     candidates integer DEFAULT 100,
     code_column text DEFAULT 'code',
@@ -20,6 +20,7 @@ DECLARE
     target pg_catalog.regclass := (
         SELECT t.typrelid FROM pg_catalog.pg_type AS t
         WHERE t.oid OPERATOR(pg_catalog.=) pg_catalog.pg_typeof(items)::pg_catalog.oid);
+    asked {pgvector}.vector := query::{pgvector}.vector;
     codec pg_catalog.text;
     prefix integer;
     ef_search pg_catalog.text := pg_catalog.current_setting('hnsw.ef_search', true);
@@ -40,7 +41,7 @@ BEGIN
     FROM bitryoshka.code_columns AS c
     WHERE c.relation::pg_catalog.oid OPERATOR(pg_catalog.=) target::pg_catalog.oid
         AND c.search_name::pg_catalog.text OPERATOR(pg_catalog.=) search.code_column;
-    IF query IS NULL THEN
+    IF asked IS NULL THEN
         RETURN;
     END IF;
     PERFORM
@@ -52,9 +53,9 @@ BEGIN
     RETURN QUERY EXECUTE bitryoshka.search_statement(
         target, code_column, k, candidates, search.prefix_bits, rescore, exact, filter)
     USING
-        bitryoshka.encode_query(codec, query, prefix),
-        CASE WHEN rescore THEN bitryoshka.query_planes(codec, query) END,
-        query,
+        bitryoshka.encode_query(codec, asked, prefix),
+        CASE WHEN rescore THEN bitryoshka.query_planes(codec, asked) END,
+        asked,
         filter_values;
     PERFORM
         pg_catalog.set_config('hnsw.ef_search', ef_search, true),
@@ -64,10 +65,11 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION bitryoshka.search(
-    anyelement, {pgvector}.vector, integer, integer, text, integer, boolean, integer, text, jsonb
+    anyelement, anycompatible, integer, integer, text, integer, boolean, integer, text, jsonb
 ) IS
 'The k best rows for a query, best first:
 SELECT (s.item).id, s.score FROM bitryoshka.search(NULL::docs, query_vector, k => 10) AS s.
+query: a vector, a halfvec, an array, or the text of one.
 The candidates nearest by Hamming distance on the prefix are ranked by the float query against
 their whole codes (rescore), and the best of those, exact of them, by their stored vectors.
 filter is SQL of your own over the table''s columns, under your own search_path; give it values as

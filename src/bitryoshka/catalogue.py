@@ -49,6 +49,7 @@ def entry(binarizer: Binarizer) -> dict[str, Any]:
         "hamming_bits": binarizer.hamming_bits,
         "nested_bits": list(binarizer.nested_bits),
         "info": json.dumps(dict(binarizer.info), sort_keys=True),
+        "kind": "progressive" if binarizer.additive is None else "additive",
     }
 
 

@@ -129,6 +129,9 @@ def _attach(
     in_database: Annotated[
         bool, typer.Option("--in-database", help="Encode in the database, not here.")
     ] = False,
+    published: Annotated[
+        bool, typer.Option("--published", help="The table's subscribers have the column already.")
+    ] = False,
     batch_rows: Annotated[int, typer.Option(help="Keys in a batch; each is committed.")] = 5000,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the SQL alone.")] = False,
     quiet: QuietOption = False,
@@ -155,12 +158,14 @@ def _attach(
             vector_column,
             codec,
             in_database=in_database,
+            published=published,
             batch_rows=batch_rows,
             progress=show_progress(quiet),
             **places,
         )
     if not quiet:
-        echo(f"{found.filled} rows encoded; {found.verification.text()}")
+        repaired = f"{found.repaired} wrong codes made anew; " if found.repaired else ""
+        echo(f"{found.filled} rows encoded; {repaired}{found.verification.text()}")
 
 
 @database.command("status")
@@ -185,6 +190,10 @@ def _verify(
     schema: SchemaOption = "public",
     code_column: CodeOption = "code",
     queries: Annotated[int, typer.Option(min=0, help="Rows that recall is measured by.")] = 20,
+    full: Annotated[
+        bool, typer.Option("--full", help="Encode all rows anew, not 1,000 of them.")
+    ] = False,
+    quiet: QuietOption = False,
     dsn: DsnOption = "",
     as_json: JsonOption = False,
 ) -> None:
@@ -192,11 +201,18 @@ def _verify(
     from bitryoshka.postgres import verify
 
     with _connected(dsn) as connection:
-        found = verify(connection, table, schema=schema, code_column=code_column, queries=queries)
+        found = verify(
+            connection,
+            table,
+            schema=schema,
+            code_column=code_column,
+            queries=queries,
+            full=full,
+            progress=show_progress(quiet),
+        )
     _show(asdict(found), as_json)
     if not found.good:
-        if found.wrong_rows or found.counts.missing:
-            typer.echo("bitryoshka repair encodes such rows anew", err=True)
+        typer.echo("bitryoshka repair makes the trigger and such rows anew", err=True)
         raise typer.Exit(1)
 
 

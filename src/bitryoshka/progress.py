@@ -28,7 +28,7 @@ def progress_bar(
 
         def advance(note: str = "", by: int = 1) -> None:
             if note:
-                bar.set_postfix_str(note, refresh=False)
+                bar.set_postfix_str(note, refresh=by == 0)
             bar.update(by)
 
         yield advance

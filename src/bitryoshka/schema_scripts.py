@@ -7,9 +7,9 @@ import re
 from bitryoshka.errors import DatabaseError
 from bitryoshka.sql_files import read_sql
 
-REVISION = "0004"
+REVISION = "0005"
 # what these made, the newest makes too; a database that has one of them is brought on from there
-SUPERSEDED = ("0001", "0002", "0003")
+SUPERSEDED = ("0001", "0002", "0003", "0004")
 
 # in this order, over nothing or over an earlier revision
 FILES = (

@@ -123,6 +123,7 @@ def _add(operations: Operations, operation: AddCodeColumnOp) -> None:
         code=code,
         bad_vectors=quoted(operation.bad_vectors),
         prefix_bits="NULL" if prefix is None else str(int(prefix)),
+        published="false",
     )
     if operation.backfill:
         send(operations, "fill_code_column", table=table, code=code)

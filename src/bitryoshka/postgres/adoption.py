@@ -7,9 +7,10 @@ from psycopg import sql
 from bitryoshka.errors import FingerprintError, TableError
 from bitryoshka.postgres.codecs import find_codec
 from bitryoshka.postgres.columns import find_entry
+from bitryoshka.postgres.locking import TableLock, changed
 from bitryoshka.postgres.server import Connection
 from bitryoshka.postgres.statements import fetch, statement
-from bitryoshka.postgres.target import find_table
+from bitryoshka.postgres.target import find_table, format_type
 from bitryoshka.postgres_rules import CODEC_COMMENT
 
 
@@ -27,6 +28,8 @@ def adopt(
     For tables of `create_table` and `load`, or others that somebody fills with a codec's codes:
     nothing of the table changes, and no trigger is made. ``prefix_bits``: the length that
     searches use by default (None: all Hamming bits). `detach` forgets it again, and drops nothing.
+    Where the codec is attached to the column, and the column of vectors was dropped since, the
+    codes stay, and the trigger goes.
 
     Raises TableError where the column is not ``bit`` of the codec's length or is attached
     already, FingerprintError where it is known to hold another binarizer's codes.
@@ -35,7 +38,7 @@ def adopt(
     oid, _, _ = find_table(connection, table, schema)
     place = f"column {code_column!r} of {schema}.{table}"
     columns = fetch(connection, statement("column_types", oid=oid))
-    types = {name: f"{kind}({modifier})" for name, kind, modifier, _ in columns}
+    types = {name: format_type(kind, modifier) for name, kind, modifier, _ in columns}
     if types.get(code_column) != f"bit({found.bits})":
         raise TableError(
             f"{place} must be bit({found.bits}) for {codec}, found {types.get(code_column)}"
@@ -49,8 +52,14 @@ def adopt(
             f"{place} holds codes of another binarizer: expected fingerprint "
             f"{found.fingerprint}, found {known}"
         )
-    if find_entry(connection, oid, code_column) is not None:
-        raise TableError(f"{place} is attached already: detach it first")
+    entry = find_entry(connection, oid, code_column)
+    if entry is not None:
+        if entry.vector_column in (None, *types) or entry.codec != codec:
+            raise TableError(f"{place} is attached already, to {entry.codec}: detach it first")
+        lock = TableLock(oid, sql.Identifier(schema, table), "ACCESS EXCLUSIVE")
+        release = statement("release_column", column_id=entry.id)
+        changed(connection, lambda: connection.execute(release), lock)
+        return
     connection.execute(
         statement(
             "adopt_column",

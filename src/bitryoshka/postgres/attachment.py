@@ -15,14 +15,25 @@ from bitryoshka.postgres.columns import (
     Entry,
     alone,
     find_entry,
+    refused_changes,
     require_entry,
     require_idle,
+    restore,
+    step,
+    trigger_problem,
 )
 from bitryoshka.postgres.locking import Advance, changed
+from bitryoshka.postgres.repair import repair_rows
 from bitryoshka.postgres.server import Connection
 from bitryoshka.postgres.statements import fetch, statement
 from bitryoshka.postgres.target import BadVectors, Target, find_target
-from bitryoshka.postgres.verification import Verification, count_rows, record, verify_target
+from bitryoshka.postgres.verification import (
+    Verification,
+    check_code_type,
+    count_rows,
+    record,
+    verify_target,
+)
 from bitryoshka.progress import progress_bar
 
 _LISTED = 5
@@ -30,9 +41,13 @@ _LISTED = 5
 
 @dataclass(frozen=True)
 class Attached:
-    """``filled``: rows whose codes were missing. ``verification``: what was found in the end."""
+    """Rows ``filled``, whose codes were missing, and ``repaired``, whose codes were wrong.
+
+    ``verification``: what was found in the end.
+    """
 
     filled: int
+    repaired: int
     verification: Verification
 
 
@@ -48,6 +63,7 @@ def attach(
     index: bool = True,
     bad_vectors: BadVectors = "reject",
     in_database: bool = False,
+    published: bool = False,
     batch_rows: int = 5000,
     queries: int = 20,
     progress: bool = False,
@@ -61,10 +77,16 @@ def attach(
     "reject" refuses such rows now and later, "skip" leaves their codes NULL. Codes are made here
     by NumPy, or with ``in_database`` by the server.
 
-    Killed at any moment, the same call goes on from there. The connection must be in autocommit
-    mode. Raises TableError, VectorsError, CodecError and BitsError for what does not fit,
-    FingerprintError where the column belongs to another codec, and DatabaseError where another
-    attach is at work on the table or the verification fails.
+    Killed at any moment, the same call goes on from there. It also takes up what was changed under
+    it: a column that was renamed, given by its new name; codes that came by a dump without their
+    entry; a column or a trigger that was dropped. Then all codes are looked at, and those that are
+    wrong are encoded anew. A table in a publication is refused, since its subscribers stop at a
+    column that they lack, unless ``published`` says that they have it.
+
+    The connection must be in autocommit mode, and not go through a transaction pooler. Raises
+    TableError, VectorsError, CodecError and BitsError for what does not fit, FingerprintError where
+    the column belongs to another codec, and DatabaseError where another attach is at work on the
+    table or the verification fails.
     """
     require_idle(connection)
     target = find_target(
@@ -75,48 +97,52 @@ def attach(
     check_count(queries, "queries", least=0)
     binarizer = export(connection, codec)
     with alone(connection, target.oid, target.title):
-        entry = find_entry(connection, target.oid, code_column)
-        if entry is not None and entry.code_column != code_column:
-            target = find_target(
-                connection, table, vector_column, target.codec, entry.code_column, schema
-            )
+        entry, target = _find(connection, target)
         if entry is not None:
-            _check_same(target, entry, bad_vectors)
-        elif target.has_code_column:
-            raise TableError(
-                f"table {target.title} has a column {code_column!r} that is not attached: choose "
-                "another name for the codes, or drop it"
-            )
-        if entry is not None:
+            _check_same(connection, target, entry, bad_vectors)
             # of an earlier revision, or a former owner's
             fetch(connection, statement("renew_column", column_id=entry.id))
-        counts = count_rows(connection, target, target.has_code_column)
+        with step(connection, target.title, "counting the rows"):
+            counts = count_rows(connection, target, target.has_code_column)
         if bad_vectors == "reject" and counts.bad:
             raise VectorsError(_bad_rows(connection, target, counts.bad))
-        if entry is None:
-            with progress_bar(0, "lock", progress, "attempts") as advance:
-                column_id = _prepare(connection, target, prefix, bad_vectors, advance)
-        else:
-            column_id = entry.id
-        with progress_bar(counts.missing, "encode", progress, "rows") as advance:
+        with progress_bar(0, "lock", progress, "attempts") as advance:
+            if entry is None:
+                _prepare(connection, target, prefix, bad_vectors, published, advance)
+            elif _is_broken(connection, target, entry):
+                restore(connection, target, entry, advance, published)
+        entry = require_entry(connection, target.oid, target.title, target.code_column)
+        with (
+            progress_bar(counts.missing, "encode", progress, "rows") as advance,
+            step(connection, target.title, "encoding a batch"),
+        ):
             filled = backfill(
                 connection,
                 target,
-                column_id,
+                entry.id,
                 None if in_database else binarizer,
                 batch_rows,
                 advance,
             )
-        if prefix is None and entry:
-            prefix = entry.prefix_bits
+        repaired = 0
+        if entry.state == "checking":
+            repaired = repair_rows(connection, target, binarizer, batch_rows, progress)
+        prefix = prefix or entry.prefix_bits
         if prefix is not None:
-            build_index(connection, target, column_id, prefix)
-        made = entry or require_entry(connection, target.oid, target.title, code_column)
-        found = verify_target(connection, target, binarizer, made, prefix, queries)
-        record(connection, column_id, prefix, found)
+            with (
+                progress_bar(0, "index", progress, "steps") as advance,
+                step(connection, target.title, "building the index"),
+            ):
+                build_index(connection, target, entry.id, prefix, advance)
+        found = verify_target(connection, target, binarizer, entry, prefix, queries)
+        record(connection, entry, prefix, found, looked_at_all=True)
     if not found.good:
-        raise DatabaseError(f"table {target.title} does not verify: {found.text()}")
-    return Attached(filled, found)
+        raise DatabaseError(
+            f"table {target.title} does not verify: {found.text()}; attach again looks at all codes"
+            if found.wrong_rows
+            else f"table {target.title} does not verify: {found.text()}"
+        )
+    return Attached(filled, repaired, found)
 
 
 def attach_statements(
@@ -143,17 +169,55 @@ def attach_statements(
     return [part.as_string(connection) for part in shown]
 
 
-def _check_same(target: Target, entry: Entry, bad_vectors: BadVectors) -> None:
+def _find(connection: Connection, target: Target) -> tuple[Entry | None, Target]:
+    """The entry that a call means, and the target with the code column's own name."""
+    entry = find_entry(connection, target.oid, target.code_column)
+    if entry is None:
+        renamed = fetch(
+            connection,
+            statement("renamed_columns", oid=target.oid, codec=sql.Literal(target.codec.label)),
+        )
+        if target.has_code_column and len(renamed) == 1:
+            entry = require_entry(connection, target.oid, target.title, renamed[0][0])
+    elif entry.code_column != target.code_column:
+        target = find_target(
+            connection,
+            target.name,
+            target.vector_column,
+            target.codec,
+            entry.code_column,
+            target.schema,
+        )
+    return entry, target
+
+
+def _is_broken(connection: Connection, target: Target, entry: Entry) -> bool:
+    """Whether a column is not what its entry says, or its trigger does not keep it true."""
+    named = (target.vector_column, target.code_column)
+    return (
+        named != (entry.vector_column, entry.code_column)
+        or not target.has_code_column
+        or trigger_problem(connection, target.oid, entry) is not None
+    )
+
+
+def _check_same(
+    connection: Connection, target: Target, entry: Entry, bad_vectors: BadVectors
+) -> None:
     if entry.codec != target.codec.label:
         raise FingerprintError(
             f"column {target.code_column!r} of {target.title} holds codes of {entry.codec}, "
             f"found {target.codec.label}: attach to another column, then switch"
         )
-    if (entry.vector_column, entry.bad_vectors) != (target.vector_column, bad_vectors):
+    columns = [name for name, *_ in fetch(connection, statement("column_types", oid=target.oid))]
+    other = entry.vector_column != target.vector_column and entry.vector_column in (None, *columns)
+    if other or entry.bad_vectors != bad_vectors:
         raise TableError(
             f"column {target.code_column!r} of {target.title} is attached to "
             f"{entry.vector_column!r} with bad_vectors={entry.bad_vectors!r}: detach it first"
         )
+    if target.has_code_column:
+        check_code_type(target)
 
 
 def _check_prefix(target: Target, prefix_bits: int | None) -> int:
@@ -169,20 +233,23 @@ def _prepare(
     target: Target,
     prefix: int | None,
     bad_vectors: BadVectors,
+    published: bool,
     advance: Advance,
-) -> int:
+) -> None:
     """Entry, column and trigger in one statement: no row can be written between them."""
-    column_id = 0
+    addition = _addition(target, prefix, bad_vectors, published)
+    with refused_changes():
+        changed(
+            connection,
+            lambda: fetch(connection, addition),
+            target.lock("ACCESS EXCLUSIVE"),
+            advance,
+        )
 
-    def change() -> None:
-        nonlocal column_id
-        [(column_id,)] = fetch(connection, _addition(target, prefix, bad_vectors))
 
-    changed(connection, change, target.lock("ACCESS EXCLUSIVE"), advance)
-    return column_id
-
-
-def _addition(target: Target, prefix: int | None, bad_vectors: BadVectors) -> sql.Composed:
+def _addition(
+    target: Target, prefix: int | None, bad_vectors: BadVectors, published: bool = False
+) -> sql.Composed:
     return statement(
         "add_code_column",
         table=target.literal,
@@ -191,6 +258,7 @@ def _addition(target: Target, prefix: int | None, bad_vectors: BadVectors) -> sq
         code=sql.Literal(target.code_column),
         bad_vectors=sql.Literal(bad_vectors),
         prefix_bits=sql.NULL if prefix is None else prefix,
+        published=sql.Literal(published),
     )
 
 

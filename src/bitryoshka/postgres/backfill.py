@@ -24,7 +24,7 @@ from bitryoshka.postgres.binary import (
     write_rows,
 )
 from bitryoshka.postgres.columns import find_functions
-from bitryoshka.postgres.locking import Advance, retried
+from bitryoshka.postgres.locking import Advance, retried, row_holders
 from bitryoshka.postgres.server import Connection
 from bitryoshka.postgres.statements import fetch, statement
 from bitryoshka.postgres.target import Leaf, Target
@@ -33,6 +33,8 @@ from bitryoshka.postgres.target import Leaf, Target
 Fill = Callable[[Leaf, sql.Composable], int]
 
 _PASSES = 100
+# passes after which rows that nobody holds have their codes, whatever was changed meanwhile
+_FEW = 10
 _PAUSE = 0.2
 
 
@@ -53,15 +55,22 @@ def backfill(
     filled = 0
     with _filler(connection, target, column_id, binarizer) as fill:
         for leaf in target.leaves:
-            for _ in range(_PASSES):
+            for number in range(_PASSES):
                 filled += _pass(connection, target, leaf, column_id, fill, batch_rows, advance)
                 if not _has_missing(connection, target, leaf):
                     break
+                if number >= _FEW and (count := _unlocked(connection, target, leaf)):
+                    raise DatabaseError(
+                        f"{count} rows of {leaf.title} have no code although it was written "
+                        f"{number + 1} times, and no other session holds them: what else writes "
+                        f"column {target.code_column!r}? A trigger after "
+                        f"zz_bitryoshka_{column_id}, or a rule, may undo it"
+                    )
                 time.sleep(_PAUSE)
             else:
                 raise DatabaseError(
-                    f"rows of {leaf.schema}.{leaf.name} stay locked by other sessions: end their "
-                    "transactions, then run attach again, which goes on from here"
+                    f"rows of {leaf.title} stay locked by {row_holders(connection, leaf.oid)}: end "
+                    "their transactions, then run attach again, which goes on from here"
                 )
     return filled
 
@@ -107,7 +116,7 @@ def _encoder(connection: Connection, target: Target, column_id: int) -> sql.Iden
     if found is None or found.encoder is None:
         raise DatabaseError(
             f"the trigger of column {target.code_column!r} of {target.title}, or its encoder, is "
-            "gone: detach the column, then attach again"
+            "gone: run attach again, which makes them anew"
         )
     return sql.Identifier(*found.encoder)
 
@@ -186,6 +195,20 @@ def batch_end(
     return end
 
 
+def key_ranges(
+    connection: Connection, target: Target, batch_rows: int
+) -> Iterator[tuple[Leaf, sql.Composed]]:
+    """All of a table: its parts, and in each of them conditions for ``batch_rows`` keys in turn."""
+    for leaf in target.leaves:
+        last: list[str] | None = None
+        while True:
+            end = batch_end(connection, target, leaf, last, batch_rows)
+            yield leaf, key_range(target, last, end)
+            if end is None:
+                break
+            last = end
+
+
 def key_range(target: Target, last: list[str] | None, end: list[str] | None) -> sql.Composed:
     """Condition on keys: after ``last`` and up to ``end``."""
     conditions: list[sql.Composable] = [sql.SQL("true")]
@@ -238,6 +261,15 @@ def _fill_in_database(
         **target.parts,
     )
     return connection.execute(query).rowcount
+
+
+def _unlocked(connection: Connection, target: Target, leaf: Leaf) -> int:
+    """How many rows lack their code that no other session holds."""
+    query = statement(
+        "unlocked_rows", table=leaf.identifier, has_code=target.has_code(), **target.parts
+    )
+    [(found,)] = fetch(connection, query)
+    return int(found)
 
 
 def _has_missing(connection: Connection, target: Target, leaf: Leaf) -> bool:

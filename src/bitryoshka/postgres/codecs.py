@@ -15,7 +15,7 @@ from psycopg import sql
 from bitryoshka.additive import Additive
 from bitryoshka.binarizer import Binarizer, Metric
 from bitryoshka.catalogue import Cells, Rows, check_limits, entry, tables
-from bitryoshka.errors import BitsError, CodecError, FingerprintError
+from bitryoshka.errors import BitsError, CodecError, DatabaseError, FingerprintError
 from bitryoshka.limits import check_count
 from bitryoshka.postgres.binary import (
     DOUBLE,
@@ -60,6 +60,7 @@ def register(
     """Write a binarizer into the database, so that SQL can encode by it; give its codec.
 
     ``version``: None takes the version that has this fingerprint already, or else the next one.
+    A codec that is there already stays as it is; what a restore has left out of it is written.
     Raises FingerprintError where another binarizer has that name and version, CodecError for a
     name that is not 1 to 40 letters, digits, ``_``, ``.`` and ``-`` and for a binarizer that is
     too large, DatabaseError where the schema is of an earlier revision.
@@ -74,18 +75,22 @@ def register(
         if version is None:
             same = [v for v, c in versions.items() if c.fingerprint == binarizer.fingerprint]
             version = max(same) if same else max(versions, default=0) + 1
-        if found := versions.get(version):
-            if found.fingerprint != binarizer.fingerprint:
-                raise FingerprintError(
-                    f"codec {found.label} is another binarizer: expected fingerprint "
-                    f"{binarizer.fingerprint}, found {found.fingerprint}; choose another version"
-                )
-            return found
-        codec = _insert(connection, name, version, binarizer)
+        found = versions.get(version)
+        if found and found.fingerprint != binarizer.fingerprint:
+            raise FingerprintError(
+                f"codec {found.label} is another binarizer: expected fingerprint "
+                f"{binarizer.fingerprint}, found {found.fingerprint}; choose another version"
+            )
+        codec = found or _insert(connection, name, version, binarizer)
+        # a codec that is there may be of a dump that was restored in part
+        empty = {name for (name,) in fetch(connection, statement("empty_tables", id=codec.id))}
         for rows in tables(binarizer):
-            _write(connection, codec.id, rows)
-        if binarizer.additive is not None:
+            if rows.table in empty:
+                _write(connection, codec.id, rows)
+        if binarizer.additive is not None and "gram" in empty:
             fetch(connection, statement("write_gram", codec_id=codec.id))
+    if found:
+        export(connection, codec.label)
     return codec
 
 
@@ -95,6 +100,22 @@ def export(connection: Connection, label: str) -> Binarizer:
     Raises CodecError where there is no such codec, FingerprintError where its tables were altered.
     """
     codec = find_codec(connection, label)
+    try:
+        found = _read_binarizer(connection, codec)
+    except (ValueError, DatabaseError) as error:
+        raise FingerprintError(
+            f"codec {label} is altered: its tables hold no binarizer: {error}; where rows are "
+            "missing, registering the same binarizer writes them"
+        ) from error
+    if found.fingerprint != codec.fingerprint:
+        raise FingerprintError(
+            f"codec {label} is altered: its tables hold a binarizer of fingerprint "
+            f"{found.fingerprint}, it was registered with {codec.fingerprint}"
+        )
+    return found
+
+
+def _read_binarizer(connection: Connection, codec: Codec) -> Binarizer:
     [(info,)] = fetch(connection, statement("codec_info", codec_id=codec.id))
     d = codec.dimensions
     per_dimension = {"weights": vector_column(d), "threshold": REAL, "step": REAL}
@@ -112,32 +133,21 @@ def export(connection: Connection, label: str) -> Binarizer:
     query = _read(connection, "query weights", codec.id, {"weights": vector_column(d)})
     signs = _read(connection, "query bits", codec.id, {"weights": vector_column(d)})
     offsets = _read(connection, "query bits", codec.id, {"threshold": REAL})
-    try:
-        found = Binarizer(
-            projection=row["weights"],
-            offset=row["threshold"],
-            step=row["step"],
-            bit_dimension=layout["dimension"],
-            bit_plane=layout["plane"],
-            levels=levels["levels"],
-            nested_bits=codec.nested_bits,
-            metric=codec.metric,
-            additive=_read_additive(connection, codec),
-            weight_projection=query["weights"] if len(query) else None,
-            hamming_projection=signs["weights"] if len(signs) else None,
-            hamming_offset=offsets["threshold"] if len(offsets) else None,
-            info=json.loads(info),
-        )
-    except ValueError as error:
-        raise FingerprintError(
-            f"codec {label} is altered: its tables hold no binarizer: {error}"
-        ) from error
-    if found.fingerprint != codec.fingerprint:
-        raise FingerprintError(
-            f"codec {label} is altered: its tables hold a binarizer of fingerprint "
-            f"{found.fingerprint}, it was registered with {codec.fingerprint}"
-        )
-    return found
+    return Binarizer(
+        projection=row["weights"],
+        offset=row["threshold"],
+        step=row["step"],
+        bit_dimension=layout["dimension"],
+        bit_plane=layout["plane"],
+        levels=levels["levels"],
+        nested_bits=codec.nested_bits,
+        metric=codec.metric,
+        additive=_read_additive(connection, codec),
+        weight_projection=query["weights"] if len(query) else None,
+        hamming_projection=signs["weights"] if len(signs) else None,
+        hamming_offset=offsets["threshold"] if len(offsets) else None,
+        info=json.loads(info),
+    )
 
 
 def list_codecs(connection: Connection) -> list[Codec]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from psycopg import sql
 
-from bitryoshka.postgres.locking import changed
+from bitryoshka.postgres.index_progress import told
+from bitryoshka.postgres.locking import Advance, changed
 from bitryoshka.postgres.server import Connection
 from bitryoshka.postgres.statements import fetch, prefix_expression, statement
 from bitryoshka.postgres.target import Leaf, Target
@@ -16,6 +17,7 @@ def build_index(
     target: Target,
     column_id: int,
     prefix_bits: int,
+    advance: Advance,
 ) -> None:
     """Build the index where it is missing, on each partition CONCURRENTLY.
 
@@ -31,7 +33,8 @@ def build_index(
             dropped = sql.Identifier(leaf.schema, name)
             connection.execute(statement("drop_index_concurrently", index=dropped))
         if not valid and not _is_covered(connection, target, leaf.oid, prefix_bits):
-            connection.execute(_leaf_index(target, leaf, name, prefix_bits))
+            with told(connection, advance):
+                connection.execute(_leaf_index(target, leaf, name, prefix_bits))
     if target.partitioned and not _is_covered(connection, target, target.oid, prefix_bits):
         parent = name_within(target.name, suffix)
         whole = _index("index_parent", target, target.identifier, parent, prefix_bits)

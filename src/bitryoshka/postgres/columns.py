@@ -11,9 +11,11 @@ from psycopg import sql
 from psycopg.pq import TransactionStatus
 
 from bitryoshka.errors import DatabaseError, TableError
+from bitryoshka.postgres.locking import Advance, changed
+from bitryoshka.postgres.own_session import require_own_session
 from bitryoshka.postgres.server import Connection
 from bitryoshka.postgres.statements import fetch, statement
-from bitryoshka.postgres.target import BadVectors
+from bitryoshka.postgres.target import BadVectors, Target
 
 _LOCKS = 20
 
@@ -92,11 +94,14 @@ def trigger_problem(connection: Connection, oid: int, entry: Entry) -> str | Non
     """Why the trigger of a code column may not keep it true; None where it does."""
     found = find_functions(connection, oid, entry.id)
     if found is None:
-        return "the trigger is gone: detach the column, then attach again"
+        return "the trigger is gone: attach again, which makes it and looks at all codes"
     if found.encoder is None:
         return "the function that the trigger encodes by is gone: attach again"
     if not found.enabled:
-        return f"the trigger is disabled: ENABLE TRIGGER zz_bitryoshka_{entry.id}"
+        return (
+            f"the trigger zz_bitryoshka_{entry.id} is disabled: attach again, which makes it anew "
+            "and looks at all codes"
+        )
     if strangers := found.owners - {found.owner}:
         return (
             f"functions of the trigger belong to {', '.join(sorted(strangers))}, who could change "
@@ -121,35 +126,76 @@ def require_idle(connection: Connection) -> None:
         )
 
 
-@contextmanager
-def within_limits(connection: Connection, oid: int, title: str) -> Iterator[None]:
-    """Work on all rows; DatabaseError where policies hide some, or a time limit ends it."""
+def refuse_hidden_rows(connection: Connection, oid: int) -> None:
+    """Raise DatabaseError where policies hide rows of a table from this role."""
     if hidden := fetch(connection, statement("row_security", oid=oid)):
         # a backfill would pass over such rows without a word
         raise DatabaseError(
             f"row security of {hidden[0][0]} hides rows from this role, and all rows need their "
             "codes: use a role with BYPASSRLS, or the table's owner where it is not forced"
         )
+
+
+@contextmanager
+def step(connection: Connection, title: str, doing: str) -> Iterator[None]:
+    """A part of the work on a table; DatabaseError, which names it, where a time limit ends it."""
     try:
         yield
     except (psycopg.errors.QueryCanceled, psycopg.errors.LockNotAvailable) as error:
         [(statements, locks)] = fetch(connection, statement("time_limits"))
         raise DatabaseError(
-            f"the server ended a statement on {title}: {error.diag.message_primary}. The session "
-            f"has statement_timeout = {statements} and lock_timeout = {locks}: SET them to 0, or "
-            "higher, then run the same call again, which goes on from here"
+            f"the server ended a statement while {doing} of {title}: "
+            f"{error.diag.message_primary}. The session has statement_timeout = {statements} and "
+            f"lock_timeout = {locks}: SET them to 0, or higher, then run the same call again, "
+            "which goes on from here"
         ) from error
+
+
+def restore(
+    connection: Connection,
+    target: Target,
+    entry: Entry,
+    advance: Advance,
+    published: bool = False,
+) -> None:
+    """Give an attached table its column, under the names of ``target``, and its trigger again."""
+    change = statement(
+        "restore_column",
+        column_id=entry.id,
+        vector=sql.Literal(target.vector_column),
+        code=sql.Literal(target.code_column),
+        published=sql.Literal(published),
+    )
+    with refused_changes():
+        changed(
+            connection, lambda: fetch(connection, change), target.lock("ACCESS EXCLUSIVE"), advance
+        )
+
+
+@contextmanager
+def refused_changes() -> Iterator[None]:
+    """What the functions that change a table refuse, as a TableError with their hint."""
+    try:
+        yield
+    except (
+        psycopg.errors.DuplicateColumn,
+        psycopg.errors.ObjectNotInPrerequisiteState,
+        psycopg.errors.WrongObjectType,
+    ) as error:
+        hint = f": {error.diag.message_hint}" if error.diag.message_hint else ""
+        raise TableError(f"{error.diag.message_primary}{hint}") from error
 
 
 @contextmanager
 def alone(connection: Connection, oid: int, title: str) -> Iterator[None]:
     """Hold the table's advisory lock, and let the server notice a client that was killed."""
+    require_own_session(connection)
+    refuse_hidden_rows(connection, oid)
     number = _lock(connection, oid, title)
     [(interval,)] = fetch(connection, statement("get_check_interval"))
     fetch(connection, statement("set_check_interval", interval=sql.Literal("1s")))
     try:
-        with within_limits(connection, oid, title):
-            yield
+        yield
     finally:
         if not connection.closed:
             fetch(connection, statement("set_check_interval", interval=sql.Literal(interval)))

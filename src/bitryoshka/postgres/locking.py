@@ -103,9 +103,17 @@ def _take(connection: Connection, lock: TableLock) -> None:
         connection.execute(statement("lock_table", table=lock.table, mode=sql.SQL(mode)))
 
 
+def row_holders(connection: Connection, oid: int) -> str:
+    """Who may hold rows of a table, for messages."""
+    return _sessions(connection, oid, "^Row(Share|Exclusive)")
+
+
 def _holders(connection: Connection, lock: TableLock) -> str:
-    modes = sql.Literal(_CONFLICTS[lock.mode])
-    found = fetch(connection, statement("lock_holders", oid=lock.oid, modes=modes))
+    return _sessions(connection, lock.oid, _CONFLICTS[lock.mode])
+
+
+def _sessions(connection: Connection, oid: int, modes: str) -> str:
+    found = fetch(connection, statement("lock_holders", oid=oid, modes=sql.Literal(modes)))
     named = [
         "a prepared transaction" if pid is None else f"server process {pid} ({about})"
         for pid, about in found

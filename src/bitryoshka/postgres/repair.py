@@ -9,7 +9,7 @@ from psycopg import sql
 from bitryoshka.binarizer import Binarizer
 from bitryoshka.errors import BitsError, DatabaseError
 from bitryoshka.limits import check_count
-from bitryoshka.postgres.backfill import batch_end, batch_table, key_range
+from bitryoshka.postgres.backfill import batch_table, key_ranges
 from bitryoshka.postgres.binary import (
     INTEGER,
     NUMBERS,
@@ -21,13 +21,14 @@ from bitryoshka.postgres.binary import (
     vector_column,
     write_rows,
 )
+from bitryoshka.postgres.code_check import wrong_codes
 from bitryoshka.postgres.codecs import export
-from bitryoshka.postgres.columns import alone, require_idle
-from bitryoshka.postgres.locking import retried
+from bitryoshka.postgres.columns import alone, require_idle, restore, step, trigger_problem
+from bitryoshka.postgres.locking import retried, row_holders
 from bitryoshka.postgres.server import Connection
 from bitryoshka.postgres.statements import fetch, statement
 from bitryoshka.postgres.target import Leaf, Target
-from bitryoshka.postgres.verification import attached, count_rows, wrong_codes
+from bitryoshka.postgres.verification import attached, count_rows
 from bitryoshka.progress import progress_bar
 
 _TRIES = 50
@@ -45,10 +46,10 @@ def repair(
 ) -> int:
     """Encode anew the rows of a code column that have a wrong code or none; give their number.
 
-    Every row is looked at, ``batch_rows`` keys at a time, and those whose code is right, as
-    `verify` judges it, are not written; each batch is committed, so that a second call after a kill
-    finds less to do. A code whose vector is gone becomes NULL. The connection must be in autocommit
-    mode.
+    A trigger that is gone, disabled or changed is made anew first. Every row is looked at,
+    ``batch_rows`` keys at a time, and those whose code is right, as `verify` judges it, are not
+    written; each batch is committed, so that a second call after a kill finds less to do. A code
+    whose vector is gone becomes NULL. The connection must be in autocommit mode.
     Raises TableError where no codec is attached to the column or the table has no vectors, and
     DatabaseError where row security hides rows or rows stay locked.
     """
@@ -56,24 +57,35 @@ def repair(
     check_count(batch_rows, "batch_rows", BitsError)
     target, entry = attached(connection, table, schema, code_column)
     binarizer = export(connection, entry.codec)
-    mended = 0
     with alone(connection, target.oid, target.title):
         fetch(connection, statement("renew_column", column_id=entry.id))
+        if trigger_problem(connection, target.oid, entry) is not None:
+            with progress_bar(0, "lock", progress, "attempts") as advance:
+                restore(connection, target, entry, advance)
+        mended = repair_rows(connection, target, binarizer, batch_rows, progress)
+        connection.execute(statement("checked_column", column_id=entry.id))
+    return mended
+
+
+def repair_rows(
+    connection: Connection,
+    target: Target,
+    binarizer: Binarizer,
+    batch_rows: int,
+    progress: bool,
+) -> int:
+    """As `repair`, once the table's trigger is in order."""
+    mended = 0
+    with step(connection, target.title, "counting the rows"):
         rows = count_rows(connection, target, True).rows
-        with (
-            progress_bar(rows, "check", progress, "rows") as advance,
-            batch_table(connection, target),
-        ):
-            for leaf in target.leaves:
-                last: list[str] | None = None
-                while True:
-                    end = batch_end(connection, target, leaf, last, batch_rows)
-                    within = key_range(target, last, end)
-                    mended += _mend(connection, target, leaf, binarizer, within)
-                    advance(by=batch_rows)
-                    if end is None:
-                        break
-                    last = end
+    with (
+        progress_bar(rows, "check", progress, "rows") as advance,
+        batch_table(connection, target),
+        step(connection, target.title, "checking codes"),
+    ):
+        for leaf, within in key_ranges(connection, target, batch_rows):
+            mended += _mend(connection, target, leaf, binarizer, within)
+            advance(by=batch_rows)
     return mended
 
 
@@ -93,8 +105,8 @@ def _mend(
             return mended
         time.sleep(_PAUSE)
     raise DatabaseError(
-        f"rows of {leaf.schema}.{leaf.name} stay locked by other sessions: end their transactions, "
-        "then run repair again"
+        f"rows of {leaf.title} stay locked by {row_holders(connection, leaf.oid)}: end their "
+        "transactions, then run repair again"
     )
 
 

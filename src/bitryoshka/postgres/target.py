@@ -40,6 +40,11 @@ class Leaf:
         """Schema and name, quoted."""
         return sql.Identifier(self.schema, self.name)
 
+    @property
+    def title(self) -> str:
+        """The table for messages."""
+        return f"{self.schema}.{self.name}"
+
 
 @dataclass(frozen=True)
 class Target:
@@ -52,12 +57,17 @@ class Target:
     vector_type: VectorType
     vector_dimensions: int | None
     code_column: str
-    has_code_column: bool
+    code_type: str | None
     key: tuple[Key, ...]
     leaves: tuple[Leaf, ...]
     partitioned: bool
     pgvector: str
     codec: Codec
+
+    @property
+    def has_code_column(self) -> bool:
+        """Whether the table has a column of that name, of whatever type."""
+        return self.code_type is not None
 
     @property
     def identifier(self) -> sql.Identifier:
@@ -169,7 +179,7 @@ def find_target(
     if modifier not in (-1, codec.dimensions):
         raise TableError(
             f"column {vector_column!r} of {title} has {modifier} dimensions, codec {codec.label} "
-            f"expects {codec.dimensions}"
+            f"expects {codec.dimensions}: attach a codec for such vectors, and detach this one"
         )
     key = tuple(Key(*row) for row in fetch(connection, statement("primary_key", oid=oid)))
     if not key:
@@ -183,13 +193,18 @@ def find_target(
         vector_type=type_,
         vector_dimensions=None if modifier == -1 else modifier,
         code_column=code_column,
-        has_code_column=code_column in columns,
+        code_type=format_type(*columns[code_column][:2]) if code_column in columns else None,
         key=key,
         leaves=_leaves(connection, oid, schema, table),
         partitioned=kind == "p",
         pgvector=pgvector,
         codec=codec,
     )
+
+
+def format_type(name: str, modifier: int) -> str:
+    """A type as ``column_types`` gives it, such as bit(384)."""
+    return name if modifier == -1 else f"{name}({modifier})"
 
 
 def find_table(connection: Connection, table: str, schema: str) -> tuple[int, str, bool]:

@@ -1,69 +1,69 @@
-"""Whether a column of codes is true: counts, a sample encoded anew, and recall."""
+"""Whether a column of codes is true: counts, codes made anew, the trigger, and recall."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
+import psycopg
 from numpy.typing import NDArray
 from psycopg import sql
 
-from bitryoshka.additive import Additive
 from bitryoshka.binarizer import Binarizer
-from bitryoshka.bits import unpack
 from bitryoshka.errors import TableError
 from bitryoshka.limits import check_count
+from bitryoshka.postgres.backfill import key_ranges
 from bitryoshka.postgres.binary import NUMBERS, bit_column, read_rows, vector_column
+from bitryoshka.postgres.code_check import Judged, judge
 from bitryoshka.postgres.codecs import export, find_codec
 from bitryoshka.postgres.column_index import index_is_valid
-from bitryoshka.postgres.columns import Entry, require_entry, trigger_problem, within_limits
+from bitryoshka.postgres.columns import (
+    Entry,
+    refuse_hidden_rows,
+    require_entry,
+    step,
+    trigger_problem,
+)
 from bitryoshka.postgres.installation import require_installed
 from bitryoshka.postgres.server import Connection
 from bitryoshka.postgres.statements import fetch, statement
 from bitryoshka.postgres.target import Target, find_table, find_target
+from bitryoshka.progress import progress_bar
 
 SAMPLE = 1000
-NEAR = 1e-5
-# of the loss of an additive code: what rounding may add to it
-WORSE = 1e-4
-# of a cut additive code, whose loss is unknown: what no tie explains
-_MANY_BITS = 0.25
-_MANY_ROWS = 0.01
-_FEW_ROWS = 2
 _K = 10
+_BATCH = 5000
 
 
 @dataclass(frozen=True)
 class Counts:
-    """Rows of a table: those without a vector, with one that has no code, and with none yet."""
+    """Rows of a table.
+
+    Of them ``empty`` have no vector, ``bad`` one that has no code, ``missing`` no code yet, and
+    ``extra`` a code although they should have none.
+    """
 
     rows: int
     empty: int
     bad: int
     missing: int
-
-
-class Judged(NamedTuple):
-    """Codes beside those of encoding anew: see `Verification`."""
-
-    wrong_rows: int
-    wrong_bits: int
-    near_bits: int
+    extra: int
 
 
 @dataclass(frozen=True)
 class Verification:
     """What was found in a code column.
 
-    ``wrong_rows``: of ``sampled`` rows, those whose code is wrong, and ``wrong_bits`` how many of
-    their bits are not those of the binarizer. ``near_bits`` are bits that rounding may turn, and
-    did. Those of progressive codes lie where the projected value is within 1e-5 of a threshold; a
-    row with any other is wrong. An additive code is wrong where its loss exceeds that of encoding
-    anew by more than 1e-4 of it; what else differs is a tie that was settled the other way. Of an
-    additive code that was cut the loss is not known: a row is wrong where more than a quarter of
-    its bits differ, and every row that differs is where these are more than ties explain, 2 and 1 %
+    ``wrong_rows``: of ``sampled`` rows, which are all that have a code where all were looked at,
+    those whose code is wrong, and ``wrong_bits`` how many of their bits are not those of the
+    binarizer. ``near_bits`` are bits that rounding may turn, and did. Those of progressive codes
+    lie where the projected value is within 1e-5 of a threshold; a row with any other is wrong. An
+    additive code is wrong where its loss exceeds that of encoding anew by more than 1e-4 of it;
+    what else differs is a tie that was settled the other way. Of an additive code that was cut the
+    loss is not known: a row is wrong where more than a quarter of its bits differ, and every row
+    that differs is where these are more than ties explain, 2 and 1 %
     of the rows. ``recall``: of the 10 nearest rows by the stored vectors, the share that
     `bitryoshka.search` finds over ``queries`` rows; None where there are no rows.
     """
@@ -81,9 +81,8 @@ class Verification:
     @property
     def good(self) -> bool:
         """No code is missing or wrong, the trigger keeps it so, and the index is complete."""
-        return not (
-            self.counts.missing or self.wrong_rows or self.index_valid is False or self.trigger
-        )
+        wrong = self.counts.missing or self.counts.extra or self.wrong_rows
+        return not (wrong or self.index_valid is False or self.trigger)
 
     def text(self) -> str:
         """The findings in one line."""
@@ -91,7 +90,8 @@ class Verification:
         index = {None: "no index", True: "index valid", False: "index invalid"}[self.index_valid]
         return (
             f"{self.counts.rows} rows, {self.counts.empty} without a vector, "
-            f"{self.counts.bad} whose vector has no code, {self.counts.missing} codes missing; "
+            f"{self.counts.bad} whose vector has no code, {self.counts.missing} codes missing"
+            f"{f', {self.counts.extra} that should not be there' if self.counts.extra else ''}; "
             f"{self.wrong_rows} rows wrong, {self.wrong_bits} bits wrong in {self.sampled} rows "
             f"encoded anew; {index}; {recall}{f'; {self.trigger}' if self.trigger else ''}"
         )
@@ -120,17 +120,26 @@ def verify(
     schema: str = "public",
     code_column: str = "code",
     queries: int = 20,
+    full: bool = False,
+    progress: bool = False,
 ) -> Verification:
     """Check a code column against its codec, and record what was found.
 
-    Raises TableError where no codec is attached to the column.
+    All rows are counted; the codes of 1,000 random ones are made anew, or of all with ``full``.
+    Of a sample without a wrong code one can say, with 95 % confidence, that at most 0.3 % of all
+    are wrong. The trigger must be there, enabled and unchanged, and the server must encode a vector
+    as Python does.
+
+    Raises TableError where no codec is attached to the column, or one of its columns is gone.
     """
     check_count(queries, "queries", least=0)
     target, entry = attached(connection, table, schema, code_column)
     binarizer = export(connection, target.codec.label)
-    with within_limits(connection, target.oid, target.title):
-        found = verify_target(connection, target, binarizer, entry, entry.prefix_bits, queries)
-    record(connection, entry.id, entry.prefix_bits, found)
+    refuse_hidden_rows(connection, target.oid)
+    found = verify_target(
+        connection, target, binarizer, entry, entry.prefix_bits, queries, full, progress
+    )
+    record(connection, entry, entry.prefix_bits, found, looked_at_all=full)
     return found
 
 
@@ -139,7 +148,8 @@ def status(
 ) -> Status:
     """How far a code column is filled; TableError where no codec is attached to it."""
     target, entry = attached(connection, table, schema, code_column)
-    with within_limits(connection, target.oid, target.title):
+    refuse_hidden_rows(connection, target.oid)
+    with step(connection, target.title, "counting the rows"):
         counts = count_rows(connection, target, True)
     return Status(
         codec=entry.codec,
@@ -162,86 +172,56 @@ def verify_target(
     entry: Entry,
     prefix_bits: int | None,
     queries: int,
+    full: bool = False,
+    progress: bool = False,
 ) -> Verification:
     """As `verify`, for a column that is not yet recorded as ready."""
-    counts = count_rows(connection, target, True)
-    vectors, codes = _sample(connection, target, counts.rows)
-    judged = judge(binarizer, vectors, codes)
+    with step(connection, target.title, "counting the rows"):
+        counts = count_rows(connection, target, True)
+    with step(connection, target.title, "checking codes"):
+        vectors, codes = _sample(connection, target, counts.rows)
+        sampled, judged = len(vectors), judge(binarizer, vectors, codes)
+        if full:
+            sampled, judged = _judge_all(connection, target, binarizer, counts.rows, progress)
     asked = vectors[:queries]
     recall = None
     if len(asked):
-        recall = float(
-            np.mean([_recall(connection, target, row, entry.search_name) for row in asked])
-        )
+        with step(connection, target.title, "measuring the recall"):
+            recall = float(
+                np.mean([_recall(connection, target, row, entry.search_name) for row in asked])
+            )
     return Verification(
         counts=counts,
-        sampled=len(vectors),
+        sampled=sampled,
         **judged._asdict(),
         index_valid=_index_valid(connection, target, prefix_bits),
         queries=len(asked),
         recall=recall,
-        trigger=trigger_problem(connection, target.oid, entry),
+        trigger=trigger_problem(connection, target.oid, entry)
+        or _encoder_problem(connection, target, binarizer),
     )
 
 
-def judge(binarizer: Binarizer, vectors: NDArray[np.float32], codes: NDArray[np.uint8]) -> Judged:
-    """How codes (n, bits/8) of vectors (n, d) differ from those of encoding anew."""
-    if not len(vectors):
-        return Judged(0, 0, 0)
-    differ, wrong = _differing(binarizer, vectors, codes)
-    count = int(wrong.sum())
-    return Judged(int(wrong.any(axis=1).sum()), count, int(differ.sum()) - count)
-
-
-def wrong_codes(
-    binarizer: Binarizer, vectors: NDArray[np.float32], codes: NDArray[np.uint8]
-) -> NDArray[np.bool_]:
-    """Which rows have a wrong code, (n,), as `judge` counts them."""
-    if not len(vectors):
-        return np.zeros(0, bool)
-    return np.asarray(_differing(binarizer, vectors, codes)[1].any(axis=1))
-
-
-def _differing(
-    binarizer: Binarizer, vectors: NDArray[np.float32], codes: NDArray[np.uint8]
-) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Bits (n, bits) that are not those of encoding anew, and those of them that are wrong."""
-    codes = np.ascontiguousarray(codes)
-    differ = unpack(binarizer.encode(vectors)) != unpack(codes)
-    if binarizer.additive is None:
-        steps = binarizer.project(vectors) / binarizer.step
-        distance = np.abs(steps - np.round(steps)) * binarizer.step
-        return differ, differ & ~(distance < NEAR)[:, binarizer.bit_dimension]
-    worse = _worse(binarizer, binarizer.additive, vectors, codes, differ)
-    return differ, differ & worse[:, None]
-
-
-def _worse(
-    binarizer: Binarizer,
-    additive: Additive,
-    vectors: NDArray[np.float32],
-    codes: NDArray[np.uint8],
-    differ: NDArray[np.bool_],
-) -> NDArray[np.bool_]:
-    """Which additive codes no tie explains, (n,)."""
-    if binarizer.bits == additive.bits:
-        losses = binarizer.losses(vectors, codes)
-        return np.asarray(losses > binarizer.losses(vectors) * (1 + WORSE))
-    share = differ.mean(axis=1)
-    many = (share > 0).sum() > _FEW_ROWS + _MANY_ROWS * len(share)
-    return np.asarray(share > (0 if many else _MANY_BITS))
-
-
 def record(
-    connection: Connection, column_id: int, prefix_bits: int | None, found: Verification
+    connection: Connection,
+    entry: Entry,
+    prefix_bits: int | None,
+    found: Verification,
+    *,
+    looked_at_all: bool,
 ) -> None:
-    """Keep the findings in the catalogue; the column is ready where they are good."""
+    """Keep the findings in the catalogue; the column is ready where they are good.
+
+    Not where only a sample was looked at of codes that may be others', or one of them was wrong.
+    """
+    suspect = found.wrong_rows > 0 or (entry.state == "checking" and not looked_at_all)
+    state = "checking" if suspect else "ready" if found.good else "filling"
     connection.execute(
         statement(
             "finish_column",
-            column_id=column_id,
+            column_id=entry.id,
             prefix_bits=sql.NULL if prefix_bits is None else prefix_bits,
-            state=sql.Literal("ready" if found.good else "filling"),
+            state=sql.Literal(state),
             verification=sql.Literal(json.dumps(asdict(found))),
         )
     )
@@ -265,11 +245,34 @@ def attached(
     entry = require_entry(connection, oid, f"{schema}.{table}", code_column)
     if entry.vector_column is None:
         raise TableError(f"{schema}.{table} has codes alone, and no vectors to check them by")
+    columns = fetch(connection, statement("column_types", oid=oid))
+    if entry.vector_column not in (name for name, *_ in columns):
+        raise TableError(
+            f"column {entry.vector_column!r} of {schema}.{table}, which column "
+            f"{entry.code_column!r} holds codes of, is gone: if it was renamed, attach "
+            f"{entry.codec} to its new name; if it was dropped, adopt keeps the codes and detach "
+            "drops them"
+        )
     codec = find_codec(connection, entry.codec)
     target = find_target(connection, table, entry.vector_column, codec, entry.code_column, schema)
-    if not target.has_code_column:
-        raise TableError(f"column {code_column!r} of {target.title} was dropped: detach it")
+    check_code_type(target)
     return target, entry
+
+
+def check_code_type(target: Target) -> None:
+    """Raise TableError unless an attached column is there and of the codec's type."""
+    if target.code_type is None:
+        raise TableError(
+            f"column {target.code_column!r} of {target.title}, which held codes of "
+            f"{target.codec.label}, is gone: attach makes it again, or takes it up where it was "
+            "renamed and is the code column named; detach forgets it"
+        )
+    if target.code_type != f"bit({target.codec.bits})":
+        raise TableError(
+            f"column {target.code_column!r} of {target.title} must be bit({target.codec.bits}) for "
+            f"codes of {target.codec.label}, found {target.code_type}: detach drops it, attach "
+            "makes one anew"
+        )
 
 
 def _index_valid(connection: Connection, target: Target, prefix_bits: int | None) -> bool | None:
@@ -281,21 +284,68 @@ def _sample(
 ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
     """Vectors and codes of random rows, of all parts of the table, in random order."""
     percent = min(100.0, 100.0 * 2 * SAMPLE / max(rows, 1))
+    source = sql.SQL("{} TABLESAMPLE BERNOULLI ({})").format(
+        target.identifier, sql.Literal(percent)
+    )
+    vectors, codes = _read(connection, target, source, sql.SQL("true"))
+    # a limit in the query would take the rows that lie first
+    chosen = np.random.default_rng(0).permutation(len(vectors))[:SAMPLE]
+    return vectors[chosen], codes[chosen]
+
+
+def _judge_all(
+    connection: Connection, target: Target, binarizer: Binarizer, rows: int, progress: bool
+) -> tuple[int, Judged]:
+    """How many rows have a code, and how these differ from those of encoding anew."""
+    looked_at, total = 0, Judged(0, 0, 0)
+    with progress_bar(rows, "check", progress, "rows") as advance:
+        for leaf, within in key_ranges(connection, target, _BATCH):
+            source = sql.SQL("ONLY {}").format(leaf.identifier)
+            vectors, codes = _read(connection, target, source, within)
+            part = judge(binarizer, vectors, codes)
+            total = Judged(*(a + b for a, b in zip(total, part, strict=True)))
+            looked_at += len(vectors)
+            advance(by=_BATCH)
+    return looked_at, total
+
+
+def _read(
+    connection: Connection, target: Target, source: sql.Composable, within: sql.Composable
+) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+    """Vectors and codes of the rows of a range that have both."""
     columns = {
         "vector": vector_column(target.codec.dimensions, NUMBERS[target.vector_type]),
         "code": bit_column(target.codec.bits),
     }
     query = statement(
-        "sample_out",
-        table=target.identifier,
-        percent=sql.Literal(percent),
-        has_code=target.has_code(),
-        **target.parts,
+        "codes_out", source=source, within=within, has_code=target.has_code(), **target.parts
     )
     found = read_rows(connection, query, columns)
-    # a limit in the query would take the rows that lie first
-    found = found[np.random.default_rng(0).permutation(len(found))[:SAMPLE]]
     return found["vector"].astype(np.float32), found["code"]
+
+
+def _encoder_problem(connection: Connection, target: Target, binarizer: Binarizer) -> str | None:
+    """Why the server does not encode a vector as Python does; None where it does.
+
+    By ``bitryoshka.encode``: the trigger's own function does the same where its text is as it
+    should be, and is not called, since its owner could change it at this moment.
+    """
+    vector = np.random.default_rng(0).standard_normal((1, binarizer.dimensions), np.float32)
+    query = statement(
+        "encode_one",
+        codec=sql.Literal(target.codec.label),
+        vector=sql.Literal("[" + ",".join(map(str, vector[0].tolist())) + "]"),
+        pgvector=sql.Identifier(target.pgvector),
+    )
+    try:
+        with connection.transaction():
+            [(digits,)] = fetch(connection, query)
+    except psycopg.errors.DataCorrupted as error:
+        return f"the trigger gives no codes: {error.diag.message_primary}"
+    code = np.packbits([[int(digit) for digit in digits]], axis=1)
+    if judge(binarizer, vector, code).wrong_rows:
+        return "the server gives other codes than the codec: run bitryoshka install"
+    return None
 
 
 def _recall(

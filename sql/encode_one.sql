@@ -1,0 +1,1 @@
+SELECT bitryoshka.encode({codec}, {vector}::{pgvector}.vector)::pg_catalog.text

@@ -1,0 +1,1 @@
+SELECT bitryoshka.release_column({column_id})

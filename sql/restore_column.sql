@@ -1,0 +1,1 @@
+SELECT bitryoshka.restore_column({column_id}, {vector}, {code}, {published})
