@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import psycopg
 import pytest
-from attached_rows import LABEL, check_codes, make_table, registered
+from attached_rows import BINARIZER, LABEL, check_codes, make_table, registered
 from conftest import fresh_database
 from psycopg import sql
 from psycopg.types.json import Jsonb
+from sessions import DRIVERS, runner
+from sqlalchemy import select, text
+from sqlalchemy.dialects.postgresql import CITEXT
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 from synthetic import integer_rows
 
 from bitryoshka.postgres import attach, connect, install, search_column
 from bitryoshka.postgres.server import Connection
+from bitryoshka.sqlalchemy import Code, funnel
 
 ROWS = 400
 MODULES = ("citext", "hstore", "intarray", "ltree", "pg_trgm", "vector")
@@ -197,6 +203,37 @@ def test_whose_operator_a_filter_means(
     documents.execute(f"SET search_path = {path}")  # type: ignore[arg-type]
     for find in (plain, by_function, by_python):
         assert find(documents, where) == ids, find
+
+
+class Base(DeclarativeBase):
+    pass
+
+
+class Item(Base):
+    __tablename__ = "items"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    owner: Mapped[str] = mapped_column(CITEXT)
+    code: Mapped[Any] = mapped_column(Code(BINARIZER.bits))
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_the_orms_filter_is_of_the_columns_type(documents_dsn: str, driver: str) -> None:
+    query, every = integer_rows(7, 1)[0], {"k": ROWS, "candidates": ROWS}
+
+    def work(session: Session) -> list[set[int]]:
+        session.execute(text(f"SET search_path = {EXTENSIONS}"))
+        found = []
+        for where in (Item.owner == "Anna", Item.owner != "Anna", Item.owner.in_(["anna", "BEN"])):
+            some = select(Item.id).where(where, Item.code.is_not(None))
+            nearest = funnel(some, Item.code, query, BINARIZER, **every)
+            found.append(distinct(list(session.scalars(nearest))))
+        return found
+
+    assert runner(documents_dsn, driver)(work) == [
+        owned("Anna", "ANNA", "anna"),
+        owned("Annabel", "Ben"),
+        owned("Anna", "ANNA", "anna", "Ben"),
+    ]
 
 
 def test_a_policy_on_citext_hides_rows_from_a_search(
