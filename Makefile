@@ -14,27 +14,35 @@ INSTALLED := .venv/.installed
 PYTEST := python -m pytest --numprocesses logical --dist loadfile
 
 # small matrices: a second thread gains nothing, and loses much on a machine that is busy
-test test-sqlalchemy20: export OMP_NUM_THREADS = 1
+test test-sqlalchemy20 test-postgres16: export OMP_NUM_THREADS = 1
 
-.PHONY: demo test test-sqlalchemy20 browser lint bench-check
+.PHONY: demo test test-sqlalchemy20 test-postgres16 programs lint bench-check
 
 demo: $(INSTALLED)
 	$(BIN)/bitryoshka demo
 
-test: $(INSTALLED) browser
+test: $(INSTALLED) programs
 	$(BIN)/$(PYTEST)
 
 # the tests of the ORM and of migrations again, on the older of the two versions of SQLAlchemy
 test-sqlalchemy20: .venv20/.installed
 	BITRYOSHKA_TEST_SQLALCHEMY=2.0 .venv20/bin/$(PYTEST) tests/test_sqlalchemy*.py tests/test_alembic*.py
 
-# the report's page is tested in the system's Chromium, driven by its own chromedriver
-browser:
-	@if ! command -v chromium >/dev/null || ! command -v chromedriver >/dev/null; then \
+# the tests of Postgres again, on the older of the two servers in the embedded one's wheel
+test-postgres16: $(INSTALLED) programs
+	PGSERVER_POSTGRES_VERSION=16 $(BIN)/$(PYTEST) tests/test_postgres*.py tests/test_tutorial.py
+
+# from the system: Chromium and its own chromedriver, for the report's page; a pooler
+programs:
+	@missing=$$(for name in chromium chromedriver pgbouncer; do \
+		PATH="$$PATH:/usr/sbin" command -v $$name >/dev/null || echo $$name; \
+	done); \
+	if [ -n "$$missing" ]; then \
 		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-			apt-get update && apt-get install -y --no-install-recommends chromium chromium-driver; \
+			apt-get update && apt-get install -y --no-install-recommends \
+				chromium chromium-driver pgbouncer; \
 		else \
-			echo 'error: the tests need the commands chromium and chromedriver' >&2; exit 1; \
+			echo 'error: the tests need these commands:' $$missing >&2; exit 1; \
 		fi; \
 	fi
 

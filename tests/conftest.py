@@ -2,7 +2,8 @@
 
 BITRYOSHKA_TEST_DSN names a server to use (the role needs superuser rights: tests make databases
 and roles); BITRYOSHKA_TEST_CONTAINERS=1 starts one in a container; otherwise the embedded one
-runs. A server that cannot be had is an error of every test that needs it.
+runs, in the version that PGSERVER_POSTGRES_VERSION names (18 or 16). A server that cannot be had
+is an error of every test that needs it.
 """
 
 from __future__ import annotations
@@ -39,6 +40,9 @@ def dsn() -> Iterator[str]:
             embedded_server(directory) as address,
         ):
             with connect(address) as connection:
+                # which of its servers the wheel runs
+                major = connection.info.server_version // 1_00_00
+                assert os.environ.get("PGSERVER_POSTGRES_VERSION", "18") == str(major)
                 connection.execute("ALTER SYSTEM SET fsync = off")
                 connection.execute("SELECT pg_reload_conf()")
             yield address
@@ -131,3 +135,30 @@ def installed(installed_database: str) -> Iterator[Connection]:
 
     with connect(installed_database) as opened:
         yield opened
+
+
+@pytest.fixture(scope="session")
+def contrib_dsn() -> Iterator[str]:
+    """A second server, with the contrib modules: DSN of a database that tests leave alone."""
+    from servers import contrib_server
+
+    with contrib_server() as address:
+        yield address
+
+
+@pytest.fixture
+def contrib(contrib_dsn: str) -> Iterator[Connection]:
+    """An autocommit connection to a database of the second server, without extensions."""
+    from bitryoshka.postgres import connect
+
+    with fresh_database(contrib_dsn, "template0") as address, connect(address) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+def pooler(dsn: str) -> Iterator[str]:
+    """The server through pgbouncer in transaction mode: name a database in this DSN."""
+    from servers import transaction_pooler
+
+    with transaction_pooler(dsn) as address:
+        yield address

@@ -100,30 +100,27 @@ def test_an_old_pgvector_in_the_database_is_refused(connection: Connection) -> N
 
 
 @pytest.fixture
-def extension_path(bare_database: str) -> Iterator[Callable[[str | None], Connection]]:
+def extension_path(contrib: Connection) -> Iterator[Callable[[str | None], Connection]]:
     """Connect to a server whose only extensions are those of a new directory on it.
 
     With a version, the directory has a control file of pgvector with that default version.
     """
     root = f"/tmp/bitryoshka-test-{uuid4().hex}"
-    with connect(bare_database) as connection:
-        if connection.info.server_version < 18_00_00:
-            pytest.skip("extension_control_path is new in PostgreSQL 18")
 
-        def shell(command: str) -> None:
-            copy = sql.SQL("COPY (SELECT '') TO PROGRAM {}").format(sql.Literal(command))
-            connection.execute(copy)
+    def shell(command: str) -> None:
+        copy = sql.SQL("COPY (SELECT '') TO PROGRAM {}").format(sql.Literal(command))
+        contrib.execute(copy)
 
-        def only(version: str | None) -> Connection:
-            if version is not None:
-                control = f"default_version = '\\''{version}'\\''"
-                folder = f"{root}/extension"
-                shell(f"mkdir -p {folder} && echo '{control}' > {folder}/vector.control")
-            connection.execute(sql.SQL("SET extension_control_path = {}").format(sql.Literal(root)))
-            return connection
+    def only(version: str | None) -> Connection:
+        if version is not None:
+            control = f"default_version = '\\''{version}'\\''"
+            folder = f"{root}/extension"
+            shell(f"mkdir -p {folder} && echo '{control}' > {folder}/vector.control")
+        contrib.execute(sql.SQL("SET extension_control_path = {}").format(sql.Literal(root)))
+        return contrib
 
-        yield only
-        shell(f"rm -rf {root}")
+    yield only
+    shell(f"rm -rf {root}")
 
 
 @pytest.mark.parametrize(

@@ -6,12 +6,13 @@ import hashlib
 import re
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
-from uuid import uuid4
 
 import numpy as np
 import psycopg
@@ -313,28 +314,32 @@ def test_an_encoder_in_use_keeps_the_schema(installed: Connection) -> None:
 
 
 @pytest.fixture
-def extension_folder(bare_database: str, tmp_path: Path) -> Iterator[Path]:
-    """A folder that the server reads extensions from, besides its own."""
-    with connect(bare_database) as connection:
+def extension_files(bare_database: str) -> Iterator[None]:
+    """The extension, in a folder of its own; before PostgreSQL 18 in the server's."""
+    with connect(bare_database) as connection, ExitStack() as stack:
         if connection.info.server_version < 18_00_00:
-            pytest.skip("extension_control_path is new in PostgreSQL 18")
-        root = Path("/tmp") / f"bitryoshka-test-{uuid4().hex}"
-        (root / "extension").mkdir(parents=True)
-        write_extension([str(root / "extension")])
-        path = sql.Literal(f"{root}:$system")
-        name = sql.Identifier(connection.info.dbname)
-        connection.execute(
-            sql.SQL("ALTER DATABASE {} SET extension_control_path = {}").format(name, path)
-        )
-    yield root / "extension"
-    for file in (root / "extension").iterdir():
-        file.unlink()
-    (root / "extension").rmdir()
-    root.rmdir()
+            [(shared,)] = connection.execute(
+                "SELECT setting FROM pg_config WHERE name = 'SHAREDIR'"
+            ).fetchall()
+            folder = Path(shared, "extension")
+        else:
+            root = stack.enter_context(tempfile.TemporaryDirectory(prefix="bitryoshka-"))
+            Path(root).chmod(0o755)
+            folder = Path(root, "extension")
+            folder.mkdir()
+            path = sql.Literal(f"{root}:$system")
+            name = sql.Identifier(connection.info.dbname)
+            connection.execute(
+                sql.SQL("ALTER DATABASE {} SET extension_control_path = {}").format(name, path)
+            )
+        write_extension([str(folder)])
+        yield
+        for file in [folder / "bitryoshka.control", *folder.glob("bitryoshka--*.sql")]:
+            file.unlink()
 
 
 def test_create_extension_gives_the_same_functions(
-    bare_database: str, extension_folder: Path
+    bare_database: str, extension_files: None
 ) -> None:
     binarizer = exact_binarizer(3)
     with connect(bare_database) as connection:
@@ -351,7 +356,7 @@ def test_create_extension_gives_the_same_functions(
 
 
 def test_the_extension_is_upgraded_and_dumped_with_its_codecs(
-    bare_database: str, extension_folder: Path
+    bare_database: str, extension_files: None
 ) -> None:
     with connect(bare_database) as connection:
         connection.execute("CREATE EXTENSION vector")
