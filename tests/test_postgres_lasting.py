@@ -515,35 +515,7 @@ def test_a_halfvec_of_3072_dimensions(installed: Connection) -> None:
     )
 
 
-# poolers
-
-
-def test_through_a_transaction_pooler_nothing_is_begun(
-    attached: Connection, pooler: str, installed_database: str
-) -> None:
-    from psycopg.conninfo import conninfo_to_dict, make_conninfo
-
-    name = conninfo_to_dict(installed_database)["dbname"]
-    with psycopg.connect(
-        make_conninfo(pooler, dbname=name), autocommit=True, prepare_threshold=None
-    ) as pooled:
-        for call in (
-            lambda: attach(pooled, "items", "embedding", LABEL, code_column="other"),
-            lambda: repair(pooled, "items"),
-            lambda: detach(pooled, "items"),
-        ):
-            with pytest.raises(DatabaseError, match=r"through a pooler .* Nothing was changed"):
-                call()
-        assert status(pooled, "items").trigger is None
-        assert len(search_column(pooled, "items", ROW[None]).keys[0]) == 10
-        [(interval,)] = pooled.execute("SHOW client_connection_check_interval").fetchall()
-        assert interval == "0"
-    assert attached.execute("SELECT FROM pg_locks WHERE locktype = 'advisory'").rowcount == 0
-    found = attach(attached, "items", "embedding", LABEL, code_column="other")
-    assert found.verification.good
-
-
-# restores: see also test_postgres_restores.py
+# codecs under them; see also test_postgres_restores.py
 
 
 def test_an_upgrade_keeps_the_state_of_columns(attached: Connection) -> None:

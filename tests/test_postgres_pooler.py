@@ -1,4 +1,4 @@
-"""Through pgbouncer in transaction mode: what needs no session of its own."""
+"""Through pgbouncer in transaction mode: what needs no session of its own, and what does."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from synthetic import integer_rows
 
-from bitryoshka.postgres import attach, search_column
+from bitryoshka import DatabaseError
+from bitryoshka.postgres import attach, detach, repair, search_column, verify
 from bitryoshka.postgres.server import Connection
 
 
@@ -55,3 +56,25 @@ def test_searches_and_writes_of_two_clients_take_turns(
         one.execute("INSERT INTO items (id, embedding) VALUES (%s, %s)", row)
     assert len({pid for pair in seen for pid in pair}) == 2
     assert check_codes(installed) == 200
+
+
+def test_what_needs_a_session_of_its_own_is_refused(
+    installed: Connection, client: Callable[[], Connection]
+) -> None:
+    registered(installed)
+    make_table(installed)
+    attach(installed, "items", "embedding", LABEL)
+    pooled = client()
+    for call in (
+        lambda: attach(pooled, "items", "embedding", LABEL, code_column="other"),
+        lambda: repair(pooled, "items"),
+        lambda: detach(pooled, "items"),
+    ):
+        with pytest.raises(DatabaseError, match=r"through a pooler .* Nothing was changed"):
+            call()
+    # neither in this session nor in another of the pool is anything left
+    assert installed.execute("SELECT FROM pg_locks WHERE locktype = 'advisory'").rowcount == 0
+    assert pooled.execute("SHOW client_connection_check_interval").fetchall() == [("0",)]
+    assert installed.execute("SELECT count(*) FROM bitryoshka.columns").fetchall() == [(1,)]
+    assert verify(pooled, "items", full=True).good
+    assert attach(installed, "items", "embedding", LABEL, code_column="other").filled == 180

@@ -70,7 +70,7 @@ with itself, summed over the lengths with their weights. Written by write_gram.'
 CREATE OR REPLACE VIEW bitryoshka.codec_kinds AS
 SELECT
     c.label AS codec,
-    c.kind,
+    c.kind COLLATE "default" AS kind,
     c.bits,
     (SELECT array_agg(l.bits ORDER BY l.bits) FROM bitryoshka.additive_lengths AS l
      WHERE l.codec_id = c.id) AS lengths,
