@@ -286,7 +286,7 @@ def hostile(name: str) -> tuple[NDArray[Any], int]:
         "8 dimensions, 8 bits": (rng.normal(size=(300, 8)), 8),
         "513 dimensions": (clustered(1, 120, dimensions=513), 40),
         "integers": (rng.integers(-3, 4, (300, 24)) + np.eye(300, 24, dtype=int) * 9, 24),
-        "bytes": (rng.integers(1, 256, (300, 24)).astype(np.uint8), 24),
+        "bytes": (rng.integers(1, 256, (300, 24)).astype(np.float16), 24),
         "one direction": (rng.random((300, 1)) * np.ones(24) + 0.5, 24),
         "empty columns": (np.pad(rng.normal(size=(300, 12)), ((0, 0), (0, 12))), 24),
         "wide range of lengths": (
