@@ -77,7 +77,7 @@ def _gist_like(generator: np.random.Generator, n: int) -> NDArray[np.generic]:
 def _sift_like(generator: np.random.Generator, n: int) -> NDArray[np.generic]:
     """Histograms of gradients: small integers, many of them 0, a few large."""
     spread = World(128).draw(n, generator) * np.float32(12)
-    return np.clip(np.rint(20 * np.exp(spread) - 10), 0, 218).astype(np.uint8)
+    return np.clip(np.rint(20 * np.exp(spread) - 10), 0, 218).astype(np.float32)
 
 
 def drawn(name: str, made: Input, queries: int, seed: int = 0) -> tuple[NDArray[np.generic], Judge]:

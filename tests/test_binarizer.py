@@ -254,7 +254,7 @@ def test_any_kind_of_array_gives_the_same_codes(tmp_path: Path) -> None:
     kinds: dict[str, Any] = {
         "float16": x.astype(np.float16),
         "float64": x.astype(np.float64),
-        "int8": x.astype(np.int8),
+        "int16": x.astype(np.int16),
         "int64": x.astype(np.int64),
         "big endian": x.astype(">f4"),
         "Fortran order": np.asfortranarray(x),
@@ -321,6 +321,8 @@ BAD = [
     (np.full((3, 16), "a"), "real numbers, found dtype <U1"),
     (np.ones((3, 16), complex), "real numbers, found dtype complex128"),
     (np.full((3, 16), 1e300), "finite.* found inf in row 0"),
+    (np.ones((3, 16), np.int8), "must be floats, found int8"),
+    (np.ones((3, 16), np.bool_), "must be floats, found bool"),
 ]
 
 

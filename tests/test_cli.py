@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -185,6 +186,18 @@ def test_fit_refuses_bad_vectors_and_keeps_the_old_binarizer(vectors, message, r
     assert sorted(p.name for p in tmp_path.iterdir()) == ["b.safetensors", "v.npy"]
 
 
+def test_fit_tells_of_few_distinct_vectors(run, tmp_path):
+    np.save(tmp_path / "v.npy", np.repeat(make_vectors(100), 20, axis=0))
+    arguments = ("fit", tmp_path / "v.npy", "-o", tmp_path / "b.safetensors", "--method", "sign")
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        shown = run(*arguments, "--bits", 16)
+    assert shown.code == 0
+    assert shown.err.startswith("warning: few of the vectors to fit to are distinct, found 100 ")
+    assert shown.err.count("\n") == 1
+    assert "fitting.py" not in shown.err
+
+
 def test_too_little_memory_is_one_line_too(run, data, tmp_path, monkeypatch):
     def too_much(*_arguments):
         raise MemoryError("Unable to allocate 9 TiB")
@@ -267,7 +280,7 @@ def test_a_failed_encode_leaves_nothing(run, data, tmp_path, monkeypatch):
     np.save(tmp_path / "v.npy", with_nan())
     output = tmp_path / "codes.npy"
     encode = ("encode", data / "b.safetensors", tmp_path / "v.npy", "-o", output)
-    assert_fails(run(*encode), "v.npy", "found nan in row 6", "rows counted from 64")
+    assert_fails(run(*encode), "v.npy: vectors must be finite", "found nan in row 70, column 3\n")
     output.write_text("the old one")
     assert_fails(run(*encode), "found nan")
     assert output.read_text() == "the old one"
@@ -358,6 +371,15 @@ def test_evaluate_gives_the_recall_of_the_free_functions(run, data):
         assert line["ndcg_retention"] is None
     assert (found["queries"], found["queries_are_rows"]) == (60, False)
     assert found["candidates"] == 40
+
+
+def test_evaluate_names_a_bad_row_among_all(run, data, tmp_path):
+    vectors = make_vectors(2000)
+    vectors[1500:] = 0
+    np.save(tmp_path / "v.npy", vectors)
+    found = run("evaluate", data / "b.safetensors", tmp_path / "v.npy")
+    assert_fails(found, "error: vectors must be non-zero")
+    assert not vectors[int(found.err.split()[-3])].any()
 
 
 def test_evaluate_puts_plain_sign_bits_beside(run, data):

@@ -88,6 +88,7 @@ def test_the_sql_of_an_installation_needs_no_database(run: Run, installed: Conne
         (("detach", "items", "--schema", "s"), "there is no table s.items"),
         (("drop-codec", "docs@7"), "there is no codec 'docs@7'"),
         (("install", "--dsn", "port=1 host=/nowhere"), "no Postgres server could be reached"),
+        (("install", "--dsn", "port=1 host=/nowhere"), "database (--dsn or BITRYOSHKA_DSN)\n"),
         (("export", LABEL, "-o", "b.txt"), "the output must be called .safetensors"),
     ],
 )
@@ -101,6 +102,17 @@ def test_an_error_is_one_line(
     assert err.startswith("error: ")
     assert err.count("\n") == 1
     assert message in err
+
+
+def test_a_command_without_a_database_says_how_to_name_one(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("BITRYOSHKA_DSN")
+    for name, value in {"PGHOST": "/nowhere", "PGPORT": "1"}.items():
+        monkeypatch.setenv(name, value)
+    code, _, err = run("status", "items")
+    assert (code, err.count("\n")) == (2, 1)
+    assert err.endswith("(neither --dsn nor BITRYOSHKA_DSN is given)\n")
 
 
 def test_an_error_of_the_server_is_one_line(run: Run, installed: Connection) -> None:

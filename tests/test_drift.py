@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -119,3 +120,13 @@ def test_without_statistics_a_sample_is_asked_for(binarizer: Binarizer) -> None:
     assert check(bare, FRESH @ TURN, reference=ROWS).advice == "refit"
     with pytest.raises(VectorsError, match="at least 100 vectors, found 99"):
         check(binarizer, FRESH[:99])
+
+
+@pytest.mark.parametrize("use", [check, recalibrate])
+def test_an_unusable_row_is_named_by_its_own_number(binarizer: Binarizer, use: Any) -> None:
+    many = np.tile(FRESH, (2, 1))
+    many[[2500, 5500]] = 0  # of 6,000 rows 4,000 are looked at, in an order of their own
+    with pytest.raises(VectorsError, match=r"^vectors .* row (2500|5500) is zero$"):
+        use(binarizer, many, seed=3)
+    with pytest.raises(VectorsError, match=r"^reference .* row 2500 is zero$"):
+        use(binarizer, FRESH, reference=many)

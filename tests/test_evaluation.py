@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from synthetic import integer_rows, quick, signed_rows
 
-from bitryoshka import BitryoshkaError, BitsError, VectorsError
+from bitryoshka import BitryoshkaError, BitsError, OptionError, SearchError, VectorsError
 from bitryoshka import vectors as vectors_module
 from bitryoshka.bits import hamming, unpack
 from bitryoshka.evaluation import (
@@ -184,8 +184,12 @@ def codes_of(rows: int, width: int = 2) -> NDArray[np.uint8]:
     ("call", "error", "message"),
     [
         (lambda: exact_topk(np.ones((1, 3)), np.ones((4, 2))), VectorsError, "2 .*found 3"),
-        (lambda: exact_topk(np.ones((1, 2)), np.ones((4, 2))), BitsError, "the 4 rows .*found 10"),
-        (lambda: exact_topk(np.ones((1, 2)), np.ones((4, 2)), 0), BitsError, "found 0"),
+        (
+            lambda: exact_topk(np.ones((1, 2)), np.ones((4, 2))),
+            SearchError,
+            "the 4 rows .*found 10",
+        ),
+        (lambda: exact_topk(np.ones((1, 2)), np.ones((4, 2)), 0), SearchError, "found 0"),
         (lambda: exact_topk(np.ones((0, 2)), np.ones((4, 2)), 1), VectorsError, "queries has no"),
         (lambda: exact_topk(np.ones((1, 2)), np.ones((0, 2)), 1), VectorsError, "vectors has no"),
         (lambda: exact_topk([[np.nan]], [[1.0]], 1), VectorsError, "queries must be finite"),
@@ -194,12 +198,12 @@ def codes_of(rows: int, width: int = 2) -> NDArray[np.uint8]:
         (lambda: exact_topk([[0.0]], [[1.0]], 1), VectorsError, "queries .* row 0 is zero"),
         (
             lambda: exact_topk([[1.0]], [[1.0]], 1, metric="l2"),
-            VectorsError,
+            OptionError,
             "must be 'cosine' or 'inner_product', found 'l2'",
         ),
-        (lambda: hamming_topk(codes_of(1), codes_of(4)), BitsError, "the 4 rows .* found 10"),
+        (lambda: hamming_topk(codes_of(1), codes_of(4)), SearchError, "the 4 rows .* found 10"),
         (lambda: hamming_topk(codes_of(1, 3), codes_of(4)), BitsError, "found 24 and 16 bits"),
-        (lambda: hamming_topk(codes_of(1), codes_of(0), 1), BitsError, "the 0 rows"),
+        (lambda: hamming_topk(codes_of(1), codes_of(0), 1), SearchError, "the 0 rows"),
         (lambda: hamming_topk(np.ones((1, 2)), codes_of(4)), BitsError, "queries must be packed"),
         (
             lambda: asymmetric_topk(np.ones((1, 8)), codes_of(4), 1),
@@ -207,11 +211,15 @@ def codes_of(rows: int, width: int = 2) -> NDArray[np.uint8]:
             r"weights must have shape \(Q, 16\).* found \(1, 8\)",
         ),
         (lambda: asymmetric_topk(np.ones(16), codes_of(4), 1), BitsError, r"found \(16,\)"),
-        (lambda: asymmetric_topk(np.ones((1, 16)), codes_of(4), 5), BitsError, "found 5"),
+        (lambda: asymmetric_topk(np.ones((1, 16)), codes_of(4), 5), SearchError, "found 5"),
         (lambda: rescore(np.ones((1, 8)), codes_of(4), [[1]], 1), BitsError, "weights must have"),
         (lambda: rescore(np.ones((1, 16)), codes_of(4), [1], 1), BitsError, r"\(1, C\), found"),
         (lambda: rescore(np.ones((2, 16)), codes_of(4), [[1]], 1), BitsError, r"\(2, C\), found"),
-        (lambda: rescore(np.ones((1, 16)), codes_of(4), [[1, 2]], 3), BitsError, "2 cand.*found 3"),
+        (
+            lambda: rescore(np.ones((1, 16)), codes_of(4), [[1, 2]], 3),
+            SearchError,
+            "2 cand.*found 3",
+        ),
         (
             lambda: rescore(np.ones((1, 16)), codes_of(4), [[1, 4]], 1),
             BitsError,
@@ -225,13 +233,13 @@ def codes_of(rows: int, width: int = 2) -> NDArray[np.uint8]:
         (lambda: recall_at_k([[1, 2]], [[1, 2]], 3), BitsError, r"at least 3\), found .*\(1, 2\)"),
         (lambda: recall_at_k([1, 2], [1, 2], 1), BitsError, r"found shape \(2,\)"),
         (lambda: recall_at_k([[1]], [[1], [2]], 1), BitsError, "found 1 and 2"),
-        (lambda: order_at_k([[1]], [[1]], 0), BitsError, "k must be an integer from 1 .* 0$"),
+        (lambda: order_at_k([[1]], [[1]], 0), SearchError, "k must be an integer from 1 .* 0$"),
         (lambda: ndcg_at_k([[1], [2]], [{1: 1}], 1), BitsError, "expected 2 .* found 1"),
         (lambda: bootstrap_interval([]), VectorsError, r"Q > 0, found shape \(0,\)"),
         (lambda: bootstrap_interval([[1.0]]), VectorsError, r"found shape \(1, 1\)"),
         (lambda: bootstrap_interval([1.0, np.nan]), VectorsError, "finite values"),
-        (lambda: bootstrap_interval([1.0], level=1.0), VectorsError, "0 and 1, found 1.0"),
-        (lambda: bootstrap_interval([1.0], level=0.0), VectorsError, "0 and 1, found 0.0"),
+        (lambda: bootstrap_interval([1.0], level=1.0), OptionError, "0 and 1, found 1.0"),
+        (lambda: bootstrap_interval([1.0], level=0.0), OptionError, "0 and 1, found 0.0"),
     ],
 )
 def test_input_that_does_not_fit(

@@ -16,7 +16,15 @@ from numpy.typing import NDArray
 from synthetic import clustered
 
 import bitryoshka
-from bitryoshka import Binarizer, BitryoshkaError, BitsError, MissingExtraError, VectorsError, fit
+from bitryoshka import (
+    Binarizer,
+    BitryoshkaError,
+    BitsError,
+    MissingExtraError,
+    OptionError,
+    VectorsError,
+    fit,
+)
 from bitryoshka.evaluation import asymmetric_topk, exact_topk, hamming_topk, recall_at_k
 from bitryoshka.training import Candidate, Comparison, FitResult, HeldOut, closed_form
 from bitryoshka.training.comparison import PLAINNESS, beats, compare, measure
@@ -281,13 +289,13 @@ def hostile(name: str) -> tuple[NDArray[Any], int]:
         "all positive": (np.abs(rng.normal(size=(300, 24))) + 0.1, 24),
         "off centre": (clustered(1, 300, off_centre=30.0), 40),
         "isotropic noise": (rng.normal(size=(300, 24)), 24),
-        "duplicates": (np.repeat(clustered(1, 10), 30, axis=0), 40),
+        "duplicates": (np.repeat(clustered(1, 60), 5, axis=0), 40),
         "8 dimensions": (rng.normal(size=(300, 8)), 32),
         "8 dimensions, 8 bits": (rng.normal(size=(300, 8)), 8),
         "513 dimensions": (clustered(1, 120, dimensions=513), 40),
         "integers": (rng.integers(-3, 4, (300, 24)) + np.eye(300, 24, dtype=int) * 9, 24),
-        "bytes": (rng.integers(1, 256, (300, 24)).astype(np.uint8), 24),
-        "one direction": (rng.random((300, 1)) * np.ones(24) + 0.5, 24),
+        "bytes": (rng.integers(1, 256, (300, 24)).astype(np.float16), 24),
+        "nearly one direction": (100 + rng.normal(size=(300, 24)), 24),
         "empty columns": (np.pad(rng.normal(size=(300, 12)), ((0, 0), (0, 12))), 24),
         "wide range of lengths": (
             rng.normal(size=(300, 24)) * np.logspace(-9, 9, 300)[:, None],
@@ -311,7 +319,7 @@ def hostile(name: str) -> tuple[NDArray[Any], int]:
         "513 dimensions",
         "integers",
         "bytes",
-        "one direction",
+        "nearly one direction",
         "empty columns",
         "wide range of lengths",
         "half precision",
@@ -323,6 +331,52 @@ def test_hostile_vectors_give_a_working_binarizer(name: str) -> None:
     found = fit(x, bits=bits)
     assert_works(found, x, bits)
     assert_not_beaten(found.comparison)
+
+
+def copies(of: int, rows: int, noise: float = 0.0) -> NDArray[np.float32]:
+    """Rows of which so many are distinct, each as often as the others, in any order."""
+    rng = np.random.default_rng(2)
+    x = np.repeat(clustered(1, of), rows // of, axis=0)
+    return rng.permutation(x * (1 + noise * rng.normal(size=x.shape).astype(np.float32)))
+
+
+@pytest.mark.parametrize(
+    ("make", "metric", "found"),
+    [
+        (lambda: copies(1, 100), "cosine", "found 1 among 100 "),
+        (lambda: copies(1, 100), "inner_product", "found 1 among 100 "),
+        (lambda: copies(1, 100, 1e-6), "cosine", "found 1 among 100 "),
+        (lambda: copies(5, 100, 1e-6), "cosine", "found 5 among 100 "),
+        (lambda: copies(49, 98), "cosine", "found 49 among 98 "),
+        (lambda: copies(1, 100) * np.arange(1, 101)[:, None], "cosine", "found 1 among 100 "),
+        (lambda: np.ones((100, 48), np.float64), "inner_product", "found 1 among 100 "),
+        (lambda: np.zeros((100, 48)) + np.eye(1, 48), "inner_product", "found 1 among 100 "),
+        (lambda: copies(40, 4000), "cosine", "found 40 among 1000 random ones "),
+    ],
+)
+def test_too_few_distinct_vectors(make: Callable[[], Any], metric: Any, found: str) -> None:
+    message = f"fit needs at least 50 distinct vectors, {found}.*less than 0.0001 of their length"
+    with pytest.raises(VectorsError, match=message):
+        fit(make(), bits=16, method="sign", metric=metric)
+
+
+def test_lengths_tell_vectors_apart_under_inner_product() -> None:
+    x = np.random.default_rng(0).random((300, 1)) * np.ones(24) + 0.5
+    assert_works(fit(x, bits=24, metric="inner_product"), x, 24)
+    longest = clustered(0, 100)
+    longest[7] *= 1e6
+    assert fit(longest, bits=16, method="sign", metric="inner_product").binarizer.bits == 16
+
+
+def test_few_distinct_vectors_are_told() -> None:
+    message = r"few of the vectors .* distinct, found 100 among 1000 random ones \("
+    with pytest.warns(UserWarning, match=message) as caught:
+        found = fit(copies(100, 4000), bits=16, method="sign")
+    assert Path(caught[0].filename) == Path(__file__)
+    assert found.binarizer.bits == 16
+    mixed = np.concatenate([clustered(1, 58), np.repeat(clustered(2, 1), 242, axis=0)])
+    with pytest.warns(UserWarning, match=r"distinct, found 59 among 300 \("):
+        fit(mixed, bits=16, method="sign")
 
 
 def test_zero_vectors_are_fine_under_inner_product() -> None:
@@ -341,6 +395,14 @@ def test_a_large_memory_mapped_file_is_sampled(tmp_path: Path) -> None:
     assert (found.comparison.queries, found.comparison.rows) == (500, 10_000)
     assert found.binarizer.encode(mapped).shape == (30_000, 4)
     assert fit(mapped, bits=32, method="progressive", hamming_bits=16).binarizer.info == info
+
+
+def test_an_unusable_row_of_a_sample_is_named_by_its_own_number() -> None:
+    x = np.random.default_rng(0).normal(size=(30_000, 16)).astype(np.float32)
+    x[24_000:24_010] = 0  # a few of them are among the 20,000 that are looked at
+    with pytest.raises(VectorsError, match=r"row 2400\d is zero") as caught:
+        fit(x, bits=16, method="sign")
+    assert not x[caught.value.row].any()
 
 
 def test_half_of_the_queries_judge(vectors: NDArray[np.float32]) -> None:
@@ -446,6 +508,8 @@ def spoiled(row: int, column: int, value: float) -> NDArray[np.float32]:
         (lambda: spoiled(70, 3, np.nan), "finite.* found nan in row 70, column 3"),
         (lambda: spoiled(70, 3, np.inf), "finite.* found inf in row 70, column 3"),
         (lambda: spoiled(70, slice(None), 0), "non-zero .* row 70 is zero"),
+        (lambda: np.ones((100, 16), np.uint8), "must be floats, found uint8, .*'ubinary'"),
+        (lambda: np.ones((100, 16), np.int8), "must be floats, found int8, .*precision='int8'"),
         (lambda: np.ones((0, 16)), "no rows, expected at least one"),
         (lambda: np.ones((100, 0)), "no columns, expected at least one"),
         (lambda: np.ones(100), r"shape \(N, d\), found shape \(100,\)"),
@@ -489,8 +553,6 @@ def test_queries_that_cannot_be_used(queries: NDArray[Any], message: str) -> Non
             "no code of 392 bits .* at most 8 bits for each, 384",
         ),
         ({"bits": 32, "nested_bits": range(8, 2**62, 8)}, "at most 64 lengths, found more"),
-        ({"bits": 32, "seed": -1}, "seed must be an integer from 0 to [0-9]+, found -1"),
-        ({"bits": 32, "seed": None}, "seed must be an integer from 0 to [0-9]+, found None"),
         ({"bits": 32, "hamming_bits": 12}, "hamming_bits must be a positive .* found 12"),
         ({"bits": 32, "hamming_bits": 40}, "hamming_bits must be at most bits = 32, found 40"),
         ({"bits": 32, "nested_bits": (16, 20)}, "each of nested_bits must .* found 20"),
@@ -521,11 +583,15 @@ def test_lengths_that_cannot_be_made(settings: dict[str, Any], message: str) -> 
     [
         ({"method": "pca"}, "method must be one of .*'auto', 'sign'.* found 'pca'"),
         ({"metric": "l2"}, "metric must be one of .*'cosine', 'inner_product'.* found 'l2'"),
+        ({"seed": -1}, "seed must be an integer from 0 to [0-9]+, found -1"),
+        ({"seed": None}, "seed must be an integer from 0 to [0-9]+, found None"),
     ],
 )
-def test_words_that_are_not_known(settings: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
+def test_options_that_are_not_known(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(OptionError, match=message) as caught:
         fit(clustered(0, 100), bits=16, **settings)
+    assert isinstance(caught.value, ValueError)
+    assert isinstance(caught.value, BitryoshkaError)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 from uuid import uuid4
 
+import numpy as np
 import pytest
 from langchain_core.documents import Document
 from sqlalchemy import create_engine, event, text
@@ -186,7 +187,7 @@ class Broken(Known):
     ("wrong", "message"),
     [
         ([0.5] * 23, "rectangular"),
-        ([float("nan")] * 24, "must be finite"),
+        ([float("nan")] * 24, "must be finite.* found nan in row 4, column 0"),
         ([float("inf")] * 24, "must be finite"),
         ([0.0] * 24, "non-zero"),
         (["x"] * 24, "real numbers"),
@@ -197,7 +198,7 @@ def test_embeddings_that_do_not_fit_write_nothing(
 ) -> None:
     filled(database)
     before = rows(database)
-    store = open_store(database, Broken(wrong), BINARIZER, driver, batch_size=6)
+    store = open_store(database, Broken(wrong), BINARIZER, driver, batch_size=3)
     with pytest.raises(VectorsError, match=message):
         call(store.add_texts, TEXTS, ids=TEXTS[::-1])
     assert rows(database) == before
@@ -216,6 +217,7 @@ def test_embeddings_of_another_dimension(database: str, driver: str, call: Call)
         (VECTORS[:, :20][0].tolist(), "24 dimensions, found 20"),
         ([0.0] * 24, "non-zero"),
         ([float("nan")] * 24, "finite"),
+        (np.ones(24, np.int8), "queries must be floats, found int8"),
         (VECTORS[:2].tolist(), "shape"),
     ):
         for method in ("similarity_search_by_vector", "max_marginal_relevance_search_by_vector"):

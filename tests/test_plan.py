@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from synthetic import clustered
 
-from bitryoshka import Binarizer, BitsError, FileFormatError, Plan, PlanError, VectorsError, fit
+from bitryoshka import Binarizer, FileFormatError, Plan, PlanError, SearchError, VectorsError, fit
 from bitryoshka.evaluation import exact_topk, hamming_topk, recall_at_k, rescore
 from bitryoshka.plan import choose, lower_bound, plan
 from bitryoshka.postgres import attach, create_table, load, register, search, search_column
@@ -123,8 +123,15 @@ def test_too_few_queries_say_so(binarizer: Binarizer) -> None:
     [{"k": 0}, {"k": 2000}, {"target_recall": 1.0}, {"confidence": 0}, {"rescoring": ["best"]}],
 )
 def test_numbers_that_do_not_fit(binarizer: Binarizer, wrong: dict[str, object]) -> None:
-    with pytest.raises(BitsError):
+    with pytest.raises(SearchError, match=next(iter(wrong))):
         plan(binarizer, ROWS, QUERIES, **wrong)  # type: ignore[arg-type]
+
+
+def test_an_unusable_row_is_named_by_its_own_number(binarizer: Binarizer) -> None:
+    rows = ROWS.copy()
+    rows[[300, 900]] = 0
+    with pytest.raises(VectorsError, match=r"^vectors .* row 300 is zero$"):
+        plan(binarizer, rows)
 
 
 def test_a_plan_is_saved_as_json(planned: Plan, tmp_path: Path) -> None:

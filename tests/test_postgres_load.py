@@ -247,6 +247,7 @@ def last_row(value: float) -> NDArray[np.float64]:
         (integer_rows(0, ROWS - 1), r"equal numbers of rows: \[20, 20, 19\]"),
         (integer_rows(0, ROWS)[0], r"shape \(N, d\), found shape \(16,\)"),
         (np.full((ROWS, DIMENSIONS), "x"), "real numbers"),
+        (np.ones((ROWS, DIMENSIONS), np.int8), "must be floats, found int8"),
     ],
 )
 def test_vectors_that_do_not_fit(

@@ -274,9 +274,11 @@ def test_what_cannot_be_written_is_refused_and_nothing_is(make: Make, binarizer:
         (["abc"], ROWS[:1], CollectionError, "or a UUID, found 'abc'"),
         ([1], ROWS[:2], VectorsError, "expected 2 ids, one a vector, found 1"),
         ([1], np.full((1, 96), np.nan), VectorsError, "finite"),
+        ([1], np.ones((1, 96), np.int8), VectorsError, "must be floats, found int8"),
+        (range(3), np.eye(3, 96) * [[1], [1], [0]], VectorsError, "row 2 is zero"),
     ):
         with pytest.raises(error, match=words):
-            upsert(collection, ids, rows)
+            upsert(collection, ids, rows, batch_rows=2)
     u = uuid4()
     with pytest.raises(CollectionError, match="twice"):
         upsert(collection, [u, str(u).upper()], ROWS[:2])

@@ -79,6 +79,17 @@ def test_a_shard_is_moved_with_ids_and_payloads(make: Make, tmp_path: Path, name
         assert not verify_move(source, target, name, loose, least_recall=1.0).good
 
 
+def test_a_point_that_cannot_be_encoded_is_named(make: Make, tmp_path: Path) -> None:
+    rows = ROWS.copy()
+    rows[380] = 0
+    message = f"point {IDS[380]} is zero$"
+    with read_shard(foreign(tmp_path / "old", "text", rows)) as source:
+        with pytest.raises(VectorsError, match=message):
+            move(source, make(BINARIZER), "text", batch_rows=64)
+        with pytest.raises(VectorsError, match=message):
+            fill_codes(source, BINARIZER, Settings.of(BINARIZER, original="text"), batch_rows=500)
+
+
 def test_collections_with_codes_can_be_moved_too(make: Make) -> None:
     first = make(BINARIZER)
     upsert(first, IDS, ROWS)

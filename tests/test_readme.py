@@ -80,6 +80,8 @@ def run_sh(block: Block) -> None:
                 check_make(arguments)
             case "pip":
                 check_pip(arguments)
+            case "export":
+                assert arguments == ["BITRYOSHKA_DSN=postgresql://user@host/database"]
             case "docker":
                 assert (ROOT / "docker-compose.yml").is_file()
             case _:
@@ -102,11 +104,19 @@ def test_blocks_run_in_their_order_and_sql_last(
     assert {block.language for block in found} >= {"python", "sh", "sql"}
     np.save(tmp_path / "vectors.npy", clustered(0, 500, 192, 40))
     np.save(tmp_path / "queries.npy", clustered(1, 100, 192, 40))
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute("CREATE EXTENSION IF NOT EXISTS vector")
+        connection.execute("CREATE TABLE articles (id int PRIMARY KEY, embedding vector(192))")
+        with connection.cursor() as cursor:
+            rows = enumerate(clustered(2, 60, 192, 40).tolist())
+            cursor.executemany("INSERT INTO articles VALUES (%s, %s::vector)", rows)
     monkeypatch.chdir(tmp_path)
-    namespace: dict[str, Any] = {"dsn": database}
+    monkeypatch.setenv("BITRYOSHKA_DSN", database)
+    namespace: dict[str, Any] = {}
     for block in found:
         if block.language == "python":
-            exec(compile(block.text, block.place, "exec"), namespace)
+            for _ in range(2):  # whoever tries it runs it again
+                exec(compile(block.text, block.place, "exec"), namespace)
         elif block.language == "sh":
             run_sh(block)
     with psycopg.connect(database, autocommit=True) as connection:

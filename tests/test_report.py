@@ -12,7 +12,7 @@ import pytest
 from browser import CONTRAST, DESKTOP, PHONE, Browser, browser
 from synthetic import clustered
 
-from bitryoshka import Binarizer, VectorsError, cli
+from bitryoshka import Binarizer, VectorsError, cli, fit
 from bitryoshka.plan import Plan
 from bitryoshka.postgres.server import Connection
 from bitryoshka.report import Findings, find, to_html, to_markdown
@@ -323,6 +323,72 @@ class TestCommands:
         assert code == 1
         assert json.loads(out)["advice"] in ("recalibrate", "refit")
         assert Binarizer.load(again).info["recalibrated_from"] == Binarizer.load(codec).fingerprint
+
+    def test_a_bad_row_is_named_by_its_number_in_the_source(self, run: Run, tmp_path: Path) -> None:
+        codec, zero, nan = (tmp_path / n for n in ("b.safetensors", "zero.npy", "nan.npy"))
+        fit(ROWS, bits=48, method="sign").binarizer.save(codec)
+        rows = np.tile(ROWS, (5, 1))
+        rows[5000] = 0
+        np.save(zero, rows)
+        rows[5000, 7] = np.nan
+        np.save(nan, rows)
+        report = ("report", "-o", tmp_path / "r.html", *COMMON, "--sample")
+        for arguments in (
+            ("check", codec, "--seed", 1),  # which looks at row 5000
+            (*report, 5900, "--seed", 1),
+            (*report, 6000),
+        ):
+            code, _, err = run(*arguments, zero)
+            assert (code, err.count("\n")) == (2, 1)
+            assert err.startswith("error: zero.npy must be non-zero"), arguments
+            assert err.endswith(" row 5000 is zero\n")
+            assert run(*arguments, nan)[2].endswith(" found nan in row 5000, column 7\n")
+        # seed 0 looks at other rows, and a reference is looked at as a whole
+        _, _, err = run("check", codec, zero, "--reference", zero, "--seed", 0)
+        assert err.startswith("error: reference must be non-zero")
+        assert err.endswith(" row 5000 is zero\n")
+
+    def test_a_sample_names_rows_as_its_source_does(
+        self, run: Run, database_of_rows: str, shard: Path, tmp_path: Path
+    ) -> None:
+        np.save(tmp_path / "v.npy", np.tile(ROWS, (5, 1)))
+        for source, name, most in (
+            ((tmp_path / "v.npy",), "row", 6000),
+            (("--from-postgres", database_of_rows, "docs", "embedding"), "sampled row", 600),
+            (("--from-qdrant", shard, "shard/text"), "point", 1200),
+        ):
+            code, out, err = run(
+                *("report", *source, "-o", tmp_path / "r.html", "--sample", 600, "--json", *COMMON)
+            )
+            assert (code, err) == (0, "")
+            worst = json.loads(out)["worst"]
+            numbers = [
+                int(text.removeprefix(f"{name} "))
+                for query in worst
+                for text in (query["query"], *query["expected"], *query["found"])
+            ]
+            assert all(0 <= number < most for number in numbers)
+            assert (max(numbers) >= 600) == (most > 600)
+
+    def test_bad_vectors_of_a_table_and_a_shard(
+        self, run: Run, connection: Connection, database_of_rows: str, shard: Path, tmp_path: Path
+    ) -> None:
+        import qdrant_edge as edge
+
+        codec = tmp_path / "b.safetensors"
+        fit(ROWS, bits=48, method="sign").binarizer.save(codec)
+        connection.execute("UPDATE docs SET embedding = array_fill(0, ARRAY[48])::halfvec")
+        code, _, err = run("check", codec, "--from-postgres", database_of_rows, "docs", "embedding")
+        assert code == 2
+        assert err.startswith("error: docs.embedding must be non-zero")
+        assert err.endswith(" sampled row 0 is zero\n")
+        opened = edge.EdgeShard.load(str(shard))
+        zero = edge.Point(777, {"text": [0.0] * 48})
+        opened.update(edge.UpdateOperation.upsert_points([zero]))
+        opened.flush()
+        opened.close()
+        code, _, err = run("check", codec, "--from-qdrant", shard, "shard")
+        assert (code, err.endswith(" point 777 is zero\n")) == (2, True)
 
     @pytest.mark.parametrize(
         ("arguments", "message"),

@@ -385,6 +385,7 @@ def test_a_parameter_that_is_no_query_is_refused_before_it_is_sent(
         "24 dimensions, found 3": np.zeros(3, np.float32),
         "one query, found 2": np.zeros((2, DIMENSIONS), np.float32),
         "finite": np.full(DIMENSIONS, np.nan, np.float32),
+        "query must be floats, found uint8": np.ones(DIMENSIONS, np.uint8),
     }
     with engine.connect() as connection:
         for message, query in wrong.items():
@@ -503,6 +504,8 @@ def test_funnel_refuses_what_does_not_fit(
         funnel(select(Doc), Doc.code, vectors[0, :3], binarizer)
     with pytest.raises(VectorsError, match="finite"):
         funnel(select(Doc), Doc.code, vectors[0] * np.nan, binarizer)
+    with pytest.raises(VectorsError, match="query must be floats, found int8"):
+        funnel(select(Doc), Doc.code, np.ones(DIMENSIONS, np.int8), binarizer)
     with pytest.raises(VectorsError, match="zero"):
         funnel(select(Doc), Doc.code, vectors[0] * 0, binarizer)
     with pytest.raises(BitsError, match="24"):

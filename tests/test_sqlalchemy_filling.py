@@ -285,7 +285,8 @@ def test_what_cannot_be_encoded_here_is_refused(tables: str, way: str) -> None:
         (b"123", "16 numbers"),
         (bytes(12), r"64 bytes .*found bytes of shape \(3,\)"),
         ([[1], [1, 2]], "16 numbers"),
-        (np.full(DIMENSIONS, np.nan), "finite"),
+        (np.full(DIMENSIONS, np.nan), r"finite.* found nan in a value of Item\.vector, column 0"),
+        (np.ones(DIMENSIONS, np.int8), "the vector must be floats, found int8"),
         (np.full(DIMENSIONS, 1e300), "finite"),
     ],
 )
@@ -303,6 +304,21 @@ def test_what_is_no_vector_is_refused_with_what_was_expected(
         session.get_one(Item, 0).vector = vector
         with pytest.raises(VectorsError, match=found):
             session.flush()
+
+
+def test_of_many_updates_the_bad_one_is_named(tables: str) -> None:
+    engine = create_engine(url(tables, "psycopg"), poolclass=NullPool)
+    changes: list[dict[str, Any]] = [
+        {"id": 0, "vector": VECTORS[1]},
+        {"id": 1, "title": "x"},
+        {"id": 2, "vector": None},
+        {"id": 3, "vector": np.full(DIMENSIONS, np.inf)},
+    ]
+    with Session(engine) as session:
+        session.execute(insert(Item), rows(0, 1, 2, 3))
+        with pytest.raises(VectorsError, match="found inf in row 3, column 0") as caught:
+            session.execute(update(Item), changes)
+    assert caught.value.row == 3
 
 
 def test_a_class_that_was_in_use_before_is_filled_from_then_on(database: str) -> None:

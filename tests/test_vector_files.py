@@ -98,6 +98,26 @@ def test_parquet_list_kinds(kind, tmp_path):
     np.testing.assert_array_equal(found.astype(np.float16), VECTORS.astype(np.float16))
 
 
+@pytest.mark.parametrize("kind", [np.int8, np.uint8])
+@pytest.mark.parametrize("end", [".npy", ".npz", ".parquet"])
+def test_quantized_vectors_are_no_vectors(end, kind, tmp_path):
+    array, path = np.ones((7, 5), kind), tmp_path / f"v{end}"
+    if end == ".parquet":
+        write_parquet(path, emb=pa.array(array.tolist(), pa.list_(pa.from_numpy_dtype(kind))))
+    else:
+        (np.save if end == ".npy" else np.savez)(path, array)
+    with pytest.raises(VectorsError, match=f"v{end} must be floats, found {array.dtype}, which"):
+        read_vectors(path)
+
+
+def test_integers_are_numbers(tmp_path):
+    (tmp_path / "v.jsonl").write_text("[1, 0, 2]\n[3, 4, -5]\n")
+    write_parquet(tmp_path / "v.parquet", emb=pa.array([[1, 0, 2], [3, 4, -5]]))
+    np.save(tmp_path / "v.npy", [[1, 0, 2], [3, 4, -5]])
+    for name in ("v.jsonl", "v.parquet", "v.npy"):
+        assert read_vectors(tmp_path / name).tolist() == [[1, 0, 2], [3, 4, -5]]
+
+
 def test_parquet_by_column(tmp_path):
     lists = pa.array(VECTORS.tolist())
     path = write_parquet(tmp_path / "v.parquet", id=pa.array(range(7)), a=lists, b=lists)

@@ -16,10 +16,10 @@ from synthetic import additive_binarizer, exact_binarizer, integer_rows, quick
 from bitryoshka import vectors as module
 from bitryoshka.errors import BitryoshkaError, VectorsError
 from bitryoshka.evaluation import exact_topk
-from bitryoshka.vectors import blocks, check_vectors, normalized
+from bitryoshka.vectors import blocks, check_values, check_vectors, normalized, renumbered
 
 
-@pytest.mark.parametrize("kind", [np.float16, np.float32, np.float64, np.int8, np.int64, ">f4"])
+@pytest.mark.parametrize("kind", [np.float16, np.float32, np.float64, np.int16, np.int64, ">f4"])
 def test_real_kinds_are_taken_as_they_are(kind: Any) -> None:
     array = integer_rows(0, 5).astype(kind)
     assert check_vectors(array) is array
@@ -31,9 +31,34 @@ def test_real_kinds_are_taken_as_they_are(kind: Any) -> None:
     np.testing.assert_array_equal(block, integer_rows(0, 5))
 
 
-def test_lists_and_booleans_are_vectors_too() -> None:
+def test_lists_are_vectors_too_of_integers_as_well() -> None:
     np.testing.assert_array_equal(normalized([[3, 4]], "cosine"), np.float32([[0.6, 0.8]]))
-    assert normalized([[True, False]], "inner_product").tolist() == [[1.0, 0.0]]
+
+
+@pytest.mark.parametrize("precision", ["int8", "uint8", "binary", "ubinary"])
+def test_what_sentence_transformers_quantizes_is_no_vector(precision: Any) -> None:
+    sentence_transformers = pytest.importorskip("sentence_transformers")
+    floats = np.random.default_rng(0).normal(size=(200, 64)).astype(np.float32)
+    quantized = sentence_transformers.quantize_embeddings(floats, precision)
+    for form in (quantized, list(quantized)):
+        with pytest.raises(VectorsError, match=f"^docs must be floats.*precision=.*'{precision}'"):
+            check_vectors(form, name="docs")
+    assert check_vectors(quantized.astype("float32")).dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    ("array", "found"),
+    [
+        (np.ones((2, 4), np.int8), "int8, .*Cohere's int8 or binary"),
+        (np.ones((2, 4), np.uint8), "uint8, .*Cohere's uint8 or ubinary"),
+        (np.ones((2, 4), np.bool_), "bool, .*the bits of a binary code"),
+        ([[True, False]], "bool, .*the bits of a binary code"),
+    ],
+)
+def test_what_quantizers_give_is_refused(array: Any, found: str) -> None:
+    message = rf'^docs must be floats, found {found}: .* convert them with .astype\("float32"\)'
+    with pytest.raises(VectorsError, match=message):
+        check_vectors(array, name="docs")
 
 
 @quick
@@ -107,6 +132,33 @@ def test_the_row_of_a_zero_vector_is_named_across_blocks() -> None:
     with pytest.raises(VectorsError, match=r"queries must be non-zero .* row 613 is zero"):
         list(blocks(array, norms=True, name="queries", block_rows=256))
     assert sum(len(block) for _, block, _ in blocks(array, norms=False)) == 700
+
+
+def test_errors_name_rows_by_their_numbers_among_all() -> None:
+    array = integer_rows(0, 40)
+    array[1] = 0
+    with pytest.raises(VectorsError) as caught:
+        check_values(array, "cosine", "row 1 of docs")
+    assert caught.value.row == 1
+    with (
+        pytest.raises(VectorsError, match=r"^row 1 of docs must .* row 105 is zero$") as caught,
+        renumbered(np.arange(100, 200)),
+        renumbered(range(4, 80)),
+    ):
+        check_values(array, "cosine", "row 1 of docs")
+    assert caught.value.row == 105
+    array[1, 1] = np.nan
+    with (
+        pytest.raises(VectorsError, match=r"found nan in point a-b, column 1$") as caught,
+        renumbered(["", "a-b"], "point"),
+    ):
+        check_values(array, "inner_product")
+    assert caught.value.row is None
+    with pytest.raises(VectorsError, match=r"shape \(16,\)"), renumbered([7]):
+        check_values(array[0], "cosine")
+    array[1, 1] = 1e30
+    with pytest.raises(VectorsError, match=r"found 1e\+30 in row 8$"), renumbered([7, 8]):
+        check_values(array, "inner_product")
 
 
 @pytest.mark.parametrize(

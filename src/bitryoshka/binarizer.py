@@ -253,8 +253,8 @@ class Binarizer:
         """Projected vectors ``(N, m)`` float32, thresholds subtracted.
 
         Column j is > 0 exactly where bit j of a progressive code is 1; bit j of an additive code
-        starts there. Raises VectorsError for a wrong dimension, NaN, infinity, and for zero vectors
-        where the metric is "cosine".
+        starts there. Raises VectorsError for a wrong dimension, NaN, infinity, for zero vectors
+        where the metric is "cosine", and for int8, uint8 and bool, which quantizers make.
         """
         array = check_vectors(vectors, self.dimensions)
         out = np.empty((len(array), len(self.projection)), np.float32)

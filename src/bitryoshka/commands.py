@@ -27,6 +27,7 @@ from bitryoshka.quality import evaluate
 from bitryoshka.quality_commands import quality
 from bitryoshka.training import fit
 from bitryoshka.vector_files import read_vectors
+from bitryoshka.vectors import renumbered
 
 Method = Literal["auto", "sign", "centred", "rotation", "itq", "progressive", "additive", "learned"]
 
@@ -170,10 +171,10 @@ def _write_codes(
         for start in range(0, len(vectors), ENCODE_ROWS):
             block = vectors[start : start + ENCODE_ROWS]
             try:
-                file.write(b.encode(block, bits).tobytes())
+                with renumbered(range(start, start + len(block))):
+                    file.write(b.encode(block, bits).tobytes())
             except VectorsError as error:
-                counted = f" (rows counted from {start})" if start else ""
-                raise VectorsError(f"{name}: {error}{counted}") from error
+                raise VectorsError(f"{name}: {error}", error.row) from error
             step(by=len(block))
 
 

@@ -13,7 +13,7 @@ import typer
 from bitryoshka.atomic_file import check_output
 from bitryoshka.binarizer import Binarizer
 from bitryoshka.command_output import JsonOption, QuietOption, echo, print_json, show_progress
-from bitryoshka.errors import DatabaseError
+from bitryoshka.errors import DatabaseError, ServerUnreachableError
 
 if TYPE_CHECKING:
     from bitryoshka.postgres.server import Connection
@@ -22,10 +22,12 @@ database = typer.Typer()
 
 DsnOption = Annotated[
     str,
-    typer.Option("--dsn", envvar="BITRYOSHKA_DSN", help="The database: a DSN or a libpq URI."),
+    typer.Option(
+        "--dsn", envvar="BITRYOSHKA_DSN", help="The database: postgresql://... or host=..."
+    ),
 ]
 TableArgument = Annotated[str, typer.Argument(metavar="TABLE", help="Its name, as it is.")]
-SchemaOption = Annotated[str, typer.Option(help="Schema of the table.")]
+SchemaOption = Annotated[str, typer.Option("--schema", help="Schema of the table.")]
 CodeOption = Annotated[str, typer.Option("--code-column", help="The column of codes.")]
 LabelArgument = Annotated[str, typer.Argument(metavar="CODEC", help="name@version.")]
 
@@ -37,7 +39,12 @@ def _connected(dsn: str) -> Iterator[Connection]:
 
     from bitryoshka.postgres import connect
 
-    with connect(dsn) as connection:
+    try:
+        opened = connect(dsn)
+    except ServerUnreachableError as error:
+        given = "--dsn or BITRYOSHKA_DSN" if dsn else "neither --dsn nor BITRYOSHKA_DSN is given"
+        raise ServerUnreachableError(f"{error} ({given})") from error
+    with opened as connection:
         try:
             yield connection
         except psycopg.Error as error:

@@ -13,7 +13,7 @@ from bitryoshka.binarizer import Binarizer
 from bitryoshka.bits import unpack
 from bitryoshka.errors import VectorsError
 from bitryoshka.evaluation import asymmetric_topk, exact_topk, hamming_topk, recall_at_k
-from bitryoshka.vectors import check_vectors
+from bitryoshka.vectors import check_values, check_vectors, renumbered
 
 __all__ = ["Drift", "Reference", "check", "recalibrate"]
 
@@ -81,7 +81,7 @@ class Reference:
         if not isinstance(kept, Mapping):
             raise VectorsError(
                 "this binarizer keeps no statistics of the vectors it was fitted to: "
-                "give a sample of them as reference="
+                "give a sample of them as reference= (--reference)"
             )
         m, bits = len(binarizer.projection), binarizer.bits
         # of a truncated binarizer the whole code's recall says nothing
@@ -162,10 +162,8 @@ def check(
 
     Raises VectorsError for unusable vectors, too few rows, or no reference.
     """
-    before = (
-        Reference.kept_by(binarizer) if reference is None else Reference.of(binarizer, reference)
-    )
-    sample = _sample(check_vectors(vectors, binarizer.dimensions), seed)
+    before = _before(binarizer, reference)
+    sample = _sample(binarizer, vectors, seed)
     after = Reference.of(binarizer, sample)
     found = _differences(before, after)
     chance = _chance(binarizer, sample, before, after, seed)
@@ -206,10 +204,8 @@ def recalibrate(
     The projection stays, the fingerprint is a new one: rows must be encoded again. Arguments and
     errors as of `check`.
     """
-    before = (
-        Reference.kept_by(binarizer) if reference is None else Reference.of(binarizer, reference)
-    )
-    sample = _sample(check_vectors(vectors, binarizer.dimensions), seed)
+    before = _before(binarizer, reference)
+    sample = _sample(binarizer, vectors, seed)
     z = binarizer.project(sample).astype(np.float64)
     moved = _moved(binarizer, z.mean(axis=0) - before.mean)
     info = dict(binarizer.info) | {
@@ -237,13 +233,25 @@ def _moved(b: Binarizer, by: Floats) -> Binarizer:
     return replace(b, offset=offset, hamming_offset=own, additive=additive)
 
 
-def _sample(vectors: NDArray[np.number], seed: int) -> NDArray[np.number]:
-    if len(vectors) < MIN_ROWS:
-        raise VectorsError(f"a check needs at least {MIN_ROWS} vectors, found {len(vectors)}")
+def _before(binarizer: Binarizer, reference: ArrayLike | None) -> Reference:
+    if reference is None:
+        return Reference.kept_by(binarizer)
+    given = check_vectors(reference, binarizer.dimensions, "reference")
+    check_values(given, binarizer.metric, "reference")
+    return Reference.of(binarizer, given)
+
+
+def _sample(binarizer: Binarizer, vectors: ArrayLike, seed: int) -> NDArray[np.number]:
+    """Random rows in random order, each of which can be encoded."""
+    array = check_vectors(vectors, binarizer.dimensions)
+    if len(array) < MIN_ROWS:
+        raise VectorsError(f"a check needs at least {MIN_ROWS} vectors, found {len(array)}")
     generator = np.random.default_rng(seed)
-    size = min(SAMPLE, len(vectors))
-    picked = np.sort(generator.choice(len(vectors), size, replace=False))
-    found: NDArray[np.number] = np.asarray(vectors[picked])
+    size = min(SAMPLE, len(array))
+    picked = np.sort(generator.choice(len(array), size, replace=False))
+    found: NDArray[np.number] = np.asarray(array[picked])
+    with renumbered(picked):
+        check_values(found, binarizer.metric)
     return found[generator.permutation(size)]
 
 

@@ -5,6 +5,7 @@ Each is also a built-in kind, so that ``except ValueError`` works as expected::
     BitryoshkaError
     ├── VectorsError            (ValueError)       NaN, wrong dimension, too few rows, ...
     ├── BitsError               (ValueError)       a code length that is not offered
+    ├── OptionError             (ValueError)       a word or number that no argument takes
     ├── FileFormatError         (ValueError)       a file that is no binarizer or no vectors
     ├── FingerprintError        (ValueError)       codes of two different binarizers
     ├── PlanError               (ValueError)       no plan reaches the target
@@ -26,11 +27,22 @@ class BitryoshkaError(Exception):
 
 
 class VectorsError(BitryoshkaError, ValueError):
-    """The input vectors cannot be used: shape, values or number of rows."""
+    """The input vectors cannot be used: shape, values or number of rows.
+
+    ``row``: the one that is to blame, counted from 0, or None; the message names it too.
+    """
+
+    def __init__(self, message: str, row: int | None = None) -> None:
+        super().__init__(message)
+        self.row = row
 
 
 class BitsError(BitryoshkaError, ValueError):
     """A code length, or a packed code's width, that does not fit."""
+
+
+class OptionError(BitryoshkaError, ValueError):
+    """An argument that is none of the words offered, or a number outside its range."""
 
 
 class FileFormatError(BitryoshkaError, ValueError):

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bitryoshka.bits import check_codes, words
-from bitryoshka.errors import BitsError, VectorsError
+from bitryoshka.errors import BitsError, OptionError, SearchError, VectorsError
 from bitryoshka.limits import check_count
 from bitryoshka.vectors import blocks, check_vectors, normalized
 
@@ -78,8 +78,8 @@ def _topk(
     queries: int, k: int, scored: Iterator[tuple[slice, NDArray[np.float32]]], rows: int
 ) -> Ranking:
     """Merge blocks of scores ``(Q, block)`` into the best k rows of each query."""
-    if check_count(k, "k", BitsError) > rows:
-        raise BitsError(f"k must be between 1 and the {rows} rows there are, found {k}")
+    if check_count(k, "k") > rows:
+        raise SearchError(f"k must be between 1 and the {rows} rows there are, found {k}")
     best = np.empty((queries, 0), np.int64)
     for block, scores in scored:
         keys = _keys(scores, np.arange(block.start, block.stop, dtype=np.int64))
@@ -101,13 +101,14 @@ def exact_topk(
     """The k rows of ``vectors`` (N, d) nearest to each of ``queries`` (Q, d), by float search.
 
     ``metric``: "cosine" or "inner_product". Vectors are streamed block by block, so a
-    memory-mapped array larger than memory works. Raises VectorsError for unusable input.
+    memory-mapped array larger than memory works. Raises VectorsError for unusable input,
+    SearchError for a k that is not 1 to N, OptionError for another metric.
 
     >>> exact_topk([[1.0, 0.0]], [[0.0, 1.0], [1.0, 1.0], [2.0, 0.0]], k=2).rows
     array([[2, 1]])
     """
     if metric not in ("cosine", "inner_product"):
-        raise VectorsError(f"metric must be 'cosine' or 'inner_product', found {metric!r}")
+        raise OptionError(f"metric must be 'cosine' or 'inner_product', found {metric!r}")
     array = check_vectors(vectors)
     cosine = metric == "cosine"
     unit = normalized(queries, metric, array.shape[1], "queries")
@@ -195,14 +196,14 @@ def rescore(weights: ArrayLike, codes: ArrayLike, candidates: ArrayLike, k: int 
     """Order candidate rows (Q, C) by asymmetric score and keep the best k of each query.
 
     Together with `hamming_topk` on a prefix this is the funnel that a database runs.
-    Raises BitsError where lengths differ or k is larger than C.
+    Raises BitsError where lengths differ, SearchError where k is larger than C.
     """
     c, rows = check_codes(codes), np.asarray(candidates, np.int64)
     w = _check_weights(weights, c)
     if rows.ndim != 2 or len(rows) != len(w):
         raise BitsError(f"candidates must have shape ({len(w)}, C), found {rows.shape}")
-    if check_count(k, "k", BitsError) > rows.shape[1]:
-        raise BitsError(f"k must be between 1 and {rows.shape[1]} candidates, found {k}")
+    if check_count(k, "k") > rows.shape[1]:
+        raise SearchError(f"k must be between 1 and {rows.shape[1]} candidates, found {k}")
     if rows.size and not 0 <= rows.min() <= rows.max() < len(c):
         raise BitsError(
             f"candidates must be row numbers from 0 to {len(c) - 1}, "
@@ -217,7 +218,7 @@ def rescore(weights: ArrayLike, codes: ArrayLike, candidates: ArrayLike, k: int 
 
 def _check_ranking(found: ArrayLike, k: int) -> Rows:
     array = np.asarray(found, np.int64)
-    if array.ndim != 2 or check_count(k, "k", BitsError) > array.shape[1]:
+    if array.ndim != 2 or check_count(k, "k") > array.shape[1]:
         raise BitsError(f"expected row numbers (Q, at least {k}), found shape {array.shape}")
     return array[:, :k]
 
@@ -288,7 +289,7 @@ def bootstrap_interval(
     if array.ndim != 1 or not len(array) or not np.isfinite(array).all():
         raise VectorsError(f"expected finite values (Q,) with Q > 0, found shape {array.shape}")
     if not 0 < level < 1:
-        raise VectorsError(f"level must lie between 0 and 1, found {level}")
+        raise OptionError(f"level must lie between 0 and 1, found {level}")
     generator = np.random.default_rng(seed)
     size = max(1, _BLOCK_SCORES // len(array))
     drawn = (

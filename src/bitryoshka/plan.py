@@ -15,10 +15,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from bitryoshka.atomic_file import replacing
 from bitryoshka.binarizer import Binarizer
-from bitryoshka.errors import BitsError, FileFormatError, PlanError, VectorsError
-from bitryoshka.limits import check_count
+from bitryoshka.errors import FileFormatError, PlanError, SearchError, VectorsError
+from bitryoshka.limits import check_counts
 from bitryoshka.search_ways import Rescoring, Way, measure
-from bitryoshka.vectors import check_vectors, normalized
+from bitryoshka.vectors import check_values, check_vectors, normalized
 
 __all__ = ["Plan", "choose", "lower_bound", "plan", "plan_among"]
 
@@ -157,7 +157,7 @@ def plan(
     Raises:
         PlanError: nothing reaches the target, or too few queries to show that it is reached.
         VectorsError: unusable vectors, fewer than 30 queries, or k rows are not there.
-        BitsError: numbers that do not fit.
+        SearchError: numbers that do not fit, or another rescoring.
     """
     _check(k, target_recall, rescoring, confidence, max_candidates)
     array, unit = _split(binarizer, vectors, queries, seed)
@@ -252,13 +252,13 @@ def _check(
 ) -> None:
     unknown = [kind for kind in rescoring if kind not in get_args(Rescoring)]
     if unknown:
-        raise BitsError(f"rescoring must be of {get_args(Rescoring)}, found {unknown}")
-    check_count(k, "k", BitsError)
-    if check_count(max_candidates, "max_candidates", BitsError) < k:
-        raise BitsError(f"k must be between 1 and max_candidates = {max_candidates}, found {k}")
+        raise SearchError(f"rescoring must be of {get_args(Rescoring)}, found {unknown}")
+    check_counts(k=k, max_candidates=max_candidates)
+    if max_candidates < k:
+        raise SearchError(f"k must be between 1 and max_candidates = {max_candidates}, found {k}")
     for name, value in (("target_recall", target_recall), ("confidence", confidence)):
         if not 0 < value < 1:
-            raise BitsError(f"{name} must lie between 0 and 1, found {value}")
+            raise SearchError(f"{name} must lie between 0 and 1, found {value}")
 
 
 def _split(
@@ -267,6 +267,7 @@ def _split(
     """Rows to search and queries of unit length where the metric asks for it."""
     array = check_vectors(vectors, binarizer.dimensions)
     if queries is None:
+        check_values(array, binarizer.metric)
         held = min(HELD_OUT, len(array) // 5)
         picked = np.random.default_rng(seed).choice(len(array), held, replace=False)
         queries, array = array[picked], np.delete(array, picked, axis=0)

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from bitryoshka.binarizer import Binarizer
 from bitryoshka.bits import prefix
-from bitryoshka.errors import BitsError, VectorsError
+from bitryoshka.errors import SearchError, VectorsError
 from bitryoshka.evaluation import (
     Interval,
     Ranking,
@@ -23,8 +23,8 @@ from bitryoshka.evaluation import (
     recall_at_k,
     rescore,
 )
-from bitryoshka.limits import check_count
-from bitryoshka.vectors import blocks, check_vectors, normalized
+from bitryoshka.limits import check_counts
+from bitryoshka.vectors import blocks, check_values, check_vectors, normalized, renumbered
 
 __all__ = ["Evaluation", "Quality", "Row", "evaluate"]
 
@@ -135,22 +135,23 @@ def evaluate(
     ``queries`` (Q, d); None: up to 500 random rows of ``vectors``, each left out of its own search.
     ``judgements``: grades by row number for each query, see `bitryoshka.evaluation.ndcg_at_k`.
 
-    Raises VectorsError for unusable vectors or fewer than k rows, BitsError if ``candidates`` is
+    Raises VectorsError for unusable vectors or fewer than k rows, SearchError if ``candidates`` is
     less than k.
     """
-    check_count(k, "k", BitsError)
-    check_count(candidates, "candidates", BitsError)
+    check_counts(k=k, candidates=candidates)
     array = check_vectors(vectors, binarizer.dimensions)
     own = None
     if queries is None:
         generator = np.random.default_rng(seed)
         own = np.sort(generator.choice(len(array), min(MAX_QUERIES, len(array)), replace=False))
         queries = np.asarray(array[own])
+        with renumbered(own):
+            check_values(queries, binarizer.metric)
     searched = len(array) - (own is not None)
     if k > searched:
         raise VectorsError(f"the best {k} rows of each query need more rows, found {len(array)}")
     if candidates < k:
-        raise BitsError(f"candidates must be at least k = {k}, found {candidates}")
+        raise SearchError(f"candidates must be at least k = {k}, found {candidates}")
     search = _Search(k, min(candidates, searched), own)
     unit = normalized(queries, binarizer.metric, binarizer.dimensions, "queries")
     exact = search.rows(lambda n: exact_topk(unit, array, n, binarizer.metric), k)

@@ -20,6 +20,7 @@ from bitryoshka.errors import FileFormatError
 from bitryoshka.judgements import read_judgements
 from bitryoshka.sources import Sampled
 from bitryoshka.vector_files import read_vectors, unzipped
+from bitryoshka.vectors import check_values, renumbered
 
 quality = typer.Typer()
 
@@ -49,8 +50,23 @@ def sample_of(
     column: str | None,
     limit: int,
     seed: int,
+    metric: str,
 ) -> Sampled:
-    """Random vectors of the one source that was named."""
+    """Random vectors of the one source that was named; VectorsError names one that is unusable."""
+    taken = _sample(vectors, from_postgres, from_qdrant, column, limit, seed)
+    with renumbered(taken.numbers, taken.word):
+        check_values(taken.vectors, metric, taken.place)
+    return taken
+
+
+def _sample(
+    vectors: Path | None,
+    from_postgres: tuple[str, str, str] | None,
+    from_qdrant: tuple[str, str] | None,
+    column: str | None,
+    limit: int,
+    seed: int,
+) -> Sampled:
     if sum(source is not None for source in (vectors, from_postgres, from_qdrant)) != 1:
         raise ValueError("expected one of VECTORS, --from-postgres and --from-qdrant")
     if from_postgres is not None:
@@ -60,10 +76,11 @@ def sample_of(
     assert vectors is not None  # noqa: S101
     array: NDArray[np.number] = read_vectors(vectors, column)
     rows = len(array)
+    picked = np.arange(rows)
     if rows > limit:
-        picked = np.random.default_rng(seed).choice(rows, limit, replace=False)
-        array = array[np.sort(picked)]
-    return Sampled(np.asarray(array, np.float32), rows, vectors.name)
+        picked = np.sort(np.random.default_rng(seed).choice(rows, limit, replace=False))
+        array = array[picked]
+    return Sampled(array, rows, vectors.name, "row", picked)
 
 
 @quality.command("check")
@@ -86,11 +103,12 @@ def _check(
     if recalibrated is not None:
         check_output(recalibrated, ".safetensors")
     binarizer = Binarizer.load(codec)
-    sample = sample_of(vectors, from_postgres, from_qdrant, column, SAMPLE, seed).vectors
+    sample = sample_of(vectors, from_postgres, from_qdrant, column, SAMPLE, seed, binarizer.metric)
     before = None if reference is None else read_vectors(reference)
-    found = check(binarizer, sample, reference=before, seed=seed)
+    found = check(binarizer, sample.vectors, reference=before, seed=seed)
     if recalibrated is not None:
-        recalibrate(binarizer, sample, reference=before, seed=seed).save(recalibrated)
+        moved = recalibrate(binarizer, sample.vectors, reference=before, seed=seed)
+        moved.save(recalibrated)
     if as_json:
         print_json(asdict(found))
     else:
@@ -133,7 +151,7 @@ def _report(
     check_output(output, ".html", vectors, queries)
     if save is not None:
         check_output(save, ".safetensors")
-    taken = sample_of(vectors, from_postgres, from_qdrant, column, sample, seed)
+    taken = sample_of(vectors, from_postgres, from_qdrant, column, sample, seed, "cosine")
     if (qrels is not None or texts is not None) and len(taken.vectors) != taken.rows:
         raise ValueError(
             f"--qrels and --texts need all rows: --sample must be at least {taken.rows}"
@@ -151,7 +169,7 @@ def _report(
         rows=taken.rows if rows is None else rows,
         method=method,
         source=taken.place,
-        texts=None if texts is None else read_texts(texts),
+        texts=taken.names if texts is None else read_texts(texts),
         query_texts=None if query_texts is None else read_texts(query_texts),
         seed=seed,
         progress=show_progress(quiet),

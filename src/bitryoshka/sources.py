@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,11 +17,21 @@ __all__ = ["Sampled", "from_postgres", "from_qdrant"]
 
 
 class Sampled(NamedTuple):
-    """Random vectors ``(N, d)`` float32, how many there are in all, and where."""
+    """Random vectors ``(N, d)``, how many there are in all, where, and what each is called there.
 
-    vectors: NDArray[np.float32]
+    A vector's name is the ``word`` and its number, or its id: "row 12", "point 7".
+    """
+
+    vectors: NDArray[np.number]
     rows: int
     place: str
+    word: str
+    numbers: Sequence[Any] | NDArray[np.int64]
+
+    @property
+    def names(self) -> list[str]:
+        """One for each vector."""
+        return [f"{self.word} {number}" for number in self.numbers]
 
 
 def from_postgres(dsn: str, table: str, column: str, limit: int, seed: int = 0) -> Sampled:
@@ -38,7 +49,7 @@ def from_postgres(dsn: str, table: str, column: str, limit: int, seed: int = 0) 
             )
         except psycopg.Error as error:
             raise DatabaseError(str(error)) from error
-    return Sampled(found, rows, f"{table}.{column}")
+    return Sampled(found, rows, f"{table}.{column}", "sampled row", range(len(found)))
 
 
 def from_qdrant(location: str, collection: str, limit: int) -> Sampled:
@@ -55,7 +66,8 @@ def from_qdrant(location: str, collection: str, limit: int) -> Sampled:
     found = [_vector(point.vector, vector, collection) for point in points]
     if not found:
         raise TableError(f"{location} holds no points in {collection}")
-    return Sampled(np.array(found, np.float32), rows, collection)
+    ids = [point.id for point in points]
+    return Sampled(np.array(found, np.float32), rows, collection, "point", ids)
 
 
 def _from_server(location: str, collection: str, limit: int) -> tuple[list[Any], int]:

@@ -41,7 +41,9 @@ def read_vectors(
     * ``.jsonl``, ``.jsonl.gz``: one JSON value a line, either a list of numbers or an object that
       has one under the key ``column`` ("vector" or "embedding" if None). Blank lines are skipped.
 
-    The dtype is the file's, float32 for JSON. Values are not looked at: NaN and infinity are
+    The dtype is the file's, float32 for JSON, whose integers are numbers as others are. int8, uint8
+    and bool are refused: they are what quantizers make of embeddings; ``numpy.load(path)`` and
+    ``.astype("float32")`` take them as they stand. Values are not looked at: NaN and infinity are
     found where the vectors are used. Nothing in a file is ever executed: pickled objects are
     refused.
 
@@ -52,7 +54,7 @@ def read_vectors(
         FileNotFoundError: no such file.
         FileFormatError: another extension, a damaged file, rows of different lengths, no such
             column, a compressed file that unpacks to more than it may.
-        VectorsError: the array is not ``(N, d)`` or does not hold real numbers.
+        VectorsError: the array is not ``(N, d)`` or does not hold floats or wider integers.
         MissingExtraError: a parquet file without pyarrow.
     """
     file = Path(path)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from mmap import ALLOCATIONGRANULARITY
 from typing import Any
 
@@ -11,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from bitryoshka.errors import VectorsError
 
-__all__ = ["blocks", "check_vectors", "normalized"]
+__all__ = ["blocks", "check_values", "check_vectors", "normalized", "renumbered"]
 
 Floats = NDArray[np.float32]
 
@@ -19,6 +20,12 @@ BLOCK_BYTES = 4 * 2**20
 # of a row's length: float32 holds its squares, their sums, and their reciprocals
 _SAFE_SQUARES = (np.float32(1e-30), np.float32(1e30))
 SHORTEST, LONGEST = 1e-15, 1e15
+# what embeddings become in quantizers, by what these call it
+_QUANTIZED = {
+    "int8": "sentence-transformers' precision='int8' or 'binary', Cohere's int8 or binary",
+    "uint8": "sentence-transformers' precision='uint8' or 'ubinary', Cohere's uint8 or ubinary",
+    "bool": "the bits of a binary code",
+}
 
 
 def check_vectors(
@@ -26,13 +33,21 @@ def check_vectors(
 ) -> NDArray[np.number]:
     """Return the input as a two-dimensional numeric array without copying or converting it.
 
-    Raises VectorsError if it is not ``(N, d)`` with N and d > 0, is not real-valued, or d is
-    not ``dimensions``. Values are looked at later, block by block.
+    Integers of 16 bits or more are numbers, as those in Python's lists are. Raises VectorsError if
+    it is not ``(N, d)`` with N and d > 0, is not real-valued, is of int8, uint8 or bool, which are
+    what quantizers make of embeddings, or d is not ``dimensions``. Values are looked at later,
+    block by block.
     """
     array = _as_array(vectors, name)
     check_mapped(array, name)
     if array.dtype.kind not in "fiub":
         raise VectorsError(f"{name} must hold real numbers, found dtype {array.dtype}")
+    if array.dtype.name in _QUANTIZED:
+        raise VectorsError(
+            f"{name} must be floats, found {array.dtype}, which looks like "
+            f"{_QUANTIZED[array.dtype.name]}: give the floats that they were made of, or convert "
+            'them with .astype("float32") where each number is meant as it stands'
+        )
     if array.ndim != 2:
         raise VectorsError(
             f"{name} must have shape (N, d), found shape {array.shape}"
@@ -87,7 +102,8 @@ def _squared_norms(block: Floats, start: int, name: str) -> NDArray[np.floating]
             row, column = np.argwhere(~finite)[0]
             raise VectorsError(
                 f"{name} must be finite in float32, found {block[row, column]} "
-                f"in row {start + row}, column {column}"
+                f"in row {start + row}, column {column}",
+                row=int(start + row),
             )
         squares = np.einsum("ij,ij->i", block, block, dtype=np.float64)
     return squares
@@ -120,11 +136,11 @@ def blocks(
 ) -> Iterator[tuple[slice, Floats, Floats | None]]:
     """Read ``(N, d)`` vectors as float32 blocks: ``(rows, block, norms of the rows or None)``.
 
-    Any real dtype, non-contiguous and memory-mapped arrays are accepted; only one block is
-    ever converted. Where ``norms`` are asked for, very long and very short rows come with another
-    length, which their norm is. Raises VectorsError at the first NaN or infinity; where ``norms``
-    are asked for, at the first zero vector; where ``bounded``, at the first one longer than
-    LONGEST.
+    Any dtype that `check_vectors` takes, non-contiguous and memory-mapped arrays are accepted; only
+    one block is ever converted. Where ``norms`` are asked for, very long and very short rows come
+    with another length, which their norm is. Raises VectorsError at the first NaN or infinity;
+    where ``norms`` are asked for, at the first zero vector; where ``bounded``, at the first one
+    longer than LONGEST.
     """
     array = check_vectors(vectors, dimensions, name)
     step = block_rows or max(256, BLOCK_BYTES // (4 * array.shape[1]))
@@ -138,18 +154,43 @@ def blocks(
             row = int(np.argmax(squares))
             raise VectorsError(
                 f"{name} must have a length of at most {LONGEST:g} to be compared by inner "
-                f"product, found {np.sqrt(squares[row]):.3g} in row {start + row}"
+                f"product, found {np.sqrt(squares[row]):.3g} in row {start + row}",
+                row=start + row,
             )
         if not norms:
             yield rows, block, None
             continue
         block, squares = _rescale(block, array[rows], squares)
         if squares.min() == 0:
+            row = start + int(np.argmin(squares))
             raise VectorsError(
-                f"{name} must be non-zero to be compared by cosine, "
-                f"row {start + int(np.argmin(squares))} is zero"
+                f"{name} must be non-zero to be compared by cosine, row {row} is zero", row=row
             )
         yield rows, block, np.sqrt(squares).astype(np.float32, copy=False)
+
+
+def check_values(vectors: ArrayLike, metric: str, name: str = "vectors") -> None:
+    """Raise VectorsError at the first row of ``(N, d)`` that the metric cannot compare."""
+    cosine = metric == "cosine"
+    for _ in blocks(vectors, norms=cosine, bounded=not cosine, name=name):
+        pass
+
+
+@contextmanager
+def renumbered(numbers: Sequence[Any] | NDArray[np.integer], word: str = "row") -> Iterator[None]:
+    """Let errors about rows within name them as ``word`` and ``numbers[row]``.
+
+    For rows that were taken from others, whose own numbers would lead nowhere.
+    """
+    try:
+        yield
+    except VectorsError as error:
+        if error.row is not None:
+            number = numbers[error.row]
+            before, _, after = str(error).rpartition(f"row {error.row}")
+            error.args = (f"{before}{word} {number}{after}",)
+            error.row = int(number) if word == "row" else None
+        raise
 
 
 def normalized(

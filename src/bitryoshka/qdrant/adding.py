@@ -17,6 +17,7 @@ from bitryoshka.qdrant.hits import Engine
 from bitryoshka.qdrant.representation import stored_vectors
 from bitryoshka.qdrant.server import Server, refuse_local, server_errors
 from bitryoshka.qdrant.settings import BITS, METADATA_KEY, Quantization, QueryEncoding, Settings
+from bitryoshka.vectors import renumbered
 
 __all__ = ["add_codes", "fill_codes", "remove_codes"]
 
@@ -95,7 +96,8 @@ def fill_codes(
             rows = [(i, v) for i, v in zip(page.ids, given, strict=True) if v is not None]
             if rows:
                 ids, vectors = zip(*rows, strict=True)
-                stored = stored_vectors(binarizer, settings, np.array(vectors, np.float32))
+                with renumbered(ids, "point"):
+                    stored = stored_vectors(binarizer, settings, np.array(vectors, np.float32))
                 engine.write_vectors(ids, {n: stored[n] for n in _added(settings)})
                 filled += len(ids)
                 advance(by=len(ids))

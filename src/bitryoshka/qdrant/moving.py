@@ -17,6 +17,7 @@ from bitryoshka.qdrant.hits import Engine, Page
 from bitryoshka.qdrant.representation import stored_vectors
 from bitryoshka.qdrant.searching import SearchPlan, search
 from bitryoshka.qdrant.server import refuse_local, server_errors
+from bitryoshka.vectors import renumbered
 
 __all__ = ["Checked", "Moved", "move", "point_alias", "verify_move"]
 
@@ -77,8 +78,10 @@ def _move_page(page: Page, target: Collection[Engine], vector: str) -> Moved:
     given = [i for i in new if page.vectors[vector][i] is not None]
     if given:
         rows = np.array([page.vectors[vector][i] for i in given], np.float32)
-        stored = stored_vectors(target.binarizer, target.settings, rows)
-        target.engine.write([page.ids[i] for i in given], stored, [page.payloads[i] for i in given])
+        ids = [page.ids[i] for i in given]
+        with renumbered(ids, "point"):
+            stored = stored_vectors(target.binarizer, target.settings, rows)
+        target.engine.write(ids, stored, [page.payloads[i] for i in given])
     return Moved(len(given), len(page.ids) - len(new), len(new) - len(given))
 
 

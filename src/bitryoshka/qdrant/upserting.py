@@ -19,7 +19,7 @@ from bitryoshka.qdrant.collection import AsyncCollection, Collection
 from bitryoshka.qdrant.hits import Engine, Payload, PointId, plain_id
 from bitryoshka.qdrant.representation import stored_vectors
 from bitryoshka.qdrant.settings import Settings
-from bitryoshka.vectors import check_vectors
+from bitryoshka.vectors import check_values, check_vectors
 
 __all__ = ["Upserted", "upsert", "upsert_async"]
 
@@ -71,8 +71,9 @@ def upsert(
     that are there already. ``parallel`` batches are under way at once. A transient failure of a
     server is retried. A progress bar needs tqdm.
 
-    Raises VectorsError for unusable vectors, CollectionError for ids that repeat or are none,
-    SearchError for numbers below 1, and ServerUnreachableError where a server stays away.
+    Raises, before anything is written, VectorsError for unusable vectors, CollectionError for ids
+    that repeat or are none, SearchError for numbers below 1; and ServerUnreachableError where a
+    server stays away.
     """
     check_counts(batch_rows=batch_rows, parallel=parallel)
     points = _checked(collection.binarizer, ids, vectors, payloads)
@@ -142,7 +143,9 @@ def _checked(
     for what, given in (("ids", ids), ("payloads", payloads)):
         if given is not None and len(given) != len(array):
             raise VectorsError(f"expected {len(array)} {what}, one a vector, found {len(given)}")
-    return _Points(point_ids(ids), array, payloads)
+    known = point_ids(ids)
+    check_values(array, binarizer.metric)
+    return _Points(known, array, payloads)
 
 
 def point_ids(ids: Sequence[int | str | UUID]) -> list[PointId]:

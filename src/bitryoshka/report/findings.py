@@ -26,7 +26,7 @@ from bitryoshka.quality import Evaluation, evaluate
 from bitryoshka.report.advice import Advice, Memory, Option, advise, cheapest, memory
 from bitryoshka.search_ways import Way, measure
 from bitryoshka.training import FitResult, fit
-from bitryoshka.vectors import check_vectors, normalized
+from bitryoshka.vectors import check_values, check_vectors, normalized
 
 __all__ = ["Curve", "Findings", "Method", "Worst", "find"]
 
@@ -131,6 +131,7 @@ def find(
     texts and rows differ in number.
     """
     array = check_vectors(vectors)
+    check_values(array, metric)
     _check_texts(texts, len(array), "texts")
     names = [f"row {i}" for i in range(len(array))] if texts is None else list(texts)
     if queries is None:
@@ -141,6 +142,7 @@ def find(
         names = [names[i] for i in order[held:]]
     else:
         asked = check_vectors(queries, array.shape[1], "queries")
+        check_values(asked, metric, "queries")
         _check_texts(query_texts, len(asked), "query_texts")
         query_names = list(query_texts or [f"query {i}" for i in range(len(asked))])
     result = fit(array, bits=bits, method=method, seed=seed, metric=metric, progress=progress)

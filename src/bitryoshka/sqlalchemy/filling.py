@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from bitryoshka.sqlalchemy.declaring import (
     declare,
     mapped_column_of,
 )
+from bitryoshka.vectors import check_vectors, renumbered
 
 __all__ = ["fill_codes"]
 
@@ -74,17 +75,21 @@ class _Filling:
         kind = source.type.compile(dialect=postgresql.dialect())  # type: ignore[no-untyped-call]
         self.half = kind.upper().startswith("HALFVEC")
 
-    def encode(self, values: Iterable[Any]) -> list[NDArray[np.uint8] | None]:
-        """Codes of vectors in any of their forms."""
+    def encode(
+        self, values: Iterable[Any], numbers: Sequence[int] | None = None
+    ) -> list[NDArray[np.uint8] | None]:
+        """Codes of vectors in any of their forms; ``numbers`` of their rows, for errors."""
         rows = [None if v is None else as_vector(v, self.binarizer.dimensions) for v in values]
-        given = [row for row in rows if row is not None]
+        given = {i: row for i, row in enumerate(rows) if row is not None}
         if not given:
             return [None] * len(rows)
-        vectors = np.stack(given)
+        vectors = np.stack(list(given.values()))
         if self.half:
             with np.errstate(over="ignore"):  # becomes infinite, which encode refuses
                 vectors = vectors.astype(np.float16).astype(np.float32)
-        codes = iter(self.binarizer.encode(vectors))
+        places = [str(self.vector)] if numbers is None else [numbers[i] for i in given]
+        with renumbered(places, "row" if numbers is not None else "a value of"):
+            codes = iter(self.binarizer.encode(vectors))
         return [None if row is None else next(codes) for row in rows]
 
     def default(self, context: Any) -> NDArray[np.uint8] | None:
@@ -145,7 +150,8 @@ class _Filling:
         names = {self.vector.key: self.code.key, self.source.key: self.column.key}
         for vector, code in names.items():
             filled = [i for i, row in enumerate(rows) if vector in row and code not in row]
-            for i, found in zip(filled, self.encode(rows[i][vector] for i in filled), strict=True):
+            codes = self.encode((rows[i][vector] for i in filled), filled)
+            for i, found in zip(filled, codes, strict=True):
                 added[i][code] = found
         if not any(added):
             return None
@@ -202,5 +208,6 @@ def as_vector(value: Any, dimensions: int) -> NDArray[np.float32]:
             f"expected a vector of {dimensions} numbers, or {4 * dimensions} bytes of float32, "
             f"found {type(value).__name__} of shape {found.shape} and dtype {found.dtype}"
         )
+    check_vectors(found[None], name="the vector")
     with np.errstate(over="ignore"):  # becomes infinite, which encode refuses
         return found.astype(np.float32)

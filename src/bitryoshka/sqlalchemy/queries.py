@@ -21,7 +21,7 @@ from bitryoshka.binarizer import Binarizer
 from bitryoshka.bits import query_planes
 from bitryoshka.errors import VectorsError
 from bitryoshka.sqlalchemy.code import Code, Planes
-from bitryoshka.vectors import normalized
+from bitryoshka.vectors import check_vectors, normalized
 
 __all__ = ["bound_query"]
 
@@ -55,10 +55,10 @@ def _type(binarizer: Binarizer, bits: int, scored: bool) -> Code | Planes:
 
 
 def _one(query: Any) -> NDArray[np.float32]:
-    one: NDArray[np.float32] = np.atleast_2d(np.asarray(query, np.float32))
+    one = check_vectors(np.atleast_2d(query), name="query")
     if len(one) != 1:
         raise VectorsError(f"expected one query, found {len(one)}")
-    return one
+    return one.astype(np.float32, copy=False)
 
 
 class SignsOfQuery(Code):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from importlib.metadata import version
@@ -15,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from bitryoshka.binarizer import MAX_PLANES, Binarizer, Metric
 from bitryoshka.bits import check_bits
 from bitryoshka.drift import Reference
-from bitryoshka.errors import BitsError, MissingExtraError, VectorsError
+from bitryoshka.errors import BitsError, MissingExtraError, OptionError, VectorsError
 from bitryoshka.limits import MAX_DIMENSIONS, MAX_LENGTHS, check_count
 from bitryoshka.progress import progress_bar
 from bitryoshka.training.closed_form import Goal
@@ -31,7 +32,7 @@ from bitryoshka.training.variants import (
     variants_for,
     with_labels,
 )
-from bitryoshka.vectors import SHORTEST, check_vectors, normalized
+from bitryoshka.vectors import SHORTEST, check_vectors, normalized, renumbered
 
 __all__ = ["FitResult", "fit"]
 
@@ -45,6 +46,10 @@ WORLD_ROWS = 2000
 SEARCHED_ROWS = 10_000
 FITTED_ROWS = 5000
 FITTED_SHARE = 0.8
+# of which distinct ones are counted, what makes two of them one, and the share that is few
+COMPARED_ROWS = 1000
+SAME_WITHIN = 1e-4
+DISTINCT_SHARE = 0.2
 METHODS = ("auto", *PLAINNESS)
 
 
@@ -73,8 +78,9 @@ def fit(
     """Fit a binarizer to vectors ``(N, d)`` and choose the best method on held-out retrieval.
 
     Args:
-        vectors: the embeddings to be stored, any real dtype, N >= 50, d from 8 to 16,384.
-            Memory-mapped arrays are sampled, not read whole.
+        vectors: the embeddings to be stored, any real dtype but int8, uint8 and bool, N >= 50, at
+            least 50 of them distinct, d from 8 to 16,384. Memory-mapped arrays are sampled, not
+            read whole.
         queries: unlabelled query embeddings ``(Q, d)``: half of them judge the candidates, the
             others are learned from. None, or fewer than 40: vectors are held out as queries.
         bits: length of the whole code, a multiple of 8; may exceed d (at most 8 bits for each
@@ -100,8 +106,10 @@ def fit(
             ("weights"), ``step``, ``steps``, ``loss``, and at times ``held_out_recall``.
 
     Raises:
-        VectorsError: too few rows, wrong shape, NaN, infinity, zero vectors under cosine.
+        VectorsError: too few rows or distinct ones, wrong shape, NaN, infinity, zero vectors under
+            cosine. Where few are distinct, a warning says how many.
         BitsError: lengths that are not multiples of 8 or that the method cannot reach.
+        OptionError: another method or metric, a seed that is none.
         MissingExtraError: method "learned" without torch.
     """
     request = _check_request(bits, hamming_bits, nested_bits, method, metric, seed)
@@ -117,8 +125,10 @@ def fit(
     generator = np.random.default_rng(seed)
     asked, answers = _check_pairs(pairs, len(array), array.shape[1], metric)
     picked = _pick(len(array), SAMPLE_ROWS, answers, generator)
-    sample = normalized(array[picked], metric)
+    with renumbered(picked):
+        sample = normalized(array[picked], metric)
     _check_unit(sample)
+    _check_distinct(sample, seed)
     unit = asked
     if queries is not None:
         plain = normalized(queries, metric, sample.shape[1], "queries")
@@ -174,12 +184,12 @@ def _check_request(
 ) -> Request:
     check_bits(bits)
     if method not in METHODS:
-        raise ValueError(f"method must be one of {METHODS}, found {method!r}")
+        raise OptionError(f"method must be one of {METHODS}, found {method!r}")
     if metric not in get_args(Metric):
-        raise ValueError(f"metric must be one of {get_args(Metric)}, found {metric!r}")
+        raise OptionError(f"metric must be one of {get_args(Metric)}, found {metric!r}")
     if hamming_bits is not None and check_bits(hamming_bits, "hamming_bits") > bits:
         raise BitsError(f"hamming_bits must be at most bits = {bits}, found {hamming_bits}")
-    check_count(seed, "seed", BitsError, least=0, most=2**64)
+    check_count(seed, "seed", OptionError, least=0, most=2**64)
     nested = None
     if nested_bits is not None:
         given = list(islice(nested_bits, MAX_LENGTHS + 1))
@@ -209,6 +219,34 @@ def _check_unit(sample: Floats) -> None:
         raise VectorsError(
             f"the longest of the vectors must have a length of at least {SHORTEST:g} to be "
             f"compared by inner product, found {longest:.3g}"
+        )
+
+
+def _check_distinct(sample: Floats, seed: int) -> None:
+    """That there are enough rows to tell apart, by up to 1,000 of them; few of them are told.
+
+    Copies say nothing about what lies between them, and each finds the others whatever the code.
+    """
+    size = min(COMPARED_ROWS, len(sample))
+    picked = np.random.default_rng(seed).choice(len(sample), size, replace=False)
+    rows = sample[picked].astype(np.float64)
+    products = rows @ rows.T
+    squares = products.diagonal()
+    apart = squares[:, None] + squares - 2 * products
+    same = apart <= SAME_WITHIN**2 * np.maximum(squares[:, None], squares)
+    # rows like none before them
+    distinct = int((~np.tril(same, -1).any(axis=1)).sum())
+    found = (
+        f"found {distinct} among {size}{' random ones' if size < len(sample) else ''} "
+        f"(those that differ by less than {SAME_WITHIN:g} of their length count once)"
+    )
+    if distinct < MIN_ROWS:
+        raise VectorsError(f"fit needs at least {MIN_ROWS} distinct vectors, {found}")
+    if distinct < DISTINCT_SHARE * size:
+        warnings.warn(
+            f"few of the vectors to fit to are distinct, {found}: recall among copies says little, "
+            "so fit to each of them once",
+            stacklevel=3,
         )
 
 
