@@ -37,7 +37,8 @@ CHANGES = (
     "UPDATE bitryoshka.columns SET search_name = 'other'",
     "SELECT bitryoshka.drop_code_column('items')",
     "SELECT bitryoshka.drop_codec('docs@1')",
-    "SELECT bitryoshka.begin_codec('docs', 2, repeat('0', 64), 'cosine', 1, 8, 8, '{8}', '{}', 'additive')",
+    "SELECT bitryoshka.begin_codec('docs', 2, repeat('0', 64), 'cosine', 1, 8, 8, '{8}', '{}', "
+    "'additive')",
     "CREATE FUNCTION bitryoshka.f() RETURNS int LANGUAGE sql AS 'SELECT 1'",
     "CREATE OR REPLACE FUNCTION public.bitryoshka_fill_1() RETURNS trigger LANGUAGE plpgsql AS ''",
     "DROP TRIGGER zz_bitryoshka_1 ON items",
