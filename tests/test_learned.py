@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from bitryoshka.training.weights import learn_weights
 from bitryoshka.vectors import normalized
 
 GOAL = Goal(96, (16, 32, 64), "cosine", 0)
-QUICK = Recipe(steps=400, anchors=64, rows=256)
+QUICK = Recipe(steps=150, anchors=64, rows=256)
 EMPTY = np.empty((0, 48), np.float32)
 
 
@@ -48,7 +49,7 @@ def start(rows: NDArray[np.float32]) -> Binarizer:
 
 @pytest.fixture(scope="module")
 def learned(start: Binarizer, around: Neighbourhood) -> Binarizer:
-    return learn_weights(start, around, 0, QUICK)
+    return learn_weights(start, around, 0, replace(QUICK, steps=400))
 
 
 def asymmetric_recall(b: Binarizer, rows: Any, queries: Any, bits: int) -> float:
