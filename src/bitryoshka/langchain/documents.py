@@ -175,7 +175,8 @@ class DocumentStore(VectorStore):
     def delete(self, ids: list[str] | None = None, **options: Any) -> bool:
         """Delete the documents of these ids, None: all; with ``filter=`` those that pass it.
 
-        Ids that are not there are no error. Always True.
+        True: no such document is left. Whether there was one is not said, and that there was none
+        is no error. SearchError for a filter that means nothing.
         """
         self._run(deletion(self.table, ids, **options))
         return True

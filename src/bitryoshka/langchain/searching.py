@@ -14,6 +14,7 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, Table, func, sele
 from bitryoshka.binarizer import Binarizer
 from bitryoshka.bits import prefix, query_planes, unpack
 from bitryoshka.errors import SearchError
+from bitryoshka.langchain.engines import Work
 from bitryoshka.langchain.rows import Filter, conditions, row_document
 from bitryoshka.limits import check_count, check_counts
 from bitryoshka.postgres_rules import scan_settings
@@ -61,14 +62,13 @@ class Searcher:
 
     def search(
         self,
-        connection: Connection,
         query: ArrayLike,
         k: int,
         *,
         likeness: bool = False,
         filter: Filter | None = None,  # noqa: A002 - LangChain's name for it
         candidates: int | None = None,
-    ) -> list[Hit]:
+    ) -> Work[list[Hit]]:
         """The best ``k`` rows for one query (d,), best first; ``likeness`` for `diverse`."""
         one = normalized(
             np.asarray(query)[None], self.binarizer.metric, self.binarizer.dimensions, "queries"
@@ -89,15 +89,17 @@ class Searcher:
             rows = rows.add_columns(columns.vector if self.keeps_vectors else columns.code)
         ranked = self._by_vectors if self.keeps_vectors else self._by_codes
         statement = ranked(rows, near, one, k, conditions(self.table, filter))
-        settings = {**scan_settings(limit), "iterative_scan": "relaxed_order"}
-        connection.execute(
-            select(*(func.set_config(f"hnsw.{n}", str(v), True) for n, v in settings.items()))
-        )
         factor, constant = self._line(one)
-        return [
-            Hit(row_document(row), factor * row.value + constant, row)
-            for row in connection.execute(statement)
-        ]
+
+        def work(connection: Connection) -> list[Hit]:
+            settings = {**scan_settings(limit), "iterative_scan": "relaxed_order"}
+            connection.execute(
+                select(*(func.set_config(f"hnsw.{n}", str(v), True) for n, v in settings.items()))
+            )
+            found = connection.execute(statement)
+            return [Hit(row_document(row), factor * row.value + constant, row) for row in found]
+
+        return work
 
     def _by_vectors(
         self, rows: Select[Any], near: Near, query: Floats, k: int, where: list[Condition]
