@@ -21,6 +21,7 @@ from bitryoshka.langchain.searching import Searcher
 from bitryoshka.langchain.table import (
     VectorType,
     check_functions,
+    check_pgvector,
     check_table,
     create_table,
     define_index,
@@ -94,6 +95,7 @@ class DocumentStore(VectorStore):
 
     def _check(self, connection: Connection) -> None:
         check_table(connection, self.table, self.binarizer)
+        check_pgvector(connection)
         if self._searcher.uses_functions:
             check_functions(connection)
         self._checked = True

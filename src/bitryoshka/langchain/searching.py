@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple, cast
@@ -24,6 +25,13 @@ from bitryoshka.vectors import normalized
 Floats = NDArray[np.floating[Any]]
 Condition = ColumnElement[bool]
 Near = partial[Select[Any]]
+
+_WITHOUT_INDEX = {
+    "enable_indexscan": "off",
+    "enable_seqscan": "on",
+    # a prepared statement keeps the plan that it has
+    "plan_cache_mode": "force_custom_plan",
+}
 
 
 class Hit(NamedTuple):
@@ -92,11 +100,12 @@ class Searcher:
         factor, constant = self._line(one)
 
         def work(connection: Connection) -> list[Hit]:
-            settings = {**scan_settings(limit), "iterative_scan": "relaxed_order"}
-            connection.execute(
-                select(*(func.set_config(f"hnsw.{n}", str(v), True) for n, v in settings.items()))
-            )
-            found = connection.execute(statement)
+            _set(connection, {f"hnsw.{n}": v for n, v in scan_settings(limit).items()})
+            found = connection.execute(statement).all()
+            if len(found) < k:
+                # the graph's links may lead to no more rows, and the scan's memory has an end
+                _set(connection, _WITHOUT_INDEX)
+                found = connection.execute(statement).all()
             return [Hit(row_document(row), factor * row.value + constant, row) for row in found]
 
         return work
@@ -177,6 +186,13 @@ def marginal_relevance(query: Floats, rows: Floats, k: int, lambda_mult: float) 
         open_[best] = False
         redundancy = np.maximum(redundancy, unit @ unit[best])
     return chosen
+
+
+def _set(connection: Connection, settings: Mapping[str, str | int]) -> None:
+    """Settings until the transaction ends."""
+    connection.execute(
+        select(*(func.pg_catalog.set_config(n, str(v), True) for n, v in settings.items()))
+    )
 
 
 def _reach(planes: NDArray[np.uint8]) -> int:

@@ -34,7 +34,7 @@ class CodeVectorStore(DocumentStore):
     ``store.table``, or a dict that the metadata must contain (``@>`` of jsonb), in which
     ``{"year": {"$gt": 2000}}`` and the other operators of langchain-postgres are understood: on a
     key ``$eq $ne $gt $gte $lt $lte $between $in $nin $like $ilike $exists``, and around dicts
-    ``$and $or $not``.
+    ``$and $or $not``. Fewer than ``k`` documents are found only where fewer pass.
 
     Scores: larger is better. With vectors, cosine similarity, or the inner product where that is
     the binarizer's metric. With codes alone an estimate of it, a little nearer to 0; where
@@ -43,8 +43,9 @@ class CodeVectorStore(DocumentStore):
 
     Raises BitsError, SearchError and TableError for settings that do not fit together. Uses raise
     TableError where the table is missing or has another shape, FingerprintError where its codes are
-    another binarizer's, VectorsError for embeddings of another dimension or not finite, SearchError
-    for a filter that means nothing, and SQLAlchemy's errors for what the server refuses.
+    another binarizer's, PgvectorError where pgvector is missing or older than 0.8.4, VectorsError
+    for embeddings of another dimension or not finite, SearchError for a filter that means nothing,
+    and SQLAlchemy's errors for what the server refuses.
 
     Example::
 
