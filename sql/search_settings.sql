@@ -7,5 +7,6 @@ SELECT
         WHERE e.extname OPERATOR(pg_catalog.=) 'vector'
     ),
     pg_catalog.set_config('hnsw.ef_search', {ef_search}, true),
-    pg_catalog.set_config('hnsw.iterative_scan', 'relaxed_order', true),
-    pg_catalog.set_config('hnsw.max_scan_tuples', {max_scan_tuples}, true)
+    pg_catalog.set_config('hnsw.iterative_scan', {iterative_scan}, true),
+    pg_catalog.set_config('hnsw.max_scan_tuples', {max_scan_tuples}, true),
+    pg_catalog.set_config('hnsw.scan_mem_multiplier', {scan_mem_multiplier}, true)

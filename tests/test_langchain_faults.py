@@ -356,6 +356,18 @@ def test_pgvector_is_made_or_its_lack_explained(bare_database: str, connection: 
         filled(bare_database)
 
 
+def test_a_pgvector_whose_scans_cannot_go_on_is_refused_by_every_use(
+    database: str, driver: str, call: Call
+) -> None:
+    filled(database)
+    with engine(database).begin() as first:
+        first.execute(text("UPDATE pg_extension SET extversion = '0.7.4' WHERE extname = 'vector'"))
+    store = open_store(database, KNOWN, BINARIZER, driver)
+    for method, arguments in uses(store).items():
+        with pytest.raises(PgvectorError, match=r"0\.8\.4 or newer is needed, found 0\.7\.4"):
+            call(getattr(store, method), *arguments)
+
+
 def test_names_as_long_as_postgres_allows(database: str) -> None:
     store = open_store(database, KNOWN, BINARIZER, table_name="é" * 31)
     store.create_table()

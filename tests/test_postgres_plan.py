@@ -155,7 +155,12 @@ def test_deleted_rows_are_not_found(connection: Connection, table: CodeTable) ->
     assert (found.ids[:, 30:] == -1).all()
 
 
-SETTINGS = ("hnsw.ef_search", "hnsw.iterative_scan", "hnsw.max_scan_tuples")
+SETTINGS = (
+    "hnsw.ef_search",
+    "hnsw.iterative_scan",
+    "hnsw.max_scan_tuples",
+    "hnsw.scan_mem_multiplier",
+)
 
 
 def settings(connection: Connection) -> list[str]:
@@ -170,10 +175,10 @@ def test_settings_end_with_the_search(
 ) -> None:
     fresh = another_connection()
     search(fresh, table, BINARIZER, integer_rows(1, 2), candidates=500)
-    assert settings(fresh) == ["40", "off", "20000"]
+    assert settings(fresh) == ["40", "off", "20000", "1"]
     connection.execute("SET hnsw.ef_search = 77")
     search(connection, table, BINARIZER, integer_rows(1, 2), candidates=500)
-    assert settings(connection) == ["77", "off", "20000"]
+    assert settings(connection) == ["77", "off", "20000", "1"]
 
 
 def test_settings_end_with_the_search_inside_the_callers_transaction(
@@ -183,8 +188,8 @@ def test_settings_end_with_the_search_inside_the_callers_transaction(
         connection.execute("SET LOCAL hnsw.ef_search = 77")
         connection.execute("DELETE FROM items WHERE id = %s", [int(ids_of(0))])
         search(connection, table, BINARIZER, integer_rows(1, 2), candidates=500)
-        assert settings(connection) == ["77", "off", "20000"]
-    assert settings(connection) == ["40", "off", "20000"]
+        assert settings(connection) == ["77", "off", "20000", "1"]
+    assert settings(connection) == ["40", "off", "20000", "1"]
     assert count(connection, table) == 999
 
 
@@ -193,7 +198,7 @@ def test_settings_end_with_a_search_that_fails(connection: Connection, table: Co
         connection.execute("ALTER TABLE items RENAME COLUMN code TO was_code")
         with pytest.raises(Exception, match='column "code" does not exist'):
             search(connection, table, BINARIZER, integer_rows(1, 2))
-        assert settings(connection) == ["40", "off", "20000"]
+        assert settings(connection) == ["40", "off", "20000", "1"]
 
 
 def test_a_search_leaves_no_transaction_open(
@@ -203,4 +208,4 @@ def test_a_search_leaves_no_transaction_open(
     connection.autocommit = False
     search(connection, table, BINARIZER, integer_rows(1, 2))
     assert connection.info.transaction_status == 0
-    assert settings(connection) == ["40", "off", "20000"]
+    assert settings(connection) == ["40", "off", "20000", "1"]

@@ -57,8 +57,10 @@ def search(
     session.execute(
         select(
             func.set_config("hnsw.ef_search", str(CANDIDATES), True),
-            # goes on until enough documents have passed the filter
+            # goes on until enough documents have passed the filter, however few do
             func.set_config("hnsw.iterative_scan", "relaxed_order", True),
+            func.set_config("hnsw.max_scan_tuples", str(2**31 - 1), True),
+            func.set_config("hnsw.scan_mem_multiplier", "1000", True),
         )
     )
     documents = session.scalars(found).all()

@@ -16,9 +16,10 @@ MIN_PGVECTOR = (0, 8, 4)
 # graph more slowly, and one that takes longer to search for the same recall
 M, EF_CONSTRUCTION = 8, 128
 
-# pgvector's bound of hnsw.ef_search, and its default and bound of hnsw.max_scan_tuples
+# pgvector's bounds
 _MAX_EF_SEARCH = 1000
-_MAX_SCAN_TUPLES = (20_000, 2**31 - 1)
+_MAX_SCAN_TUPLES = 2**31 - 1
+_MAX_SCAN_MEM_MULTIPLIER = 1000
 
 
 def check_pgvector_version(found: str) -> None:
@@ -76,10 +77,11 @@ def check_codec(table: str, comment: str | None, fingerprint: str) -> None:
         )
 
 
-def scan_settings(candidates: int) -> dict[str, int]:
-    """Let an index scan go on until it has found all candidates: ef_search, max_scan_tuples."""
-    least, most = _MAX_SCAN_TUPLES
+def scan_settings(candidates: int) -> dict[str, int | str]:
+    """Settings of pgvector, ``hnsw.*``: an index scan goes on until it has found all candidates."""
     return {
         "ef_search": min(candidates, _MAX_EF_SEARCH),
-        "max_scan_tuples": min(max(candidates, least), most),
+        "iterative_scan": "relaxed_order",
+        "max_scan_tuples": _MAX_SCAN_TUPLES,
+        "scan_mem_multiplier": _MAX_SCAN_MEM_MULTIPLIER,
     }

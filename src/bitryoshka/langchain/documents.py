@@ -21,6 +21,7 @@ from bitryoshka.langchain.searching import Searcher
 from bitryoshka.langchain.table import (
     VectorType,
     check_functions,
+    check_pgvector,
     check_table,
     create_table,
     define_index,
@@ -94,6 +95,7 @@ class DocumentStore(VectorStore):
 
     def _check(self, connection: Connection) -> None:
         check_table(connection, self.table, self.binarizer)
+        check_pgvector(connection)
         if self._searcher.uses_functions:
             check_functions(connection)
         self._checked = True
@@ -175,7 +177,8 @@ class DocumentStore(VectorStore):
     def delete(self, ids: list[str] | None = None, **options: Any) -> bool:
         """Delete the documents of these ids, None: all; with ``filter=`` those that pass it.
 
-        Ids that are not there are no error. Always True.
+        True: no such document is left. Whether there was one is not said, and that there was none
+        is no error. SearchError for a filter that means nothing.
         """
         self._run(deletion(self.table, ids, **options))
         return True

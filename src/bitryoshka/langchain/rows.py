@@ -14,6 +14,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, insert
 
 from bitryoshka.errors import SearchError, TableError
 from bitryoshka.langchain.engines import Work
+from bitryoshka.langchain.filters import metadata_condition
 
 Filter = Mapping[str, Any] | ColumnElement[bool]
 
@@ -103,13 +104,13 @@ def row_document(row: Any) -> Document:
 
 
 def conditions(table: Table, filter: Filter | None) -> list[ColumnElement[bool]]:  # noqa: A002
-    """A filter as SQL: none, what the metadata contains, or an expression of the caller's."""
+    """A filter as SQL: none, what a dict asks of the metadata, or an expression of the caller's."""
     if filter is None:
         return []
     if isinstance(filter, ColumnElement):
         return [filter]
     if isinstance(filter, Mapping):
-        return [table.c.metadata.contains(dict(filter))]
+        return [metadata_condition(table.c.metadata, filter)]
     raise SearchError(
         "expected a filter that is a dict of metadata or an expression of SQLAlchemy, "
         f"found {type(filter).__name__}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple, cast
@@ -14,6 +15,7 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, Table, func, sele
 from bitryoshka.binarizer import Binarizer
 from bitryoshka.bits import prefix, query_planes, unpack
 from bitryoshka.errors import SearchError
+from bitryoshka.langchain.engines import Work
 from bitryoshka.langchain.rows import Filter, conditions, row_document
 from bitryoshka.limits import check_count, check_counts
 from bitryoshka.postgres_rules import scan_settings
@@ -23,6 +25,13 @@ from bitryoshka.vectors import normalized
 Floats = NDArray[np.floating[Any]]
 Condition = ColumnElement[bool]
 Near = partial[Select[Any]]
+
+_WITHOUT_INDEX = {
+    "enable_indexscan": "off",
+    "enable_seqscan": "on",
+    # a prepared statement keeps the plan that it has
+    "plan_cache_mode": "force_custom_plan",
+}
 
 
 class Hit(NamedTuple):
@@ -61,14 +70,13 @@ class Searcher:
 
     def search(
         self,
-        connection: Connection,
         query: ArrayLike,
         k: int,
         *,
         likeness: bool = False,
         filter: Filter | None = None,  # noqa: A002 - LangChain's name for it
         candidates: int | None = None,
-    ) -> list[Hit]:
+    ) -> Work[list[Hit]]:
         """The best ``k`` rows for one query (d,), best first; ``likeness`` for `diverse`."""
         one = normalized(
             np.asarray(query)[None], self.binarizer.metric, self.binarizer.dimensions, "queries"
@@ -89,15 +97,18 @@ class Searcher:
             rows = rows.add_columns(columns.vector if self.keeps_vectors else columns.code)
         ranked = self._by_vectors if self.keeps_vectors else self._by_codes
         statement = ranked(rows, near, one, k, conditions(self.table, filter))
-        settings = {**scan_settings(limit), "iterative_scan": "relaxed_order"}
-        connection.execute(
-            select(*(func.set_config(f"hnsw.{n}", str(v), True) for n, v in settings.items()))
-        )
         factor, constant = self._line(one)
-        return [
-            Hit(row_document(row), factor * row.value + constant, row)
-            for row in connection.execute(statement)
-        ]
+
+        def work(connection: Connection) -> list[Hit]:
+            _set(connection, {f"hnsw.{n}": v for n, v in scan_settings(limit).items()})
+            found = connection.execute(statement).all()
+            if len(found) < k:
+                # the graph's links may lead to no more rows, and the scan's memory has an end
+                _set(connection, _WITHOUT_INDEX)
+                found = connection.execute(statement).all()
+            return [Hit(row_document(row), factor * row.value + constant, row) for row in found]
+
+        return work
 
     def _by_vectors(
         self, rows: Select[Any], near: Near, query: Floats, k: int, where: list[Condition]
@@ -175,6 +186,13 @@ def marginal_relevance(query: Floats, rows: Floats, k: int, lambda_mult: float) 
         open_[best] = False
         redundancy = np.maximum(redundancy, unit @ unit[best])
     return chosen
+
+
+def _set(connection: Connection, settings: Mapping[str, str | int]) -> None:
+    """Settings until the transaction ends."""
+    connection.execute(
+        select(*(func.pg_catalog.set_config(n, str(v), True) for n, v in settings.items()))
+    )
 
 
 def _reach(planes: NDArray[np.uint8]) -> int:

@@ -30,8 +30,11 @@ class CodeVectorStore(DocumentStore):
       ranks. That asymmetric score needs schema ``bitryoshka`` in the database.
     * ``batch_size``: texts that are embedded and encoded at once.
 
-    Searches take ``candidates`` for one call, and ``filter``: a dict that the metadata must contain
-    (``@>`` of jsonb), or an expression of SQLAlchemy over ``store.table``.
+    Searches take ``candidates`` for one call, and ``filter``: an expression of SQLAlchemy over
+    ``store.table``, or a dict that the metadata must contain (``@>`` of jsonb), in which
+    ``{"year": {"$gt": 2000}}`` and the other operators of langchain-postgres are understood: on a
+    key ``$eq $ne $gt $gte $lt $lte $between $in $nin $like $ilike $exists``, and around dicts
+    ``$and $or $not``. Fewer than ``k`` documents are found only where fewer pass.
 
     Scores: larger is better. With vectors, cosine similarity, or the inner product where that is
     the binarizer's metric. With codes alone an estimate of it, a little nearer to 0; where
@@ -40,8 +43,9 @@ class CodeVectorStore(DocumentStore):
 
     Raises BitsError, SearchError and TableError for settings that do not fit together. Uses raise
     TableError where the table is missing or has another shape, FingerprintError where its codes are
-    another binarizer's, VectorsError for embeddings of another dimension or not finite, and
-    SQLAlchemy's errors for what the server refuses.
+    another binarizer's, PgvectorError where pgvector is missing or older than 0.8.4, VectorsError
+    for embeddings of another dimension or not finite, SearchError for a filter that means nothing,
+    and SQLAlchemy's errors for what the server refuses.
 
     Example::
 
@@ -52,7 +56,7 @@ class CodeVectorStore(DocumentStore):
     """
 
     def _hits(self, query: list[float], k: int, **options: Any) -> Work[list[Hit]]:
-        return lambda connection: self._searcher.search(connection, query, k, **options)
+        return self._searcher.search(query, k, **options)
 
     def similarity_search_with_score(
         self, query: str, k: int = 4, **options: Any

@@ -116,6 +116,14 @@ def check_table(connection: Connection, table: Table, binarizer: Binarizer) -> N
     check_codec(name, comment, binarizer.fingerprint)
 
 
+def check_pgvector(connection: Connection) -> None:
+    """PgvectorError where it is missing, or so old that an index scan cannot go on."""
+    [(installed, _)] = connection.exec_driver_sql(read_sql("pgvector_version"))
+    if installed is None:
+        raise PgvectorError("pgvector is not in this database: run CREATE EXTENSION vector")
+    check_pgvector_version(installed)
+
+
 def check_functions(connection: Connection) -> None:
     """Raise DatabaseError unless the database has what scores a float query against codes."""
     if not inspect(connection).has_schema("bitryoshka"):

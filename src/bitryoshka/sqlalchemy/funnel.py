@@ -49,9 +49,13 @@ def funnel(
         nearest = funnel(select(Doc), Doc.code, bindparam("query"), binarizer)
         session.scalars(nearest, {"query": vector})
 
-    Give a parameter that ``rescore`` has of its own another name. Raise ``hnsw.ef_search`` to
-    ``candidates`` where there is an index (`prefix_index`), and set ``hnsw.iterative_scan`` where
-    there are conditions. The asymmetric score needs schema ``bitryoshka`` in the database.
+    Give a parameter that ``rescore`` has of its own another name. The asymmetric score needs schema
+    ``bitryoshka`` in the database.
+
+    Where there is an index (`prefix_index`), its scan may end too early, and fewer rows come than
+    there are: set ``hnsw.ef_search`` to ``candidates`` (at most 1000) and, where there are
+    conditions, ``hnsw.iterative_scan`` to relaxed_order, ``hnsw.max_scan_tuples`` to 2147483647
+    and ``hnsw.scan_mem_multiplier`` to 1000, by SET LOCAL.
 
     Raises BitsError for prefixes that the binarizer does not offer and for a column of another
     length, SearchError for more results than candidates, for SELECT DISTINCT, which cannot be
