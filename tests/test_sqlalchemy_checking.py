@@ -7,8 +7,9 @@ from typing import Any, Literal
 import numpy as np
 import pytest
 from pgvector.sqlalchemy import Vector
-from sqlalchemy import Engine, create_engine, insert, inspect, text
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy import Engine, create_engine, insert, inspect, text, update
+from sqlalchemy.orm import DeclarativeBase, Mapped, make_transient, mapped_column
+from sqlalchemy.orm.attributes import set_committed_value
 from sqlalchemy.pool import NullPool
 from tests.sessions import DRIVERS, runner, url
 from tests.synthetic import exact_binarizer, exact_signs, integer_rows
@@ -244,11 +245,61 @@ def test_the_orm_reads_what_the_trigger_wrote(
     runner(installed_database, driver)(work)
 
 
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_objects_left_to_the_trigger_are_merged_and_copied(
+    installed: Connection, installed_database: str, driver: str
+) -> None:
+    register(installed, "docs", BINARIZER)
+    without_codes(installed)
+    attach(installed, "items", "embedding", LABEL, index=False, queries=0)
+    item = model("trigger")
+
+    def check_code(session: Any, one: Any, number: int) -> None:
+        session.flush()
+        session.refresh(one)
+        np.testing.assert_array_equal(one.embedding, VECTORS[number])
+        np.testing.assert_array_equal(one.code, CODES[number])
+
+    def work(session: Any) -> None:
+        session.add(item(id=1, embedding=VECTORS[1]))
+        session.flush()
+        one = session.get_one(item, 1)
+        session.expunge(one)
+        one.title = "as it is"
+        check_code(session, session.merge(one), 1)
+        one.embedding = VECTORS[2]
+        check_code(session, session.merge(one), 2)
+        # another writer in between
+        session.execute(update(item).values(embedding=VECTORS[3]))
+        session.expire_all()
+        check_code(session, session.merge(one), 2)
+        session.refresh(session.get_one(item, 1))
+        one = session.get_one(item, 1)
+        session.expunge(one)
+        make_transient(one)
+        one.id, one.embedding = 2, VECTORS[4]
+        session.add(one)
+        session.flush()
+        assert "code" in inspect(one).dict
+        np.testing.assert_array_equal(one.code, CODES[4])
+        check_code(session, one, 4)
+        # from a cache, where an array may be written to again
+        session.expunge(one)
+        set_committed_value(one, "code", one.code.copy())
+        check_code(session, session.merge(one), 4)
+
+    runner(installed_database, driver)(work)
+
+
 def test_a_column_left_to_the_trigger_takes_no_values() -> None:
     item = model("trigger")
     with pytest.raises(TableError, match=r"Item\.code is left to the database's trigger"):
         item(code=CODES[0])
     assert item(code=None).code is None
+    one = item(embedding=VECTORS[0])
+    set_committed_value(one, "code", CODES[0])
+    with pytest.raises(TableError, match=r"Item\.code is left to the database's trigger"):
+        one.code = CODES[1]
     with pytest.raises(TableError, match="filled by the trigger already"):
         fill_codes(item.code, item.embedding, BINARIZER)
 

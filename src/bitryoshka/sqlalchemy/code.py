@@ -19,6 +19,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import BIT
 from sqlalchemy.engine import Dialect
+from sqlalchemy.orm import LoaderCallableStatus
 from sqlalchemy.schema import MetaData
 from sqlalchemy.sql.expression import BinaryExpression
 from sqlalchemy.sql.functions import Function
@@ -76,7 +77,7 @@ class Code(UserDefinedType[NDArray[np.uint8]]):
 
     def compare_values(self, x: Any, y: Any) -> bool:
         """Whether the unit of work sees no change."""
-        if x is None or y is None:
+        if any(v is None or isinstance(v, LoaderCallableStatus) for v in (x, y)):
             return x is y
         return packed_row(x, self.bits).tobytes() == packed_row(y, self.bits).tobytes()
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
+import numpy as np
 from sqlalchemy import Column, FetchedValue, event
-from sqlalchemy.orm import ColumnProperty, InstrumentedAttribute
+from sqlalchemy.orm import ColumnProperty, InstrumentedAttribute, Mapper
+from sqlalchemy.orm.exc import UnmappedColumnError
 
 from bitryoshka.binarizer import Binarizer
 from bitryoshka.errors import BitsError, CodecError, TableError
@@ -83,6 +85,48 @@ def mapped_column_of(attribute: Attribute) -> Column[Any]:
     return found.columns[0]
 
 
+class Names(NamedTuple):
+    """What a mapper calls the two columns."""
+
+    vector: str
+    code: str
+
+
+def names_of(mapper: Mapper[Any], source: Column[Any], column: Column[Any]) -> Names | None:
+    """The attributes of a class; None where it has a table of its own."""
+    try:
+        return Names(*(mapper.get_property_by_column(each).key for each in (source, column)))
+    except UnmappedColumnError:
+        return None
+
+
+def forget_with(code: Attribute, vector: Attribute) -> None:
+    """Let an object whose vector is set not keep the code that it was loaded with.
+
+    Written with its other attributes, as `Session.merge` does, it would be taken for the new one.
+    """
+    column, source = mapped_column_of(code), mapped_column_of(vector)
+
+    def forget(state: Any, *change: Any) -> None:
+        names = names_of(state.mapper, source, column)
+        if names is None or names.code not in state.dict or _is_same(*change[:2]):
+            return
+        # within a flush a listener sets it, after the code was made
+        flushing = state.session is not None and state.session._flushing
+        if flushing or names.code in state.unmodified:
+            state._expire_attributes(state.dict, [names.code])
+
+    for change in ("set", "modified"):
+        event.listen(vector, change, forget, raw=True, propagate=True)
+
+
+def _is_same(value: Any, old: Any = None) -> bool:
+    """Whether a vector is set to its own numbers, in another array: in the same they may be new."""
+    kinds = (list, np.ndarray)
+    both = isinstance(value, kinds) and isinstance(old, kinds) and value is not old
+    return both and np.array_equal(value, old)
+
+
 def leave_to_trigger(
     code: Attribute | Column[Any],
     vector: Attribute | Column[Any],
@@ -117,8 +161,15 @@ def leave_to_trigger(
     if isinstance(code, Column):
         return
 
-    def refuse(target: object, value: object, *_: object) -> None:
-        if value is not None:
+    def refuse(target: object, value: Any, old: Any, _: object) -> Any:
+        # one that was read, which Session.merge sets with all else that an object has
+        was_read = isinstance(value, np.ndarray) and not value.flags.writeable
+        if isinstance(old, np.ndarray) and (was_read or np.array_equal(value, old)):
+            return old
+        if value is not None and not was_read:
             raise TableError(f"{code} is left to the database's trigger: expected no value for it")
+        return value
 
-    event.listen(code, "set", refuse, propagate=True)
+    event.listen(code, "set", refuse, retval=True, propagate=True)
+    if isinstance(vector, InstrumentedAttribute):
+        forget_with(code, vector)
