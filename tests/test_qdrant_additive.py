@@ -160,7 +160,7 @@ def test_the_graph_finds_what_the_scan_finds(make: Make, signs: Binarizer) -> No
 
 def test_moving_and_planning(make: Make, longer: Binarizer, signs: Binarizer) -> None:
     first, second = filled(make, longer), make(signs)
-    assert move(first.engine, second, "original") == (len(ROWS), 0, 0)
+    assert move(first.engine, second, "original") == (len(ROWS), 0, 0, 0, 0, 0)
     settle(second)
     # of the vectors as the engine keeps them, in float16
     moved, fresh = signs.losses(ROWS, read_back(second)), signs.losses(ROWS)

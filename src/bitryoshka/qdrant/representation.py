@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bitryoshka.binarizer import Binarizer
 from bitryoshka.bits import unpack
+from bitryoshka.errors import VectorsError
+from bitryoshka.qdrant.hits import PointId
 from bitryoshka.qdrant.settings import BITS, Settings, prefix_name
 from bitryoshka.vectors import check_vectors, normalized
 
-__all__ = ["query_vector", "stored_vectors"]
+__all__ = ["query_vector", "stored_points", "stored_vectors"]
 
 Floats = NDArray[np.float32]
 
@@ -40,6 +44,22 @@ def stored_vectors(
     if settings.exact:
         stored[settings.original] = array.astype(np.float32, copy=False)
     return stored
+
+
+def stored_points(
+    binarizer: Binarizer, settings: Settings, ids: Sequence[PointId], vectors: ArrayLike
+) -> dict[str, Floats]:
+    """`stored_vectors` of points; a VectorsError names the first whose vector has no code."""
+    rows = np.asarray(vectors, np.float32)
+    try:
+        return stored_vectors(binarizer, settings, rows)
+    except VectorsError:
+        for known, row in zip(ids, rows, strict=True):
+            try:
+                stored_vectors(binarizer, settings, row[None])
+            except VectorsError as error:
+                raise VectorsError(f"point {known}: {error}") from None
+        raise
 
 
 def query_vector(binarizer: Binarizer, settings: Settings, queries: ArrayLike, name: str) -> Floats:
