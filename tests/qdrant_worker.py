@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,13 +19,14 @@ from bitryoshka.qdrant.moving import move
 
 
 def main(what: str, file: str, vectors: str, path: str, source: str = "") -> None:
-    write = Shard.write
+    name = "write" if what == "upsert" else "write_points"
+    write = getattr(Shard, name)
 
-    def telling(self: Shard, ids: Sequence[Any], rows: Mapping[str, Any], payloads: Any) -> None:
-        write(self, ids, rows, payloads)
+    def telling(self: Shard, *arguments: Any) -> None:
+        write(self, *arguments)
         print(".", end="", flush=True)
 
-    Shard.write = telling  # type: ignore[method-assign]
+    setattr(Shard, name, telling)
     binarizer, rows = Binarizer.load(file), np.load(vectors)
     with open_shard(path, binarizer) as target:
         if what == "upsert":

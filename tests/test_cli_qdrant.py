@@ -8,12 +8,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import qdrant_edge as edge
 from synthetic import clustered
+from test_qdrant_taking_over import BINARIZER as MOVED
+from test_qdrant_taking_over import source_shard
 
 import bitryoshka
 from bitryoshka import Binarizer, cli
 from bitryoshka.qdrant import collection_config
 from bitryoshka.qdrant.config import body
+from bitryoshka.qdrant.edge import read_shard
 
 Run = Callable[..., tuple[int, str, str]]
 ROWS = clustered(0, 300, 64, 20)
@@ -69,6 +73,40 @@ def test_a_move_that_finds_too_little_is_told_by_the_exit_code(run: Run) -> None
     assert code == 1
     assert json.loads(out)["good"] is False
     assert run(*move, "--least-recall", "0")[0] == 0
+
+
+def test_all_of_a_shard_is_moved_or_what_is_lost_is_named(run: Run) -> None:
+    source_shard(Path("given"))
+    MOVED.save("m.safetensors")
+    run("create", "plain", "m.safetensors")
+    move = ("move", "given", "plain", "m.safetensors", "--vector", "text", "--json")
+    code, out, err = run(*move)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    for named in ("vector 'image'", "multivector 'colbert'", "sparse vector 'terms'", "--like"):
+        assert named in err
+    drop = ("--drop", "image", "--drop", "colbert", "--drop", "terms")
+    code, out, _ = run(*move, *drop)
+    assert (code, json.loads(out)["written"]) == (0, 300)
+
+    like = ("--like", "given", "--vector", "text")
+    assert run("create", "whole", "m.safetensors", *like, "--dry-run", "--drop", "terms")[0] == 0
+    assert run("create", "whole", "m.safetensors", *like) == (0, "whole is there\n", "")
+    move = ("move", "given", "whole", "m.safetensors", "--vector", "text", "--json")
+    code, out, _ = run(*move)
+    found = json.loads(out)
+    assert (code, found["good"], found["written"]) == (0, True, 300)
+    assert (found["without_vector"], found["lost"], found["settings"]) == (30, [], [])
+    with read_shard("given") as source:
+        source.delete([2, 4])
+        source.shard.update(edge.UpdateOperation.set_payload([6], {"n": "new"}))
+    code, out, _ = run(*move)
+    found = json.loads(out)
+    assert (code, found["good"], found["updated"], found["skipped"]) == (1, False, 1, 297)
+    assert (found["extra"], found["examples"]) == (2, {"extra": [2, 4]})
+    code, out, _ = run(*move[:-1], "--delete-extra")
+    assert code == 0
+    for line in ("deleted: 2", "extra: 0", "examples: none", "lost: none", "good: True"):
+        assert f"\n{line}\n" in f"{out}\n"
 
 
 def test_a_dry_run_prints_the_body_and_does_nothing(run: Run) -> None:

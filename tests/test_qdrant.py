@@ -28,10 +28,11 @@ from bitryoshka.evaluation import recall_at_k
 from bitryoshka.qdrant import Collection, Hit, SearchPlan, collection_config, search, upsert
 from bitryoshka.qdrant.adding import fill_codes
 from bitryoshka.qdrant.budget import choose_for_budget
-from bitryoshka.qdrant.moving import move, verify_move
+from bitryoshka.qdrant.moving import move
 from bitryoshka.qdrant.peers import compare
 from bitryoshka.qdrant.planning import plan_search
 from bitryoshka.qdrant.representation import query_vector, stored_vectors
+from bitryoshka.qdrant.verifying import verify_move
 
 ROWS = clustered(0, 900, 96, 40)
 QUERIES = clustered(1, 40, 96, 40)

@@ -21,7 +21,8 @@ from bitryoshka import Binarizer, CollectionError, FingerprintError, VectorsErro
 from bitryoshka.bits import pack
 from bitryoshka.qdrant import Collection, SearchPlan, collection_config, search, upsert
 from bitryoshka.qdrant.edge import CONFIG_FILE, Shard, create_shard, open_shard, read_shard
-from bitryoshka.qdrant.moving import move, verify_move
+from bitryoshka.qdrant.moving import move
+from bitryoshka.qdrant.verifying import verify_move
 
 ROWS = clustered(0, 600, 48, 20)
 WORKER = Path(__file__).with_name("qdrant_worker.py")
@@ -136,7 +137,7 @@ def test_killed_in_mid_move_twenty_times(
         found = verify_move(given, collection, "old", plan)
         assert found.good
         assert (found.source_points, found.target_points) == (6000, 6000)
-        assert move(given, collection, "old") == (0, 6000, 0)
+        assert move(given, collection, "old") == (0, 0, 6000, 0, 0, 0)
 
 
 @pytest.fixture
@@ -289,7 +290,9 @@ def test_another_version_and_another_binarizer(shard: Path, binarizer: Binarizer
 def test_moving_what_does_not_fit(tmp_path: Path, shard: Path, binarizer: Binarizer) -> None:
     wide = foreign_shard(tmp_path / "wide", clustered(0, 30, 64, 20))
     with open_shard(shard, binarizer) as collection, read_shard(wide) as source:
-        with pytest.raises(CollectionError, match="Not existing vector name error: nothing"):
+        with pytest.raises(
+            CollectionError, match="has no dense vector 'nothing', found \\['old'\\]"
+        ):
             move(source, collection, "nothing")
         assert collection.engine.count() == len(ROWS)
     empty = tmp_path / "target"

@@ -33,10 +33,14 @@ from bitryoshka.qdrant import (
 from bitryoshka.qdrant.adding import fill_codes
 from bitryoshka.qdrant.config import body
 from bitryoshka.qdrant.edge import Shard, read_shard
+from bitryoshka.qdrant.hits import having
 
 ROWS = clustered(0, 400, 48, 20)
 BINARIZER = bitryoshka.fit(ROWS, bits=64, hamming_bits=32, method="progressive").binarizer
 IDS: list[Any] = [*range(350), *(str(UUID(int=i)) for i in range(50))]
+
+
+ADDED = Settings.of(BINARIZER, original="text")
 
 
 def foreign(path: Path, name: str, rows: Any = ROWS) -> Path:
@@ -63,8 +67,8 @@ def make(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Make]:
 def test_a_shard_is_moved_with_ids_and_payloads(make: Make, tmp_path: Path, name: str) -> None:
     target = make(BINARIZER)
     with read_shard(foreign(tmp_path / "old", name)) as source:
-        assert move(source, target, name, batch_rows=64) == (400, 0, 0)
-        assert move(source, target, name, batch_rows=64) == (0, 400, 0)
+        assert move(source, target, name, batch_rows=64) == (400, 0, 0, 0, 0, 0)
+        assert move(source, target, name, batch_rows=64) == (0, 0, 400, 0, 0, 0)
         settle(target)
         page = target.engine.scroll(1000, vectors=("bits",), payloads=True)
         assert sorted(map(str, page.ids)) == sorted(map(str, IDS))
@@ -94,7 +98,7 @@ def test_collections_with_codes_can_be_moved_too(make: Make) -> None:
     first = make(BINARIZER)
     upsert(first, IDS, ROWS)
     second = make(BINARIZER, quantization="code")
-    assert move(first.engine, second, "original") == (400, 0, 0)
+    assert move(first.engine, second, "original") == (400, 0, 0, 0, 0, 0)
     settle(second)
     assert verify_move(first.engine, second, "original").good
 
@@ -102,18 +106,17 @@ def test_collections_with_codes_can_be_moved_too(make: Make) -> None:
 def test_what_came_late_is_brought_over_and_loss_is_seen(make: Make) -> None:
     first, second = make(BINARIZER), make(BINARIZER)
     upsert(first, IDS[:300], ROWS[:300])
-    assert move(first.engine, second, "original") == (300, 0, 0)
+    assert move(first.engine, second, "original") == (300, 0, 0, 0, 0, 0)
     upsert(first, IDS[300:], ROWS[300:])
     settle(second)
     assert not verify_move(first.engine, second, "original").good
-    assert move(first.engine, second, "original") == (100, 300, 0)
+    assert move(first.engine, second, "original") == (100, 0, 300, 0, 0, 0)
     settle(second)
     assert verify_move(first.engine, second, "original").good
 
 
 def test_codes_are_added_in_place_in_the_real_engine(tmp_path: Path) -> None:
     """The part of `add_codes` that both engines can do: points that lack codes get them."""
-    settings = Settings.of(BINARIZER, original="text")
     with read_shard(foreign(tmp_path / "old", "text")) as shard:
         shard.shard.update(
             qdrant_edge.UpdateOperation.create_dense_vector(
@@ -135,15 +138,63 @@ def test_codes_are_added_in_place_in_the_real_engine(tmp_path: Path) -> None:
 
         half.write_vectors = failing  # type: ignore[method-assign]
         with pytest.raises(KeyboardInterrupt):
-            fill_codes(half, BINARIZER, settings, batch_rows=100)
-        assert fill_codes(shard, BINARIZER, settings, batch_rows=100) == 200
-        assert fill_codes(shard, BINARIZER, settings) == 0
+            fill_codes(half, BINARIZER, ADDED, batch_rows=100)
+        assert fill_codes(shard, BINARIZER, ADDED, batch_rows=100) == 200
+        assert fill_codes(shard, BINARIZER, ADDED) == 0
         page = shard.scroll(1000, vectors=("bits", "text"), payloads=True)
         order = [IDS.index(i) for i in page.ids]
         assert page.payloads == [{"n": [n, "x"]} for n in order]
         stored = pack(np.array(page.vectors["bits"]) > 0)
         # the engine keeps unit vectors, whose last digits differ
         assert (stored != BINARIZER.encode(ROWS[order], 32)).mean() < 0.01
+
+
+@pytest.fixture
+def coded(tmp_path: Path) -> Iterator[Shard]:
+    """A shard of somebody else, to which codes were added."""
+    with read_shard(foreign(tmp_path / "old", "text")) as shard:
+        shard.shard.update(
+            qdrant_edge.UpdateOperation.create_dense_vector(
+                "bits",
+                32,
+                qdrant_edge.Distance.Dot,
+                datatype=qdrant_edge.VectorStorageDatatype.Float16,
+            )
+        )
+        assert fill_codes(shard, BINARIZER, ADDED) == 400
+        yield shard
+
+
+def test_codes_of_vectors_that_changed_are_renewed(coded: Shard) -> None:
+    fresh = clustered(5, 2, 48, 20)
+    changes = [
+        qdrant_edge.PointVectors(i, {"text": row})
+        for i, row in zip((7, IDS[360]), fresh.tolist(), strict=True)
+    ]
+    coded.shard.update(qdrant_edge.UpdateOperation.update_vectors(changes))
+    coded.shard.update(qdrant_edge.UpdateOperation.delete_vectors([9], ["bits"]))
+    assert fill_codes(coded, BINARIZER, ADDED) == 1
+    assert fill_codes(coded, BINARIZER, ADDED, renew=True, batch_rows=64) == 2
+    assert fill_codes(coded, BINARIZER, ADDED, renew=True) == 0
+    page = coded.scroll(1000, vectors=("bits",), payloads=True)
+    assert page.payloads == [{"n": [IDS.index(i), "x"]} for i in page.ids]
+    stored = dict(zip(page.ids, pack(np.array(page.vectors["bits"]) > 0), strict=True))
+    codes = BINARIZER.encode(fresh, 32)
+    assert np.array_equal(stored[7], codes[0])
+    assert np.array_equal(stored[IDS[360]], codes[1])
+
+
+def test_points_that_are_deleted_while_codes_are_added_stop_nothing(coded: Shard) -> None:
+    coded.shard.update(qdrant_edge.UpdateOperation.delete_vectors(IDS[:100], ["bits"]))
+    real = coded.write_vectors
+
+    def late(ids: Any, vectors: Any) -> None:
+        coded.delete([3, 60])
+        real(ids, vectors)
+
+    coded.write_vectors = late  # type: ignore[method-assign]
+    assert fill_codes(coded, BINARIZER, ADDED, batch_rows=50) == 98
+    assert coded.count(having("bits")) == coded.count() == 398
 
 
 OLD = {"text": {"size": 48, "distance": "Cosine"}}
@@ -239,6 +290,24 @@ def test_removing_codes_leaves_what_was_there() -> None:
     whole = InPlace(metadata=Settings.of(BINARIZER).as_metadata())
     with pytest.raises(CollectionError, match="was made for codes"):
         remove_codes(whole.sync, "rows")
+
+
+def test_renewing_takes_codes_away_whose_vector_is_gone() -> None:
+    recorder = InPlace()
+    add_codes(recorder.sync, "rows", BINARIZER, "text", prefixes=(32,), renew=True)
+    [gone] = [s for s in recorder.sent if s.path.endswith("/points/vectors/delete")]
+    request = checked(models.DeleteVectors, without_nulls(gone.body))
+    assert request.vector == ["bits", "prefix_32"]
+    assert request.filter == models.Filter(
+        must=[models.HasVectorCondition(has_vector="bits")],
+        must_not=[models.HasVectorCondition(has_vector="text")],
+    )
+    scroll = next(s for s in recorder.sent if s.path.endswith("/points/scroll"))
+    assert scroll.body["filter"] == {"must": [{"has_vector": "text"}]}
+    assert scroll.body["with_vector"] == ["text", "bits", "prefix_32"]
+    plain = InPlace()
+    add_codes(plain.sync, "rows", BINARIZER, "text")
+    assert not [s for s in plain.sent if s.path.endswith("/points/vectors/delete")]
 
 
 def test_an_alias_is_switched_at_once_and_rolled_back() -> None:

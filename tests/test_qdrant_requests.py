@@ -91,12 +91,12 @@ def answers(config: models.CreateCollection, exists: bool = False) -> Answer:
     def answer(method: str, path: str) -> Any:
         if path.endswith("/exists"):
             return ok({"exists": exists})
+        if path.endswith("/points/scroll"):
+            return ok({"points": [{"id": 0}], "next_page_offset": None})
         if path.endswith("/points/query/batch"):
             return ok([{"points": [{"id": 3, "version": 0, "score": 0.5}]}] * 2)
         if path.endswith("/points") and method == "PUT":
             return ok({"operation_id": 0, "status": "completed"})
-        if path.endswith("/points"):
-            return ok([{"id": 0}])
         return ok(info(config) if method == "GET" else True)
 
     return answer

@@ -9,18 +9,22 @@ from typing import Any
 import pytest
 import qdrant_edge
 import typer
+from qdrant_client import models
 from synthetic import clustered
 from test_readme import Block, check_pip, commands, run_cli
 
+import bitryoshka
 from bitryoshka.commands import app
+from bitryoshka.qdrant.edge import read_shard
+from bitryoshka.qdrant.hits import having
 
 PAGE = Path(__file__).parents[1] / "docs" / "qdrant_tutorial.md"
 
 
-def blocks() -> list[Block]:
-    text = PAGE.read_text("utf-8")
+def blocks(page: Path = PAGE) -> list[Block]:
+    text = page.read_text("utf-8")
     return [
-        Block(found[1], found[2], f"{PAGE.name}, line {text.count(chr(10), 0, found.start()) + 1}")
+        Block(found[1], found[2], f"{page.name}, line {text.count(chr(10), 0, found.start()) + 1}")
         for found in re.finditer(r"^```(\w*)\n(.*?)^```$", text, re.M | re.S)
     ]
 
@@ -37,13 +41,36 @@ def parse(arguments: list[str]) -> None:
 def existing_shard(path: Path) -> None:
     params = qdrant_edge.EdgeVectorParams(96, qdrant_edge.Distance.Cosine)
     path.mkdir()
-    shard = qdrant_edge.EdgeShard.create(str(path), qdrant_edge.EdgeConfig({"text": params}))
+    sparse = {"words": qdrant_edge.EdgeSparseVectorParams()}
+    shard = qdrant_edge.EdgeShard.create(
+        str(path), qdrant_edge.EdgeConfig({"text": params}, sparse)
+    )
     points = [
-        qdrant_edge.Point(i, {"text": row}, {"tenant": i % 5, "title": f"title {i}"})
+        qdrant_edge.Point(
+            i,
+            {"text": row, "words": qdrant_edge.SparseVector([i], [1.0])},
+            {"tenant": i % 5, "title": f"title {i}"},
+        )
         for i, row in enumerate(clustered(0, 800, 96, 30).tolist())
     ]
     shard.update(qdrant_edge.UpdateOperation.upsert_points(points))
+    integer = qdrant_edge.PayloadSchemaType.Integer
+    shard.update(qdrant_edge.UpdateOperation.create_field_index("tenant", integer))
     shard.close()
+
+
+def test_the_block_about_moving_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    existing_shard(tmp_path / "articles")
+    binarizer = bitryoshka.fit(clustered(0, 800, 96, 30), bits=64).binarizer
+    namespace: dict[str, Any] = {"binarizer": binarizer}
+    [block] = blocks(PAGE.with_name("qdrant.md"))
+    exec(compile(block.text, block.place, "exec"), namespace)
+    assert namespace["moved"].written == 800
+    assert namespace["checked"].good
+    with read_shard("articles_codes") as moved:
+        assert moved.count(having("words")) == 800
+        assert moved.indexes() == {"tenant": models.PayloadSchemaType.INTEGER}
 
 
 def test_its_blocks_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -67,7 +94,7 @@ def test_its_blocks_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
                 run_cli(arguments)
             else:
                 assert program == "export"
-    assert parsed == 5
+    assert parsed == 7
     assert namespace["planned"].reached
     assert namespace["hits"][0][0].payload["title"].startswith("title")
     assert all(hit.id % 5 == 3 for hits in namespace["hits"] for hit in hits)

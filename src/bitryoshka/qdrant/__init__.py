@@ -19,12 +19,13 @@ from bitryoshka.qdrant.collection import (
 )
 from bitryoshka.qdrant.config import collection_config
 from bitryoshka.qdrant.hits import Hit
-from bitryoshka.qdrant.moving import Checked, Moved, move, point_alias, verify_move
+from bitryoshka.qdrant.moving import Moved, move, point_alias
 from bitryoshka.qdrant.planning import Planned, plan_search
 from bitryoshka.qdrant.searching import SearchPlan, search, search_async, search_requests
 from bitryoshka.qdrant.server import Server
 from bitryoshka.qdrant.settings import Settings
 from bitryoshka.qdrant.upserting import Upserted, upsert, upsert_async
+from bitryoshka.qdrant.verifying import Checked, verify_move
 
 __all__ = [
     "AsyncCollection",

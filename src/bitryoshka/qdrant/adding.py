@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from qdrant_client import QdrantClient, models
 
 from bitryoshka.binarizer import Binarizer
@@ -12,12 +14,12 @@ from bitryoshka.errors import CollectionError, FingerprintError, VectorsError
 from bitryoshka.limits import check_counts
 from bitryoshka.progress import progress_bar
 from bitryoshka.qdrant.collection import Collection
+from bitryoshka.qdrant.comparing import same
 from bitryoshka.qdrant.config import vector_params
-from bitryoshka.qdrant.hits import Engine
-from bitryoshka.qdrant.representation import stored_vectors
+from bitryoshka.qdrant.hits import Engine, Page, PointId, having
+from bitryoshka.qdrant.representation import stored_points
 from bitryoshka.qdrant.server import Server, refuse_local, server_errors
 from bitryoshka.qdrant.settings import BITS, METADATA_KEY, Quantization, QueryEncoding, Settings
-from bitryoshka.vectors import renumbered
 
 __all__ = ["add_codes", "fill_codes", "remove_codes"]
 
@@ -33,6 +35,7 @@ def add_codes(
     quantization: Quantization | None = None,
     query_encoding: QueryEncoding = "scalar8bits",
     prefixes: tuple[int, ...] = (),
+    renew: bool = False,
     batch_rows: int = 500,
     progress: bool = False,
 ) -> Collection[Server]:
@@ -41,7 +44,9 @@ def add_codes(
     Needs a server of Qdrant 1.18 or newer, which can add named vectors; with an older one, or a
     single unnamed vector, `move` builds a new collection beside it. Searches and writes go on
     meanwhile. The settings are written last: until then `open_collection` refuses the collection.
-    The same call goes on after a kill, and gives points that came later their codes.
+    The same call goes on after a kill, and gives points that came later their codes. ``renew``
+    compares those that are there with their vectors too: codes of vectors that were changed since
+    are replaced, those of vectors that were deleted are taken away.
 
     Raises CollectionError for a server that is too old, or a vector that is missing,
     FingerprintError where the collection has another binarizer's codes.
@@ -66,7 +71,12 @@ def add_codes(
                 client.create_vector_name(name, added, _dense(params))
         client.update_collection(name, vectors_config=_differences(settings))
         engine = Server(client, name)
-        fill_codes(engine, binarizer, settings, batch_rows=batch_rows, progress=progress)
+        fill_codes(
+            engine, binarizer, settings, renew=renew, batch_rows=batch_rows, progress=progress
+        )
+        if renew:
+            stale = _having(BITS, but=vector)
+            client.delete_vectors(name, [*_added(settings)], models.FilterSelector(filter=stale))
         client.update_collection(name, metadata=settings.as_metadata())
     return Collection(binarizer, settings, engine)
 
@@ -76,34 +86,71 @@ def fill_codes(
     binarizer: Binarizer,
     settings: Settings,
     *,
+    renew: bool = False,
     batch_rows: int = 500,
     progress: bool = False,
 ) -> int:
-    """Write the codes of every point that has the original vector and none; give their number.
+    """Write the codes of points that have the original vector and none; give their number.
 
-    What was done before a kill is not done again, because such points have codes.
+    What was done before a kill is not done again, because such points have codes. ``renew``: the
+    codes that differ from what their vectors give too.
     """
     check_counts(batch_rows=batch_rows)
-    missing = models.Filter(
-        must=[models.HasVectorCondition(has_vector=settings.original)],
-        must_not=[models.HasVectorCondition(has_vector=BITS)],
-    )
+    added = _added(settings)
+    asked = having(settings.original) if renew else _having(settings.original, but=BITS)
+    read = (settings.original, *added) if renew else (settings.original,)
     filled, offset = 0, None
-    with progress_bar(engine.count(missing), "codes", progress, "points") as advance:
+    with progress_bar(engine.count(asked), "codes", progress, "points") as advance:
         while True:
-            page = engine.scroll(batch_rows, offset, (settings.original,), points_filter=missing)
+            page = engine.scroll(batch_rows, offset, read, points_filter=asked)
             given = page.vectors[settings.original]
-            rows = [(i, v) for i, v in zip(page.ids, given, strict=True) if v is not None]
+            rows = [i for i, v in enumerate(given) if v is not None]
             if rows:
-                ids, vectors = zip(*rows, strict=True)
-                with renumbered(ids, "point"):
-                    stored = stored_vectors(binarizer, settings, np.array(vectors, np.float32))
-                engine.write_vectors(ids, {n: stored[n] for n in _added(settings)})
-                filled += len(ids)
-                advance(by=len(ids))
+                ids = [page.ids[i] for i in rows]
+                stored = stored_points(binarizer, settings, ids, [given[i] for i in rows])
+                right = [renew and _right(page, i, stored, n, added) for n, i in enumerate(rows)]
+                new = [n for n, known in enumerate(right) if not known]
+                filled += _write(engine, [ids[n] for n in new], {a: stored[a][new] for a in added})
+                advance(by=len(rows))
             if page.next is None:
                 return filled
             offset = page.next
+
+
+def _right(
+    page: Page,
+    row: int,
+    stored: Mapping[str, NDArray[np.float32]],
+    n: int,
+    added: Mapping[str, models.VectorParams],
+) -> bool:
+    """Whether the point at ``row`` has the codes that it should have: row ``n`` of ``stored``."""
+    return all(
+        (there := page.vectors[name][row]) is not None and same(stored[name][n], there, params)
+        for name, params in added.items()
+    )
+
+
+def _write(engine: Engine, ids: list[PointId], stored: dict[str, NDArray[np.float32]]) -> int:
+    """Write codes of points, but for those that were deleted since they were read."""
+    if not ids:
+        return 0
+    try:
+        engine.write_vectors(ids, stored)
+    except CollectionError:
+        there = engine.existing(ids)
+        kept = [n for n, known in enumerate(ids) if known in there]
+        if len(kept) == len(ids):
+            raise
+        return _write(
+            engine, [ids[n] for n in kept], {name: rows[kept] for name, rows in stored.items()}
+        )
+    return len(ids)
+
+
+def _having(vector: str, *, but: str) -> models.Filter:
+    lacking: list[models.Condition] = [models.HasVectorCondition(has_vector=but)]
+    return models.Filter(must=having(vector).must, must_not=lacking)
 
 
 def remove_codes(client: QdrantClient, name: str) -> None:

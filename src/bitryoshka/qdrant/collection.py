@@ -72,10 +72,9 @@ async def create_collection_async(
 
 
 def _arguments(config: models.CreateCollection) -> dict[str, Any]:
-    """The client's own arguments, whose names differ in one case from those of the body."""
-    found = {k: getattr(config, k) for k in type(config).model_fields}
-    vectors = found.pop("vectors")
-    return {"vectors_config": vectors} | {k: v for k, v in found.items() if v is not None}
+    """The client's own arguments, two of which have other names than in the body."""
+    renamed = {"vectors": "vectors_config", "sparse_vectors": "sparse_vectors_config"}
+    return {renamed.get(k, k): v for k, v in config if v is not None}
 
 
 def _check_created(
@@ -89,6 +88,16 @@ def _check_created(
             f"expected {wanted}, found {found.get(METADATA_KEY)}"
         )
     check_config(Settings.from_metadata(found, place), info.config.params.vectors, place)
+    there, wanted = _names(info.config.params), _names(config)
+    if lacking := sorted(wanted - there):
+        raise CollectionError(
+            f"{place} exists without the vectors {lacking}: found {sorted(there)}"
+        )
+
+
+def _names(config: models.CollectionParams | models.CreateCollection) -> set[str]:
+    named = config.vectors if isinstance(config.vectors, dict) else {}
+    return {*named, *(config.sparse_vectors or {})}
 
 
 def open_collection(client: QdrantClient, name: str, binarizer: Binarizer) -> Collection[Server]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection as Names
 from typing import Any
 
 from qdrant_client import models
@@ -18,6 +19,7 @@ from bitryoshka.qdrant.settings import (
     Settings,
     prefix_name,
 )
+from bitryoshka.qdrant.taking_over import taken_over
 
 __all__ = ["body", "check_config", "collection_config", "vector_params"]
 
@@ -52,6 +54,9 @@ def collection_config(
     replicas: int | None = None,
     write_consistency: int | None = None,
     indexing_threshold: int | None = None,
+    like: models.CreateCollection | None = None,
+    vector: str = "",
+    drop: Names[str] = (),
 ) -> models.CreateCollection:
     """Parameters of a collection for a binarizer's codes: the body of PUT /collections/NAME.
 
@@ -62,7 +67,14 @@ def collection_config(
     write_consistency_factor. ``indexing_threshold`` in KiB of vectors: below it a segment is
     neither quantized nor indexed; None: the engine's own default.
 
-    Raises BitsError for a length or a choice that the binarizer does not offer.
+    ``like``: what a `Server` or `Shard` gives as its ``config()``. Its other named vectors (dense,
+    sparse, multi), metadata and whatever is left open here are taken over, so that `move` can copy
+    all that it holds; ``vector``: the name of the vectors that codes are made of, "" for an unnamed
+    one; ``drop``: names of other vectors and keys of metadata that are not taken over, and
+    "sharding_method" for a collection with shard keys, which codes cannot have.
+
+    Raises BitsError for a length or a choice that the binarizer does not offer, CollectionError for
+    what cannot be taken over, VectorsError where ``vector`` has other dimensions.
     """
     for name, count, least in (
         ("hnsw_m", hnsw_m, 0),
@@ -81,7 +93,7 @@ def collection_config(
         prefixes=prefixes,
         datatype=datatype,
     )
-    return models.CreateCollection(
+    config = models.CreateCollection(
         vectors=vector_params(settings, on_disk=on_disk, hnsw_m=hnsw_m),
         shard_number=shards,
         replication_factor=replicas,
@@ -91,6 +103,7 @@ def collection_config(
         else models.OptimizersConfigDiff(indexing_threshold=indexing_threshold),
         metadata=settings.as_metadata(),
     )
+    return config if like is None else taken_over(config, settings, like, vector, drop)
 
 
 def vector_params(

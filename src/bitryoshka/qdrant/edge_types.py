@@ -5,55 +5,97 @@ from __future__ import annotations
 from enum import Enum
 from typing import Any
 
+import numpy as np
 import qdrant_edge as edge
 from pydantic import BaseModel
 from qdrant_client import models
 
 from bitryoshka.errors import CollectionError
 
-__all__ = ["edge_config", "edge_filter", "edge_payload_selector", "edge_query"]
+__all__ = [
+    "edge_config",
+    "edge_filter",
+    "edge_payload_selector",
+    "edge_query",
+    "edge_vector",
+    "named",
+    "rest_config",
+]
 
 _CLASSES = {"Range": "RangeFloat", "DatetimeRange": "RangeDateTime"}
 _FIELDS = {
     "HasVectorCondition": {"has_vector": "vector"},
 }
-_FULL_SCAN_KIB = 10_000
-_EF_CONSTRUCT = 100
-_EDGES = 16
+# the engine's own
+_GRAPH = {"m": 16, "ef_construct": 100, "full_scan_threshold": 10_000}
 
 
 def edge_config(config: models.CreateCollection, *, log: bool = True) -> edge.EdgeConfig:
-    """The configuration of a shard; shards, replicas and the like have no meaning there.
+    """The configuration of a shard; shards, replicas, strict mode and so on mean nothing there.
 
     ``log``: whether there is a write-ahead log; without one only what was flushed survives.
     """
     if not isinstance(config.vectors, dict):
         raise CollectionError("a shard of bitryoshka needs named vectors, found a single one")
-    optimizers = config.optimizers_config or models.OptimizersConfigDiff()
+    graph = _given(config.hnsw_config)
+    optimizers = _given(config.optimizers_config)
     return edge.EdgeConfig(
-        vectors={name: _vector(params) for name, params in config.vectors.items()},
-        optimizers=edge.EdgeOptimizersConfig(indexing_threshold=optimizers.indexing_threshold),
+        vectors={name: _vector(params, graph) for name, params in config.vectors.items()},
+        sparse_vectors={n: _sparse(p) for n, p in (config.sparse_vectors or {}).items()},
+        on_disk_payload=config.on_disk_payload,
+        payload_memory=_placed(config.payload),
+        id_tracker_memory=_placed(config.id_tracker),
+        hnsw_config=_graph(graph),
+        quantization_config=_quantization(config.quantization_config),
+        optimizers=edge.EdgeOptimizersConfig(
+            **{k: v for k, v in optimizers.items() if hasattr(edge.EdgeOptimizersConfig, k)}
+        ),
         wal_enabled=log,
     )
 
 
-def _vector(params: models.VectorParams) -> edge.EdgeVectorParams:
-    graph = params.hnsw_config
+def _given(model: BaseModel | None) -> dict[str, Any]:
+    return {} if model is None else {k: v for k, v in model if v is not None}
+
+
+def _placed(params: Any) -> edge.Memory | None:
+    return None if params is None else named(edge.Memory, params.memory)
+
+
+def _vector(params: models.VectorParams, graph: dict[str, Any]) -> edge.EdgeVectorParams:
+    own = _given(params.hnsw_config)
+    many = params.multivector_config
     return edge.EdgeVectorParams(
         size=params.size,
-        distance=_named(edge.Distance, params.distance),
-        datatype=None
-        if params.datatype is None
-        else _named(edge.VectorStorageDatatype, params.datatype),
-        memory=None if params.memory is None else _named(edge.Memory, params.memory),
+        distance=named(edge.Distance, params.distance),
+        on_disk=params.on_disk,
+        multivector_config=None
+        if many is None
+        else edge.MultiVectorConfig(named(edge.MultiVectorComparator, many.comparator)),
+        datatype=named(edge.VectorStorageDatatype, params.datatype),
+        memory=named(edge.Memory, params.memory),
         quantization_config=_quantization(params.quantization_config),
-        hnsw_config=None
-        if graph is None
-        else edge.HnswIndexConfig(
-            _EDGES if graph.m is None else graph.m,
-            graph.ef_construct or _EF_CONSTRUCT,
-            graph.full_scan_threshold or _FULL_SCAN_KIB,
-        ),
+        hnsw_config=_graph(own and graph | own),
+    )
+
+
+def _sparse(params: models.SparseVectorParams) -> edge.EdgeSparseVectorParams:
+    index = params.index or models.SparseIndexParams()
+    modifier = None if params.modifier == models.Modifier.NONE else params.modifier
+    return edge.EdgeSparseVectorParams(
+        full_scan_threshold=index.full_scan_threshold,
+        on_disk=index.on_disk,
+        memory=named(edge.Memory, index.memory),
+        datatype=named(edge.VectorStorageDatatype, index.datatype),
+        modifier=named(edge.Modifier, modifier),
+    )
+
+
+def _graph(given: dict[str, Any]) -> edge.HnswIndexConfig | None:
+    if not given:
+        return None
+    return edge.HnswIndexConfig(
+        **_GRAPH | given | {"memory": named(edge.Memory, given.get("memory"))}
     )
 
 
@@ -63,25 +105,34 @@ def _quantization(config: Any) -> Any:
             return None
         case models.BinaryQuantization(binary=chosen):
             return edge.BinaryQuantizationConfig(
-                encoding=_named(edge.BinaryQuantizationEncoding, chosen.encoding),
-                query_encoding=_named(edge.BinaryQuantizationQueryEncoding, chosen.query_encoding),
-                memory=_named(edge.Memory, chosen.memory),
+                always_ram=chosen.always_ram,
+                encoding=named(edge.BinaryQuantizationEncoding, chosen.encoding),
+                query_encoding=named(edge.BinaryQuantizationQueryEncoding, chosen.query_encoding),
+                memory=named(edge.Memory, chosen.memory),
             )
         case models.ScalarQuantization(scalar=chosen):
             return edge.ScalarQuantizationConfig(
-                type=_named(edge.ScalarType, chosen.type),
+                type=named(edge.ScalarType, chosen.type),
                 quantile=chosen.quantile,
-                memory=_named(edge.Memory, chosen.memory),
+                always_ram=chosen.always_ram,
+                memory=named(edge.Memory, chosen.memory),
+            )
+        case models.ProductQuantization(product=chosen):
+            return edge.ProductQuantizationConfig(
+                compression=named(edge.CompressionRatio, chosen.compression),
+                always_ram=chosen.always_ram,
+                memory=named(edge.Memory, chosen.memory),
             )
         case models.TurboQuantization(turbo=chosen):
             return edge.TurboQuantQuantizationConfig(
-                bits=_named(edge.TurboQuantBitSize, chosen.bits),
-                memory=_named(edge.Memory, chosen.memory),
+                bits=named(edge.TurboQuantBitSize, chosen.bits),
+                always_ram=chosen.always_ram,
+                memory=named(edge.Memory, chosen.memory),
             )
     raise CollectionError(f"a shard of bitryoshka cannot have {type(config).__name__}")
 
 
-def _named(kind: Any, value: Enum | None) -> Any:
+def named(kind: Any, value: Enum | None) -> Any:
     """The member of an enum of the engine whose name is the value, but for case and underscores."""
     if value is None:
         return None
@@ -90,6 +141,35 @@ def _named(kind: Any, value: Enum | None) -> Any:
         if name.lower() == text.lower() or name.lower() == text.replace("_", "").lower():
             return getattr(kind, name)
     raise CollectionError(f"the engine in process has no {kind.__name__} {text!r}")
+
+
+def rest_config(found: dict[str, Any], metadata: dict[str, Any] | None) -> models.CreateCollection:
+    """The engine's own file as the parameters that would make such a collection."""
+    told: dict[str, Any] = {
+        "vectors": found["vectors"],
+        "sparse_vectors": {
+            name: {
+                "modifier": params.get("modifier"),
+                "index": {k: v for k, v in params.items() if k != "modifier"},
+            }
+            for name, params in found["sparse_vectors"].items()
+        },
+        "optimizers_config": found.get("optimizers"),
+        "metadata": metadata,
+    }
+    for name in ("on_disk_payload", "hnsw_config", "quantization_config"):
+        told[name] = found.get(name)
+    for name in ("payload", "id_tracker"):
+        if memory := found.get(f"{name}_memory"):
+            told[name] = {"memory": memory}
+    return models.CreateCollection(**told)
+
+
+def edge_vector(found: Any) -> Any:
+    """A vector of a `Point` as the engine takes it."""
+    if isinstance(found, models.SparseVector):
+        return edge.SparseVector(found.indices, found.values)
+    return found
 
 
 def edge_query(request: models.QueryRequest) -> edge.QueryRequest:
@@ -183,6 +263,13 @@ def _plain(value: Any) -> Any:
             return edge.NestedCondition(nested.key, _plain(nested.filter))
         case models.MatchExcept(except_=values):
             return edge.MatchExcept(values)
+        case models.MatchValue(value=bool(asked)):
+            # the engine takes a bool for an integer, and matches none; not so NumPy's
+            numpys: Any = np.bool_(asked)
+            match = edge.MatchValue(numpys)
+            if match.value is not asked:
+                raise CollectionError(f"the engine in process cannot match {asked}")
+            return match
         case BaseModel():
             name = type(value).__name__
             kind = getattr(edge, _CLASSES.get(name, name), None)

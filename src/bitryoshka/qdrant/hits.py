@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 from qdrant_client import models
 
-__all__ = ["Engine", "Hit", "Page", "PointId"]
+__all__ = ["Engine", "Hit", "IndexSchema", "Page", "Point", "PointId"]
 
 PointId = int | str
 Payload = Mapping[str, Any]
+IndexSchema = Any  # models.PayloadSchemaType, or one of models.KeywordIndexParams and its like
 
 
 class Hit(NamedTuple):
@@ -27,13 +28,22 @@ class Hit(NamedTuple):
 class Page(NamedTuple):
     """Points in the order of their ids, and the id to go on from (None: there are no more).
 
-    ``vectors``: by name, one list of floats or None for each point.
+    ``vectors``: by name, for each point None or what it has: a list of floats, a list of such
+    lists, or a `models.SparseVector`.
     """
 
     ids: list[PointId]
     payloads: list[dict[str, Any] | None]
-    vectors: dict[str, list[list[float] | None]]
+    vectors: dict[str, list[Any]]
     next: PointId | None
+
+
+class Point(NamedTuple):
+    """A point as it is copied; ``vectors``: those that it has, each as in a `Page`."""
+
+    id: PointId
+    payload: dict[str, Any]
+    vectors: dict[str, Any]
 
 
 class Engine(Protocol):
@@ -50,6 +60,9 @@ class Engine(Protocol):
         payloads: Sequence[Payload | None] | None,
     ) -> None:
         """Insert or replace points."""
+
+    def write_points(self, points: Sequence[Point]) -> None:
+        """Insert or replace points, not all of which have the same vectors."""
 
     def write_vectors(
         self, ids: Sequence[PointId], vectors: Mapping[str, NDArray[np.float32]]
@@ -69,16 +82,36 @@ class Engine(Protocol):
     ) -> Page:
         """A page of points."""
 
-    def existing(self, ids: Sequence[PointId]) -> set[PointId]:
-        """Those of the ids that have a point."""
+    def existing(self, ids: Sequence[PointId], vector: str | None = None) -> set[PointId]:
+        """Those of the ids that have a point, and that vector where one is named."""
+
+    def delete(self, ids: Sequence[PointId]) -> None:
+        """Delete points; what is not there is no error."""
 
     def count(self, points_filter: models.Filter | None = None) -> int:
         """The exact number of points."""
+
+    def config(self) -> models.CreateCollection:
+        """What it would have to be created with; an unnamed vector has the name ""."""
+
+    def indexes(self) -> dict[str, IndexSchema]:
+        """The payload indexes, by field."""
+
+    def create_indexes(self, indexes: Mapping[str, IndexSchema]) -> None:
+        """Create payload indexes; CollectionError, and none made, where the engine lacks one."""
 
 
 def plain_id(found: int | str | UUID) -> PointId:
     """An id as it is compared: ints as they are, UUIDs as lower-case text with hyphens."""
     return found if isinstance(found, int) else str(UUID(str(found)))
+
+
+def having(vector: str, ids: Sequence[PointId] | None = None) -> models.Filter:
+    """Points, or those of them with such ids, that have a vector of that name."""
+    wanted: list[models.Condition] = [models.HasVectorCondition(has_vector=vector)]
+    if ids is not None:
+        wanted.append(models.HasIdCondition(has_id=list(ids)))
+    return models.Filter(must=wanted)
 
 
 def page(records: Sequence[Any], following: Any, names: Sequence[str]) -> Page:
@@ -87,6 +120,12 @@ def page(records: Sequence[Any], following: Any, names: Sequence[str]) -> Page:
     return Page(
         [plain_id(r.id) for r in records],
         [r.payload for r in records],
-        {name: [row.get(name) for row in rows] for name in names},
+        {name: [_plain_vector(row.get(name)) for row in rows] for name in names},
         None if following is None else plain_id(following),
     )
+
+
+def _plain_vector(found: Any) -> Any:
+    if hasattr(found, "indices"):
+        return models.SparseVector(indices=list(found.indices), values=list(found.values))
+    return found

@@ -2,31 +2,39 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Collection as Names
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from qdrant_client import QdrantClient, models
 
 from bitryoshka.errors import CollectionError
 from bitryoshka.limits import check_counts
 from bitryoshka.progress import progress_bar
 from bitryoshka.qdrant.collection import Collection
-from bitryoshka.qdrant.hits import Engine, Page
-from bitryoshka.qdrant.representation import stored_vectors
-from bitryoshka.qdrant.searching import SearchPlan, search
+from bitryoshka.qdrant.comparing import Copy
+from bitryoshka.qdrant.hits import Engine, Point, PointId, having
 from bitryoshka.qdrant.server import refuse_local, server_errors
-from bitryoshka.vectors import renumbered
+from bitryoshka.qdrant.taking_over import check_vector, losses
 
-__all__ = ["Checked", "Moved", "move", "point_alias", "verify_move"]
+__all__ = ["Moved", "move", "point_alias"]
 
 
 class Moved(NamedTuple):
-    """Numbers of points: ``written``, there already and so ``skipped``, and ``without_vector``."""
+    """Numbers of points.
+
+    ``written``: new in the target; ``updated``: there, but other than in the source, and so
+    replaced; ``skipped``: there and the same; ``deleted``: taken away, as the source does not have
+    them; ``extra``: not in the source either, but left; ``without_vector``: points of the source
+    that have nothing to make a code of.
+    """
 
     written: int
+    updated: int
     skipped: int
+    deleted: int
+    extra: int
     without_vector: int
 
 
@@ -35,115 +43,91 @@ def move(
     target: Collection[Engine],
     vector: str = "",
     *,
+    drop: Names[str] = (),
+    delete_extra: bool = False,
     batch_rows: int = 500,
     progress: bool = False,
 ) -> Moved:
-    """Copy points with their payloads from ``source`` into ``target``, and make their codes.
+    """Make the points of ``target`` those of ``source``, and the codes of their vectors.
 
     ``source``: a `Server` or a `Shard`, which is only read; ``vector``: the name of the vectors
-    that the binarizer was fitted to, "" for an unnamed one. Points that ``target`` has already are
-    left alone, so that the same call goes on after a kill, and another call brings over what was
-    added in between.
+    that the binarizer was fitted to, "" for an unnamed one. Payloads are copied, the other named
+    vectors too (a target of ``collection_config(like=)`` has them), and payload indexes that the
+    target lacks are created. Points without ``vector`` are copied without a code.
 
-    Raises CollectionError where no point has such a vector, VectorsError for vectors of another
-    dimension.
+    Both are compared page by page: the same call goes on after a kill, and another one brings over
+    what was added or changed in between, over what was changed in the target. ``delete_extra``
+    deletes points that the source does not have (any more).
+
+    Raises CollectionError, before anything is written, for what the target cannot be given: other
+    vectors, payload indexes of another type, metadata, shard keys. ``drop`` names what to leave
+    out; the name ``vector`` itself stands for the points that lack it. VectorsError for vectors of
+    another dimension.
     """
     check_counts(batch_rows=batch_rows)
-    moved = Moved(0, 0, 0)
-    with progress_bar(source.count(), "move", progress, "points") as advance:
-        for page in pages(source, vector, batch_rows):
-            part = _move_page(page, target, vector)
-            moved = Moved(*(a + b for a, b in zip(moved, part, strict=True)))
-            advance(by=len(page.ids))
-    if moved.without_vector and not (moved.written or moved.skipped):
+    check_vector(source.config(), vector, target.settings.dimensions, source.place)
+    if lost := losses(source, target.engine, target.settings, vector, drop):
+        raise CollectionError(
+            f"{target.engine.place} cannot be given all of {source.place}: it would lose "
+            f"{', '.join(lost.values())}; create the target with like= (--like), or leave them out "
+            f"with drop={tuple(lost)} ({' '.join(f'--drop {name}' for name in lost)})"
+        )
+    points = source.count()
+    without = points - source.count(having(vector))
+    if points and without == points:
         raise CollectionError(f"no point of {source.place} has a vector {vector!r}")
+    if delete_extra and not points:
+        raise CollectionError(
+            f"{source.place} has no points: this would delete all of {target.engine.place}"
+        )
+    missing = {f: s for f, s in source.indexes().items() if f not in target.engine.indexes()}
+    target.engine.create_indexes({f: s for f, s in missing.items() if f not in drop})
+    copy = Copy.between(source, target, vector, drop)
+    moved = Moved(0, 0, 0, 0, 0, without)
+    with progress_bar(points, "move", progress, "points") as advance:
+        for batch in copy.pairs(source, batch_rows):
+            given = [(a, b) for a, b in batch if a is not None]
+            written, updated = _write(copy, given)
+            extra = [b.id for a, b in batch if a is None and b is not None]
+            deleted = _delete(source, target.engine, extra) if delete_extra else 0
+            skipped = len(given) - written - updated
+            part = (written, updated, skipped, deleted, len(extra) - deleted, 0)
+            moved = Moved(*(a + b for a, b in zip(moved, part, strict=True)))
+            advance(by=len(given))
     return moved
 
 
-def pages(source: Engine, vector: str, rows: int) -> Any:
-    """All points of the source in the order of their ids."""
-    offset = None
-    while True:
-        page = source.scroll(rows, offset, (vector,), payloads=True)
-        if page.ids:
-            yield page
-        if page.next is None:
-            return
-        offset = page.next
+def _write(copy: Copy, pairs: Sequence[tuple[Point, Point | None]]) -> tuple[int, int]:
+    """Write what is new or differs; give their numbers."""
+    if not pairs:
+        return 0, 0
+    new, changed = [], []
+    wanted = copy.wanted([given for given, _ in pairs])
+    for point, (_, there) in zip(wanted, pairs, strict=True):
+        if there is None:
+            new.append(point)
+        elif copy.difference(point, there) is not None:
+            kept = {n: there.vectors[n] for n in copy.kept if n in there.vectors}
+            changed.append(point._replace(vectors=kept | point.vectors))
+    if new or changed:
+        copy.target.engine.write_points([_with_lists(point) for point in new + changed])
+    return len(new), len(changed)
 
 
-def _move_page(page: Page, target: Collection[Engine], vector: str) -> Moved:
-    existing = target.engine.existing(page.ids)
-    new = [i for i, known in enumerate(page.ids) if known not in existing]
-    given = [i for i in new if page.vectors[vector][i] is not None]
-    if given:
-        rows = np.array([page.vectors[vector][i] for i in given], np.float32)
-        ids = [page.ids[i] for i in given]
-        with renumbered(ids, "point"):
-            stored = stored_vectors(target.binarizer, target.settings, rows)
-        target.engine.write(ids, stored, [page.payloads[i] for i in given])
-    return Moved(len(given), len(page.ids) - len(new), len(new) - len(given))
+def _with_lists(point: Point) -> Point:
+    plain = {n: v.tolist() if isinstance(v, np.ndarray) else v for n, v in point.vectors.items()}
+    return point._replace(vectors=plain)
 
 
-@dataclass(frozen=True)
-class Checked:
-    """What became of a move.
-
-    ``recall``: share of the first k that the source finds by exact search which the target finds
-    too, mean over sampled points as queries; each query's own point is among both.
-    """
-
-    source_points: int
-    target_points: int
-    sampled: int
-    recall: float
-    least_recall: float
-
-    @property
-    def good(self) -> bool:
-        """Whether all points are there, and found well enough."""
-        return self.target_points >= self.source_points and self.recall >= self.least_recall
-
-
-def verify_move(
-    source: Engine,
-    target: Collection[Engine],
-    vector: str = "",
-    plan: SearchPlan | None = None,
-    *,
-    sample: int = 50,
-    k: int = 10,
-    least_recall: float = 0.9,
-) -> Checked:
-    """Compare counts, and what both find for the vectors of ``sample`` points of the source.
-
-    ``plan``: of the target's searches, None: its default.
-    """
-    check_counts(sample=sample, k=k)
-    points, queries = source.count(), _sample(source, vector, sample)
-    exact = models.SearchParams(exact=True)
-    asked = [
-        models.QueryRequest(query=q, using=vector or None, limit=k, params=exact)
-        for q in queries.tolist()
-    ]
-    old = [[hit.id for hit in hits] for hits in source.query(asked)]
-    new = [[hit.id for hit in hits][:k] for hits in search(target, queries, plan)]
-    shares = [len(set(a) & set(b)) / len(a) for a, b in zip(old, new, strict=True)]
-    return Checked(
-        points, target.engine.count(), len(queries), float(np.mean(shares)), least_recall
-    )
-
-
-def _sample(source: Engine, vector: str, wanted: int) -> NDArray[np.float32]:
-    """Vectors of the first points: ids say nothing about where a point lies."""
-    found: list[list[float]] = []
-    for page in pages(source, vector, wanted):
-        found += [v for v in page.vectors[vector] if v is not None]
-        if len(found) >= wanted:
-            break
-    if not found:
-        raise CollectionError(f"no point of {source.place} has a vector {vector!r}")
-    return np.array(found[:wanted], np.float32)
+def _delete(source: Engine, target: Engine, ids: Sequence[PointId]) -> int:
+    """Delete what the source still does not have: a writer may have added it to both meanwhile."""
+    if not ids:
+        return 0
+    came = source.existing(ids)
+    gone = [known for known in ids if known not in came]
+    if gone:
+        target.delete(gone)
+    return len(gone)
 
 
 def point_alias(client: QdrantClient, alias: str, name: str) -> str | None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bitryoshka.binarizer import Binarizer
 from bitryoshka.bits import unpack
+from bitryoshka.qdrant.hits import PointId
 from bitryoshka.qdrant.settings import BITS, Settings, prefix_name
-from bitryoshka.vectors import check_vectors, normalized
+from bitryoshka.vectors import check_vectors, normalized, renumbered
 
-__all__ = ["query_vector", "stored_vectors"]
+__all__ = ["query_vector", "stored_points", "stored_vectors"]
 
 Floats = NDArray[np.float32]
 
@@ -40,6 +43,14 @@ def stored_vectors(
     if settings.exact:
         stored[settings.original] = array.astype(np.float32, copy=False)
     return stored
+
+
+def stored_points(
+    binarizer: Binarizer, settings: Settings, ids: Sequence[PointId], vectors: ArrayLike
+) -> dict[str, Floats]:
+    """`stored_vectors` of points; a VectorsError names the first whose vector has no code."""
+    with renumbered(ids, "point"):
+        return stored_vectors(binarizer, settings, np.asarray(vectors, np.float32))
 
 
 def query_vector(binarizer: Binarizer, settings: Settings, queries: ArrayLike, name: str) -> Floats:

@@ -20,7 +20,17 @@ from tenacity import (
 )
 
 from bitryoshka.errors import BitryoshkaError, CollectionError, ServerUnreachableError
-from bitryoshka.qdrant.hits import Hit, Page, Payload, PointId, page, plain_id
+from bitryoshka.qdrant.hits import (
+    Hit,
+    IndexSchema,
+    Page,
+    Payload,
+    Point,
+    PointId,
+    having,
+    page,
+    plain_id,
+)
 
 __all__ = ["AsyncServer", "Server"]
 
@@ -91,6 +101,16 @@ def hits(found: Sequence[models.QueryResponse]) -> list[list[Hit]]:
     return [[Hit(plain_id(p.id), p.score, p.payload) for p in answer.points] for answer in found]
 
 
+def _config(found: models.CollectionConfig) -> models.CreateCollection:
+    """The description of a collection as the parameters that would make such a one."""
+    told = found.model_dump(exclude_none=True)
+    given = told | told["params"] | {"optimizers_config": told["optimizer_config"]}
+    if found.params.vectors is not None and not isinstance(found.params.vectors, dict):
+        given["vectors"] = {"": given["vectors"]}
+    known = models.CreateCollection.model_fields
+    return models.CreateCollection(**{k: v for k, v in given.items() if k in known})
+
+
 class Server:
     """A collection of a server."""
 
@@ -113,6 +133,11 @@ class Server:
     ) -> None:
         """Insert or replace points; the server has applied them when this returns."""
         self._ask("upsert", batch(ids, vectors, payloads), wait=True)
+
+    def write_points(self, points: Sequence[Point]) -> None:
+        """Insert or replace points, not all of which have the same vectors."""
+        structs = [models.PointStruct(id=p.id, vector=p.vectors, payload=p.payload) for p in points]
+        self._ask("upsert", structs, wait=True)
 
     def write_vectors(
         self, ids: Sequence[PointId], vectors: Mapping[str, NDArray[np.float32]]
@@ -144,18 +169,40 @@ class Server:
             limit=limit,
             offset=offset,
             with_payload=payloads,
-            with_vectors=list(vectors) if any(vectors) else bool(vectors),
+            with_vectors=list(vectors) or False,
         )
         return page(records, following, vectors)
 
-    def existing(self, ids: Sequence[PointId]) -> set[PointId]:
-        """Those of the ids that have a point."""
+    def existing(self, ids: Sequence[PointId], vector: str | None = None) -> set[PointId]:
+        """Those of the ids that have a point, and that vector where one is named."""
+        if vector is not None:
+            return set(self.scroll(len(ids), points_filter=having(vector, ids)).ids)
         found = self._ask("retrieve", list(ids), with_payload=False, with_vectors=False)
         return {plain_id(record.id) for record in found}
+
+    def delete(self, ids: Sequence[PointId]) -> None:
+        """Delete points; what is not there is no error."""
+        self._ask("delete", list(ids), wait=True)
 
     def count(self, points_filter: models.Filter | None = None) -> int:
         """The exact number of points."""
         return int(self._ask("count", count_filter=points_filter, exact=True).count)
+
+    def config(self) -> models.CreateCollection:
+        """What it would have to be created with; an unnamed vector has the name ""."""
+        info = self._ask("get_collection")
+        with server_errors(self.place):
+            return _config(info.config)
+
+    def indexes(self) -> dict[str, IndexSchema]:
+        """The payload indexes, by field."""
+        schema = self._ask("get_collection").payload_schema
+        return {field: info.params or info.data_type for field, info in schema.items()}
+
+    def create_indexes(self, indexes: Mapping[str, IndexSchema]) -> None:
+        """Create payload indexes."""
+        for field, schema in indexes.items():
+            self._ask("create_payload_index", field, schema, wait=True)
 
 
 class AsyncServer:
@@ -181,9 +228,16 @@ class AsyncServer:
         """Insert or replace points; the server has applied them when this returns."""
         await self._ask("upsert", batch(ids, vectors, payloads), wait=True)
 
-    async def existing(self, ids: Sequence[PointId]) -> set[PointId]:
-        """Those of the ids that have a point."""
-        found = await self._ask("retrieve", list(ids), with_payload=False, with_vectors=False)
+    async def existing(self, ids: Sequence[PointId], vector: str) -> set[PointId]:
+        """Those of the ids that have a point with that vector."""
+        found, _ = await self._ask(
+            "scroll",
+            scroll_filter=having(vector, ids),
+            limit=len(ids),
+            offset=None,
+            with_payload=False,
+            with_vectors=False,
+        )
         return {plain_id(record.id) for record in found}
 
     async def query(self, requests: Sequence[models.QueryRequest]) -> list[list[Hit]]:

@@ -18,7 +18,7 @@ from bitryoshka.progress import progress_bar
 from bitryoshka.qdrant.collection import AsyncCollection, Collection
 from bitryoshka.qdrant.hits import Engine, Payload, PointId, plain_id
 from bitryoshka.qdrant.representation import stored_vectors
-from bitryoshka.qdrant.settings import Settings
+from bitryoshka.qdrant.settings import BITS, Settings
 from bitryoshka.vectors import check_values, check_vectors
 
 __all__ = ["Upserted", "upsert", "upsert_async"]
@@ -66,10 +66,11 @@ def upsert(
 ) -> Upserted:
     """Insert or replace points with the vectors (N, d) and what is made of them.
 
-    ``ids``: non-negative integers or UUIDs, each once. Each batch is on the engine's disk when it
-    is done, and the same call can be repeated: after a kill, ``resume=True`` leaves out the points
-    that are there already. ``parallel`` batches are under way at once. A transient failure of a
-    server is retried. A progress bar needs tqdm.
+    ``ids``: non-negative integers or UUIDs, each once. A point is replaced as a whole, with its
+    payload and with named vectors that are none of ours. Each batch is on the engine's disk when
+    it is done, and the same call can be repeated: after a kill, ``resume=True`` leaves out the
+    points that have codes already, be they of other vectors. ``parallel`` batches are under way at
+    once. A transient failure of a server is retried. A progress bar needs tqdm.
 
     Raises, before anything is written, VectorsError for unusable vectors, CollectionError for ids
     that repeat or are none, SearchError for numbers below 1; and ServerUnreachableError where a
@@ -81,7 +82,7 @@ def upsert(
     def write(start: int) -> Upserted:
         part = points.part(start, start + batch_rows)
         if resume:
-            part = part.without(collection.engine.existing(part.ids))
+            part = part.without(collection.engine.existing(part.ids, BITS))
         if part.ids:
             stored = part.stored(collection.binarizer, collection.settings)
             collection.engine.write(part.ids, stored, part.payloads)
@@ -125,7 +126,7 @@ async def upsert_async(
     for start in range(0, len(points.ids), batch_rows):
         part = points.part(start, start + batch_rows)
         if resume:
-            part = part.without(await collection.engine.existing(part.ids))
+            part = part.without(await collection.engine.existing(part.ids, BITS))
         if part.ids:
             stored = part.stored(collection.binarizer, collection.settings)
             await collection.engine.write(part.ids, stored, part.payloads)

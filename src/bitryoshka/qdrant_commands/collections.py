@@ -18,6 +18,7 @@ from bitryoshka.qdrant_commands.options import (
     BinarizerArgument,
     ColumnOption,
     EncodingOption,
+    FromShardOption,
     KeyOption,
     NameArgument,
     QuantizationOption,
@@ -27,6 +28,7 @@ from bitryoshka.qdrant_commands.options import (
     client_of,
     numbers,
     opened,
+    settled,
     show,
     source_of,
 )
@@ -49,6 +51,15 @@ def _create(
     write_consistency: Annotated[
         int | None, typer.Option(min=1, help="write_consistency_factor.")
     ] = None,
+    like: Annotated[
+        str,
+        typer.Option(help="Take over the other vectors and all settings of this one, for move."),
+    ] = "",
+    vector: VectorOption = "",
+    drop: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Not taken over; can be repeated.")
+    ] = None,
+    from_shard: FromShardOption = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the REST body alone.")] = False,
     url: UrlOption = "",
     api_key: KeyOption = None,
@@ -57,6 +68,9 @@ def _create(
     from bitryoshka.qdrant import collection_config, create_collection
     from bitryoshka.qdrant.config import body
 
+    if like:
+        with source_of(like, from_shard, url, api_key) as source:
+            given = source.config()
     config = collection_config(
         Binarizer.load(binarizer),
         exact=exact,
@@ -67,6 +81,9 @@ def _create(
         shards=shards,
         replicas=replicas,
         write_consistency=write_consistency,
+        like=given if like else None,
+        vector=vector,
+        drop=drop or (),
     )
     if dry_run:
         print_json(body(config))
@@ -162,6 +179,9 @@ def _add(
     vector: VectorOption,
     quantization: QuantizationOption = None,
     query_encoding: EncodingOption = "scalar8bits",
+    renew: Annotated[
+        bool, typer.Option("--renew", help="Also mend the codes of vectors that changed since.")
+    ] = False,
     batch_rows: BatchOption = 500,
     url: UrlOption = "",
     api_key: KeyOption = None,
@@ -180,6 +200,7 @@ def _add(
             vector,
             quantization=quantization,
             query_encoding=query_encoding,
+            renew=renew,
             batch_rows=batch_rows,
             progress=show_progress(quiet),
         )
@@ -188,12 +209,17 @@ def _add(
 @collections.command("move")
 def _move(
     source: Annotated[str, typer.Argument(metavar="SOURCE", help="What to copy from.")],
-    target: Annotated[str, typer.Argument(metavar="TARGET", help="A collection of create.")],
+    target: Annotated[str, typer.Argument(metavar="TARGET", help="A collection of create --like.")],
     binarizer: BinarizerArgument,
     vector: VectorOption = "",
-    from_shard: Annotated[
-        bool, typer.Option("--from-shard", help="SOURCE is a directory, TARGET on the server.")
+    drop: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="A vector, index or so to leave out; can be repeated."),
+    ] = None,
+    delete_extra: Annotated[
+        bool, typer.Option("--delete-extra", help="Delete points of TARGET that SOURCE has not.")
     ] = False,
+    from_shard: FromShardOption = False,
     least_recall: Annotated[float, typer.Option(min=0, max=1, help="Of the check.")] = 0.9,
     batch_rows: BatchOption = 500,
     url: UrlOption = "",
@@ -201,17 +227,25 @@ def _move(
     quiet: QuietOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Copy a collection or shard into one with codes, and check it; exit code 1 where it is bad."""
+    """Copy a collection or shard into one with codes, and check it; exit code 1 where it is bad.
+
+    What the target cannot be given is told, and nothing is written, unless --drop names it. Run
+    again, it goes on after a kill, and brings over what was added or changed since.
+    """
     from bitryoshka.qdrant import move, verify_move
 
+    common: dict[str, Any] = {
+        "drop": drop or (),
+        "batch_rows": batch_rows,
+        "progress": show_progress(quiet),
+    }
     with (
-        source_of(source, Path(source) if from_shard else None, url, api_key) as given,
+        source_of(source, from_shard, url, api_key) as given,
         opened(target, binarizer, url, api_key) as collection,
     ):
-        moved = move(
-            given, collection, vector, batch_rows=batch_rows, progress=show_progress(quiet)
-        )
-        checked = verify_move(given, collection, vector, least_recall=least_recall)
+        moved = move(given, collection, vector, delete_extra=delete_extra, **common)
+        settled(collection)
+        checked = verify_move(given, collection, vector, least_recall=least_recall, **common)
     if not quiet or as_json:
         show(moved._asdict() | asdict(checked) | {"good": checked.good}, as_json)
     if not checked.good:

@@ -38,6 +38,9 @@ ColumnOption = Annotated[str | None, typer.Option("--column", help="Which of the
 VectorOption = Annotated[
     str, typer.Option("--vector", help="Name of the vectors that the binarizer was fitted to.")
 ]
+FromShardOption = Annotated[
+    bool, typer.Option("--from-shard", help="What is copied is a directory, though on a server.")
+]
 BatchOption = Annotated[int, typer.Option("--batch-rows", min=1, help="Points in a batch.")]
 QuantizationOption = Annotated[
     Literal["binary", "code", "turbo1", "turbo1_5", "turbo2", "turbo4", "turbo8"] | None,
@@ -80,13 +83,19 @@ def opened(name: str, binarizer: Path, url: str, key: str | None) -> Iterator[Co
             collection.engine.optimize()
 
 
+def settled(collection: Collection[Engine]) -> None:
+    """Quantize and index what was written to a shard; a server does it in the background."""
+    if hasattr(collection.engine, "optimize"):
+        collection.engine.optimize()
+
+
 @contextmanager
-def source_of(name: str, shard: Path | None, url: str, key: str | None) -> Iterator[Engine]:
+def source_of(name: str, from_shard: bool, url: str, key: str | None) -> Iterator[Engine]:
     """A server's collection or a shard, to be read."""
-    if shard is not None or not url:
+    if from_shard or not url:
         from bitryoshka.qdrant.edge import read_shard
 
-        with read_shard(shard or name) as engine:
+        with read_shard(name) as engine:
             yield engine
     else:
         from bitryoshka.qdrant import Server
@@ -109,4 +118,10 @@ def show(found: dict[str, Any], as_json: bool) -> None:
         print_json(found)
         return
     for name, value in found.items():
-        echo(f"{name.replace('_', ' ')}: {value}")
+        echo(f"{name.replace('_', ' ')}: {_words(value)}")
+
+
+def _words(value: Any) -> Any:
+    if isinstance(value, dict):
+        return ", ".join(f"{k} {_words(v)}" for k, v in value.items()) or "none"
+    return (", ".join(map(str, value)) or "none") if isinstance(value, list) else value
