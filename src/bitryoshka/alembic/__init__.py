@@ -22,6 +22,7 @@ from bitryoshka.alembic.column_operations import AddCodeColumnOp, DropCodeColumn
 from bitryoshka.alembic.index_operations import CreateCodeIndexOp, DropCodeIndexOp
 from bitryoshka.alembic.plugin import setup
 from bitryoshka.alembic.schema_operations import InstallBitryoshkaOp, UninstallBitryoshkaOp
+from bitryoshka.alembic.trigger_operations import ReleaseCodeColumnOp, RestoreCodeColumnOp
 
 __all__ = [
     "AddCodeColumnOp",
@@ -31,6 +32,8 @@ __all__ = [
     "DropCodecOp",
     "InstallBitryoshkaOp",
     "RegisterCodecOp",
+    "ReleaseCodeColumnOp",
+    "RestoreCodeColumnOp",
     "UninstallBitryoshkaOp",
     "setup",
 ]

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from alembic.operations import MigrateOperation, Operations
+from alembic.operations import Operations
 from numpy.typing import NDArray
 
+from bitryoshka.alembic.operation import CodeOperation
 from bitryoshka.alembic.sending import send
 from bitryoshka.binarizer import Binarizer
 from bitryoshka.catalogue import Cells, check_limits, entry, tables
@@ -25,8 +26,11 @@ _ROWS = 100
 
 
 @Operations.register_operation("register_codec")
-class RegisterCodecOp(MigrateOperation):
+class RegisterCodecOp(CodeOperation):
     """A binarizer is in the database, under a name and a version."""
+
+    call = "register_codec"
+    places = ("name", "source", "version")
 
     def __init__(self, name: str, source: Source, version: int = 1) -> None:
         self.name, self.source = name, source
@@ -50,8 +54,11 @@ class RegisterCodecOp(MigrateOperation):
 
 
 @Operations.register_operation("drop_codec")
-class DropCodecOp(MigrateOperation):
+class DropCodecOp(CodeOperation):
     """A codec is forgotten."""
+
+    call = "drop_codec"
+    places = ("codec",)
 
     def __init__(self, codec: str, _reverse: RegisterCodecOp | None = None) -> None:
         self.codec, self._reverse = codec, _reverse

@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
-from alembic.operations import MigrateOperation, Operations
+from alembic.operations import Operations
 
+from bitryoshka.alembic.note_operation import NoteOp
+from bitryoshka.alembic.operation import CodeOperation
 from bitryoshka.alembic.sending import identifier, send
 from bitryoshka.schema_scripts import quoted
 
 
 @Operations.register_operation("add_code_column")
-class AddCodeColumnOp(MigrateOperation):
+class AddCodeColumnOp(CodeOperation):
     """A table has a column of a codec's codes, which a trigger keeps true."""
+
+    call = "add_code_column"
+    places = ("table_name", "vector_column", "codec", "code_column")
+    options: ClassVar = {
+        "schema": None,
+        "bad_vectors": "reject",
+        "prefix_bits": None,
+        "backfill": True,
+        "published": False,
+    }
 
     def __init__(
         self,
@@ -25,10 +37,12 @@ class AddCodeColumnOp(MigrateOperation):
         bad_vectors: Literal["reject", "skip"] = "reject",
         prefix_bits: int | None = None,
         backfill: bool = True,
+        published: bool = False,
     ) -> None:
         self.table_name, self.vector_column, self.codec = table_name, vector_column, codec
         self.code_column, self.schema = code_column, schema
         self.bad_vectors, self.prefix_bits, self.backfill = bad_vectors, prefix_bits, backfill
+        self.published = published
 
     @classmethod
     def add_code_column(
@@ -43,6 +57,7 @@ class AddCodeColumnOp(MigrateOperation):
         bad_vectors: Literal["reject", "skip"] = "reject",
         prefix_bits: int | None = None,
         backfill: bool = True,
+        published: bool = False,
     ) -> None:
         """Add a column of codes, its trigger and its entry in the catalogue.
 
@@ -50,7 +65,8 @@ class AddCodeColumnOp(MigrateOperation):
         "skip" leaves their code NULL. ``prefix_bits``: what searches compare first (None: all sign
         bits). ``backfill`` writes the codes of the rows that are there, in the same transaction:
         for a large table say False, and run ``bitryoshka attach`` afterwards, which goes on from
-        there in small batches.
+        there in small batches. ``published``: the table's subscribers have the column already; a
+        published table is refused otherwise.
         """
         operations.invoke(
             cls(
@@ -62,6 +78,7 @@ class AddCodeColumnOp(MigrateOperation):
                 bad_vectors=bad_vectors,
                 prefix_bits=prefix_bits,
                 backfill=backfill,
+                published=published,
             )
         )
 
@@ -73,8 +90,12 @@ class AddCodeColumnOp(MigrateOperation):
 
 
 @Operations.register_operation("drop_code_column")
-class DropCodeColumnOp(MigrateOperation):
+class DropCodeColumnOp(CodeOperation):
     """A column of codes is gone, and all that belonged to it."""
+
+    call = "drop_code_column"
+    places = ("table_name", "code_column")
+    options: ClassVar = {"schema": None}
 
     def __init__(
         self,
@@ -82,7 +103,7 @@ class DropCodeColumnOp(MigrateOperation):
         code_column: str = "code",
         *,
         schema: str | None = None,
-        _reverse: AddCodeColumnOp | None = None,
+        _reverse: AddCodeColumnOp | NoteOp | None = None,
     ) -> None:
         self.table_name, self.code_column, self.schema = table_name, code_column, schema
         self._reverse = _reverse
@@ -99,7 +120,7 @@ class DropCodeColumnOp(MigrateOperation):
         """Drop a column of codes with its trigger, its indexes and its entry in the catalogue."""
         operations.invoke(cls(table_name, code_column, schema=schema))
 
-    def reverse(self) -> AddCodeColumnOp:
+    def reverse(self) -> AddCodeColumnOp | NoteOp:
         """Add it again, where its codec is known."""
         if self._reverse is None:
             raise ValueError(
@@ -123,7 +144,7 @@ def _add(operations: Operations, operation: AddCodeColumnOp) -> None:
         code=code,
         bad_vectors=quoted(operation.bad_vectors),
         prefix_bits="NULL" if prefix is None else str(int(prefix)),
-        published="false",
+        published=str(bool(operation.published)).lower(),
     )
     if operation.backfill:
         send(operations, "fill_code_column", table=table, code=code)

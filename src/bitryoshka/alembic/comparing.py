@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING, Any
 
 from alembic.operations import ops
@@ -11,13 +11,18 @@ from sqlalchemy import Column
 from bitryoshka.alembic.code_index import OF_ATTACH, CodeIndex, of_model
 from bitryoshka.alembic.column_operations import AddCodeColumnOp, DropCodeColumnOp
 from bitryoshka.alembic.index_operations import CreateCodeIndexOp, DropCodeIndexOp
+from bitryoshka.alembic.note_operation import NoteOp
+from bitryoshka.alembic.notes import length_kept, renamed, unfit
+from bitryoshka.alembic.ordering import Changes, apart
 from bitryoshka.alembic.rendering import render_codes
 from bitryoshka.alembic.stored import Place, Stored, read_stored
+from bitryoshka.alembic.trigger_operations import RestoreCodeColumnOp
 from bitryoshka.binarizer import Binarizer
 from bitryoshka.sqlalchemy.declaring import declared
 
 if TYPE_CHECKING:
     from alembic.autogenerate.api import AutogenContext
+    from sqlalchemy.engine import Dialect
 
 _SCHEMA = "bitryoshka"
 _COMMENT = "bitryoshka codec "
@@ -35,33 +40,47 @@ def settle(context: AutogenContext, upgrade_ops: ops.UpgradeOps, schemas: set[st
     if context.dialect is None or context.dialect.name != "postgresql":
         return
     render_codes(context)
-    upgrade_ops.ops[:] = _Settling(context, read_stored(context.connection)).all(upgrade_ops.ops)
+    stored = read_stored(context.connection)
+    settled = _Settling(context, stored, context.dialect).all(upgrade_ops.ops)
+    upgrade_ops.ops[:] = apart(settled) if context.opts.get("render_as_batch") else settled
 
 
 class _Settling:
-    """``replaced``: columns that are there without the codec, or of another vector column."""
+    """Columns that are there, but not as the model wants them attached: by what makes them so.
 
-    def __init__(self, context: AutogenContext, stored: Stored) -> None:
-        self.stored = stored
+    ``restored`` keep their codes, and get a trigger; ``replaced`` come anew.
+    """
+
+    def __init__(self, context: AutogenContext, stored: Stored, dialect: Dialect) -> None:
+        self.context, self.stored, self.dialect = context, stored, dialect
         self.models = dict(_model_indexes(context, stored))
-        self.replaced = {
-            place: wanted
-            for place, wanted in _declared_columns(context, stored)
-            if place in stored.bit_columns
-            and ((held := stored.attached.get(place)) is None or not _agree(held, wanted))
+        self.tables = {
+            stored.place(table.schema, table.name, "")[:2]: table
+            for table in context.sorted_tables
+            if context.run_object_filters(table, table.name, "table", False, None)
         }
+        self.restored: dict[Place, RestoreCodeColumnOp] = {}
+        self.replaced: dict[Place, AddCodeColumnOp] = {}
+        for place, wanted in self.declared_columns():
+            held = stored.held.get(place)
+            if place not in stored.bit_columns or (held and held.agrees(wanted)):
+                continue
+            if held and held.is_restorable(wanted):
+                self.restored[place] = held.restoration(wanted.vector_column)
+            else:
+                self.replaced[place] = wanted
 
     def all(self, found: list[Any]) -> list[Any]:
         """The operations of a whole migration."""
         settled: list[Any] = []
         kinds = (ops.CreateTableOp, ops.DropTableOp)
         alone = {(op.schema, op.table_name) for op in found if isinstance(op, kinds)}
-        for op in found:
+        for op in [*found, *self.unchanged(found)]:
             if getattr(op, "schema", None) == _SCHEMA:
                 continue
             if isinstance(op, ops.ModifyTableOps):
                 in_use = (op.schema, op.table_name) not in alone
-                op.ops[:] = [part for one in op.ops for part in self.part(one, in_use)]
+                op.ops[:] = self.changes(op, in_use)
                 settled += [] if op.is_empty() else [op]
             elif isinstance(op, ops.CreateTableOp):
                 settled += [op, *self.creation(op)]
@@ -69,8 +88,20 @@ class _Settling:
                 settled += [*self.removal(op), op]
             else:
                 settled.append(op)
-        settled += [self.replacement(*item) for item in self.replaced.items()]
         return settled + list(self.altered_indexes(settled))
+
+    def unchanged(self, found: list[Any]) -> Iterator[ops.ModifyTableOps]:
+        """Tables of which only codes are not as they should be."""
+        changed = {
+            self.stored.place(op.schema, op.table_name, "")[:2]
+            for op in found
+            if isinstance(op, ops.ModifyTableOps)
+        }
+        broken = {place for place, held in self.stored.held.items() if not held.whole}
+        for there in {place[:2] for place in (*broken, *self.replaced, *self.restored)}:
+            if there in self.tables and there not in changed:
+                table = self.tables[there]
+                yield ops.ModifyTableOps(table.name, [], schema=table.schema)
 
     def creation(self, op: ops.CreateTableOp) -> list[AddCodeColumnOp]:
         """Code columns with a codec, taken out of a table that is created."""
@@ -81,39 +112,103 @@ class _Settling:
         return added
 
     def removal(self, op: ops.DropTableOp) -> list[DropCodeColumnOp]:
-        """Attached columns, taken out of a table that is dropped."""
-        place = self.stored.place(op.schema, op.table_name, "")[:2]
-        found = {p[2]: made for p, made in self.stored.attached.items() if p[:2] == place}
+        """Columns of the catalogue, taken out of a table that is dropped."""
+        found = self.stored.on(op.schema, op.table_name)
+        again = {p[2] for p, held in found.items() if held.whole and not held.adopted}
         if op._reverse is not None:
             columns = op._reverse.columns
-            op._reverse.columns = [c for c in columns if getattr(c, "name", None) not in found]
-        return [made.reverse() for made in found.values()]
+            op._reverse.columns = [c for c in columns if getattr(c, "name", None) not in again]
+        return [held.removal() for held in found.values()]
+
+    def changes(self, op: ops.ModifyTableOps, in_use: bool) -> list[Any]:
+        """The operations on one table, in an order in which they run, up and down."""
+        changes = Changes()
+        dropped = {one.column_name for one in op.ops if isinstance(one, ops.DropColumnOp)}
+        left: set[Place] = set()
+        gone: set[str] = set()
+        for place, held in self.stored.on(op.schema, op.table_name).items():
+            code, vector = place[2], held.addition.vector_column
+            if place in self.replaced or place in self.restored:
+                continue
+            if code in dropped or place not in self.stored.bit_columns:
+                changes.leaving += [*renamed(op, held), held.removal()]
+                left.add(place)
+                # a trigger's column goes with it
+                gone.update(() if held.adopted else (code,))
+            elif vector in dropped or not held.whole:
+                changes.leaving += [*renamed(op, held), held.release()]
+                left.add(place)
+        for one in op.ops:
+            if isinstance(one, ops.AlterColumnOp):
+                self.alter(changes, one, left)
+            elif not isinstance(one, ops.DropColumnOp) or one.column_name not in gone:
+                changes.add(*self.part(one, in_use))
+        there = self.stored.place(op.schema, op.table_name, "")[:2]
+        changes.coming += [made for place, made in self.restored.items() if place[:2] == there]
+        for place, wanted in self.replaced.items():
+            if place[:2] == there:
+                self.replace(changes, place, wanted, op)
+        return changes.ordered()
+
+    def replace(
+        self, changes: Changes, place: Place, wanted: AddCodeColumnOp, op: ops.ModifyTableOps
+    ) -> None:
+        """The column with its codec, and with its indexes, in place of the one that is there."""
+        held = self.stored.held.get(place)
+        if held is not None:
+            same = held.addition.codec == wanted.codec
+            changes.leaving += [*(renamed(op, held) if same else ()), held.removal()]
+        if held is None or held.adopted:
+            column = Column(wanted.code_column, self.stored.bit_columns[place])
+            changes.leaving.append(
+                ops.DropColumnOp.from_column_and_tablename(op.schema, op.table_name, column)
+            )
+        changes.coming.append(wanted)
+        changes.drops += [i.of(op.schema).removal(True) for i in _on(self.stored.indexes, place)]
+        changes.rest += [i.of(op.schema).creation(True) for i in _on(self.models, place)]
+        kinds = (ops.CreateIndexOp, ops.DropIndexOp)
+        changed = {one.index_name for one in op.ops if isinstance(one, kinds)}
+        for index in self.tables[place[:2]].indexes:
+            is_code_index = (*place[:2], str(index.name)) in self.models
+            if place[2] in index.columns and not is_code_index and index.name not in changed:
+                changes.drops.append(ops.DropIndexOp.from_index(index))
+                changes.rest.append(ops.CreateIndexOp.from_index(index))
 
     def part(self, op: Any, in_use: bool) -> list[Any]:
         """What becomes of an operation on a table, which may be ``in_use``."""
         if isinstance(op, ops.AddColumnOp):
             return [attached(op.column, op.table_name, op.schema) or op]
-        if isinstance(op, ops.DropColumnOp):
-            held = self.stored.attached.get(
-                self.stored.place(op.schema, op.table_name, op.column_name)
-            )
-            return [op if held is None else held.reverse()]
-        if isinstance(op, ops.AlterColumnOp):
-            return self.alteration(op)
         if isinstance(op, (ops.CreateIndexOp, ops.DropIndexOp)):
             return self.index(op, in_use)
         return [op]
 
-    def alteration(self, op: ops.AlterColumnOp) -> list[Any]:
-        """An attached column has a comment and NULLs, whatever the model says."""
-        place = self.stored.place(op.schema, op.table_name, op.column_name)
-        if place in self.replaced:
-            return []
-        if place in self.stored.attached:
-            op.modify_nullable = None
-            if op.modify_comment is None and (op.existing_comment or "").startswith(_COMMENT):
-                op.modify_comment = False
-        return [op] if op.has_changes() else []
+    def alter(self, changes: Changes, op: ops.AlterColumnOp, left: Collection[Place]) -> None:
+        """A trigger is made anew after its vectors were altered, there and back.
+
+        An attached column has a comment and NULLs, whatever the model says.
+        """
+        altered = self.stored.place(op.schema, op.table_name, op.column_name)
+        if altered in self.replaced:
+            return
+        for place, held in self.stored.on(op.schema, op.table_name).items():
+            filled = place in self.restored or not (held.adopted or place in left)
+            if place == altered:
+                if op.modify_comment is None and (op.existing_comment or "").startswith(_COMMENT):
+                    op.modify_comment = False
+                if filled:
+                    op.modify_nullable = None
+                    changes.add(*length_kept(held, op))
+            elif held.addition.vector_column == op.column_name and filled and op.modify_type:
+                if place in self.replaced or place in self.restored:
+                    continue
+                notes = unfit(held, op.modify_type, self.dialect)
+                changes.add(*notes)
+                if not notes:
+                    made = held.restoration(op.column_name)
+                    changes.leaving.append(NoteOp("", _reverse=made))
+                    changes.coming.append(made)
+        if op.has_changes():
+            changes.add(op)
 
     def index(self, op: ops.CreateIndexOp | ops.DropIndexOp, in_use: bool) -> list[Any]:
         """An index that is no code's as it is; one that only seems to differ not at all."""
@@ -136,24 +231,6 @@ class _Settling:
         """Whether the index goes and comes with its column."""
         return (index.schema, index.table, index.column) in self.replaced
 
-    def replacement(self, place: Place, wanted: AddCodeColumnOp) -> ops.ModifyTableOps:
-        """The column with its codec, and with its indexes, in place of the one that is there."""
-        held = self.stored.attached.get(place)
-        if held is None:
-            column = Column(wanted.code_column, self.stored.bit_columns[place])
-            dropped: Any = ops.DropColumnOp.from_column_and_tablename(
-                wanted.schema, wanted.table_name, column
-            )
-        else:
-            dropped = held.reverse()
-        changes = [
-            *(i.of(wanted.schema).removal(True) for i in _on(self.stored.indexes, place)),
-            dropped,
-            wanted,
-            *(i.of(wanted.schema).creation(True) for i in _on(self.models, place)),
-        ]
-        return ops.ModifyTableOps(wanted.table_name, changes, schema=wanted.schema)
-
     def altered_indexes(self, settled: list[Any]) -> Iterator[ops.ModifyTableOps]:
         """Indexes with other options, which Alembic takes for equal."""
         known = {
@@ -171,6 +248,16 @@ class _Settling:
             changes = [held.of(schema).removal(True), wanted.of(schema).creation(True)]
             yield ops.ModifyTableOps(wanted.table, changes, schema=schema)
 
+    def declared_columns(self) -> Iterator[tuple[Place, AddCodeColumnOp]]:
+        """Columns of the models that name a codec, where include_object lets them through."""
+        for there, table in self.tables.items():
+            for column in table.columns:
+                made = attached(column, table.name, table.schema)
+                if made and self.context.run_object_filters(
+                    column, column.name, "column", False, None
+                ):
+                    yield (*there, str(column.name)), made
+
 
 def attached(column: Column[Any], table: str, schema: str | None) -> AddCodeColumnOp | None:
     """The addition of a column that `leave_to_trigger` was given; None for any other."""
@@ -187,23 +274,6 @@ def attached(column: Column[Any], table: str, schema: str | None) -> AddCodeColu
         prefix_bits=model.prefix_bits,
         backfill=model.backfill,
     )
-
-
-def _agree(held: AddCodeColumnOp, wanted: AddCodeColumnOp) -> bool:
-    return (held.codec, held.vector_column) == (wanted.codec, wanted.vector_column)
-
-
-def _declared_columns(
-    context: AutogenContext, stored: Stored
-) -> Iterator[tuple[Place, AddCodeColumnOp]]:
-    """Columns of the models that name a codec, where include_object lets them through."""
-    for table in context.sorted_tables:
-        if not context.run_object_filters(table, table.name, "table", False, None):
-            continue
-        for column in table.columns:
-            made = attached(column, table.name, table.schema)
-            if made and context.run_object_filters(column, column.name, "column", False, None):
-                yield stored.place(table.schema, table.name, column.name), made
 
 
 def _model_indexes(context: AutogenContext, stored: Stored) -> Iterator[tuple[Place, CodeIndex]]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
+from typing import ClassVar, Literal
 
-from alembic.operations import MigrateOperation, Operations
+from alembic.operations import Operations
 
+from bitryoshka.alembic.operation import CodeOperation
 from bitryoshka.alembic.sending import identifier, send
 from bitryoshka.bits import check_bits
 from bitryoshka.errors import DatabaseError
@@ -17,8 +18,19 @@ Opclass = Literal["bit_hamming_ops", "bit_jaccard_ops"]
 
 
 @Operations.register_operation("create_code_index")
-class CreateCodeIndexOp(MigrateOperation):
+class CreateCodeIndexOp(CodeOperation):
     """A code column has an HNSW index on a prefix, or on the whole code."""
+
+    call = "create_code_index"
+    places = ("index_name", "table_name", "column")
+    options: ClassVar = {
+        "prefix_bits": None,
+        "m": M,
+        "ef_construction": EF_CONSTRUCTION,
+        "opclass": "bit_hamming_ops",
+        "schema": None,
+        "concurrently": True,
+    }
 
     def __init__(
         self,
@@ -87,8 +99,12 @@ class CreateCodeIndexOp(MigrateOperation):
 
 
 @Operations.register_operation("drop_code_index")
-class DropCodeIndexOp(MigrateOperation):
+class DropCodeIndexOp(CodeOperation):
     """An index of a code column is gone."""
+
+    call = "drop_code_index"
+    places = ("index_name", "table_name")
+    options: ClassVar = {"schema": None, "concurrently": True}
 
     def __init__(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import TYPE_CHECKING, Any
 
 from alembic.autogenerate.render import renderers
@@ -9,63 +10,44 @@ from alembic.autogenerate.render import renderers
 from bitryoshka.alembic.codec_operations import DropCodecOp, RegisterCodecOp
 from bitryoshka.alembic.column_operations import AddCodeColumnOp, DropCodeColumnOp
 from bitryoshka.alembic.index_operations import CreateCodeIndexOp, DropCodeIndexOp
+from bitryoshka.alembic.note_operation import NoteOp
+from bitryoshka.alembic.operation import CodeOperation
 from bitryoshka.alembic.schema_operations import InstallBitryoshkaOp, UninstallBitryoshkaOp
-from bitryoshka.postgres_rules import EF_CONSTRUCTION, M
+from bitryoshka.alembic.trigger_operations import ReleaseCodeColumnOp, RestoreCodeColumnOp
 from bitryoshka.sqlalchemy import Code
 
 if TYPE_CHECKING:
     from alembic.autogenerate.api import AutogenContext
 
-# of each operation: its function, its arguments by position, and its options with their defaults
-_CALLS: dict[type[Any], tuple[str, tuple[str, ...], dict[str, Any]]] = {
-    InstallBitryoshkaOp: ("install_bitryoshka", (), {"revision": "head"}),
-    UninstallBitryoshkaOp: ("uninstall_bitryoshka", (), {}),
-    RegisterCodecOp: ("register_codec", ("name", "source", "version"), {}),
-    DropCodecOp: ("drop_codec", ("codec",), {}),
-    AddCodeColumnOp: (
-        "add_code_column",
-        ("table_name", "vector_column", "codec", "code_column"),
-        {"schema": None, "bad_vectors": "reject", "prefix_bits": None, "backfill": True},
-    ),
-    DropCodeColumnOp: ("drop_code_column", ("table_name", "code_column"), {"schema": None}),
-    CreateCodeIndexOp: (
-        "create_code_index",
-        ("index_name", "table_name", "column"),
-        {
-            "prefix_bits": None,
-            "m": M,
-            "ef_construction": EF_CONSTRUCTION,
-            "opclass": "bit_hamming_ops",
-            "schema": None,
-            "concurrently": True,
-        },
-    ),
-    DropCodeIndexOp: (
-        "drop_code_index",
-        ("index_name", "table_name"),
-        {"schema": None, "concurrently": True},
-    ),
-}
+_OPERATIONS = (
+    InstallBitryoshkaOp,
+    UninstallBitryoshkaOp,
+    RegisterCodecOp,
+    DropCodecOp,
+    AddCodeColumnOp,
+    DropCodeColumnOp,
+    RestoreCodeColumnOp,
+    ReleaseCodeColumnOp,
+    CreateCodeIndexOp,
+    DropCodeIndexOp,
+)
 
 
-def _render(context: AutogenContext, operation: Any) -> str:
-    function, places, options = _CALLS[type(operation)]
-    given = [repr(_plain(getattr(operation, name))) for name in places]
-    given += [
-        f"{name}={_plain(value)!r}"
-        for name, default in options.items()
-        if (value := getattr(operation, name)) != default
-    ]
-    return f"{context.opts['alembic_module_prefix'] or ''}{function}({', '.join(given)})"
+def _render(context: AutogenContext, operation: CodeOperation) -> str:
+    places, options = operation.given()
+    given = [repr(value) for value in places]
+    given += [f"{name}={value!r}" for name, value in options.items()]
+    # never batch_op: they are not a batch's own
+    return f"{context.opts['alembic_module_prefix'] or ''}{operation.call}({', '.join(given)})"
 
 
-def _plain(value: Any) -> Any:
-    """A quoted_name as the string that it is."""
-    return str(value) if isinstance(value, str) else value
-
-
-for _kind in _CALLS:
+for _kind in _OPERATIONS:
     renderers.dispatch_for(_kind)(_render)
+
+
+@renderers.dispatch_for(NoteOp)
+def _render_note(context: AutogenContext, operation: NoteOp) -> list[str]:
+    return [f"# {line}" for line in textwrap.wrap(operation.text, 92)]
 
 
 def render_codes(context: AutogenContext) -> None:

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from alembic.operations import MigrateOperation, Operations
+from typing import ClassVar
 
+from alembic.operations import Operations
+
+from bitryoshka.alembic.operation import CodeOperation
 from bitryoshka.alembic.sending import send_text
 from bitryoshka.schema_scripts import downgrade_statements, upgrade_statements
 
 
 @Operations.register_operation("install_bitryoshka")
-class InstallBitryoshkaOp(MigrateOperation):
+class InstallBitryoshkaOp(CodeOperation):
     """Schema bitryoshka is there, in a revision of its own history."""
+
+    call = "install_bitryoshka"
+    options: ClassVar = {"revision": "head"}
 
     def __init__(self, revision: str = "head") -> None:
         self.revision = revision
@@ -30,8 +36,10 @@ class InstallBitryoshkaOp(MigrateOperation):
 
 
 @Operations.register_operation("uninstall_bitryoshka")
-class UninstallBitryoshkaOp(MigrateOperation):
+class UninstallBitryoshkaOp(CodeOperation):
     """Schema bitryoshka is gone."""
+
+    call = "uninstall_bitryoshka"
 
     @classmethod
     def uninstall_bitryoshka(cls, operations: Operations) -> None:

@@ -1,0 +1,1 @@
+SELECT bitryoshka.release_column(bitryoshka.own_column({table}::pg_catalog.regclass, {code}))

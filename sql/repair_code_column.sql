@@ -1,0 +1,1 @@
+SELECT bitryoshka.repair_code_column({table}::pg_catalog.regclass, {code})
