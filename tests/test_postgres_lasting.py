@@ -292,7 +292,7 @@ def test_a_copy_of_a_table_is_taken_up_with_its_codes(attached: Connection) -> N
     attached.execute("CREATE TABLE copied (LIKE items INCLUDING ALL)")
     attached.execute("INSERT INTO copied SELECT * FROM items")
     attached.execute("UPDATE copied SET code = ~ code WHERE id = 7")
-    with pytest.raises(TableError, match="attach one, or adopt"):
+    with pytest.raises(TableError, match="attach one, name another"):
         verify(attached, "copied")
     other = register(attached, "docs", exact_binarizer(4)).label
     with pytest.raises(TableError, match="which holds bitryoshka codec docs@1: Choose another"):

@@ -214,7 +214,8 @@ def _check_same(
     if other or entry.bad_vectors != bad_vectors:
         raise TableError(
             f"column {target.code_column!r} of {target.title} is attached to "
-            f"{entry.vector_column!r} with bad_vectors={entry.bad_vectors!r}: detach it first"
+            f"{entry.vector_column!r} with bad_vectors={entry.bad_vectors!r} (--bad-vectors "
+            f"{entry.bad_vectors}): detach it first"
         )
     if target.has_code_column:
         check_code_type(target)
@@ -278,5 +279,5 @@ def _bad_rows(connection: Connection, target: Target, count: int) -> str:
     return (
         f"{count} rows of {target.title} have vectors without a code, of another dimension than "
         f"{target.codec.dimensions} or of length 0, the first at {keys}: mend them, or attach "
-        'with bad_vectors="skip"'
+        'with bad_vectors="skip" (--bad-vectors skip)'
     )

@@ -162,7 +162,8 @@ def find_codec(connection: Connection, label: str) -> Codec:
     known = {codec.label: codec for codec in list_codecs(connection)}
     if label not in known:
         raise CodecError(
-            f"there is no codec {label!r}: expected one of {sorted(known) or 'none registered'}"
+            f"there is no codec {label!r}: expected one of {sorted(known) or 'none'}; "
+            "bitryoshka register adds one"
         )
     return known[label]
 

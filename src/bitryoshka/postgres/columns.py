@@ -60,8 +60,8 @@ def require_entry(connection: Connection, oid: int, title: str, code_column: str
     entry = find_entry(connection, oid, code_column)
     if entry is None:
         raise TableError(
-            f"no codec is attached to column {code_column!r} of {title}: attach one, or adopt the "
-            "codes that the table has"
+            f"no codec is attached to column {code_column!r} of {title}: attach one, name another "
+            "column by code_column= (--code-column), or adopt the codes that the table has"
         )
     return entry
 
