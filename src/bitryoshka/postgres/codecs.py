@@ -104,8 +104,8 @@ def export(connection: Connection, label: str) -> Binarizer:
         found = _read_binarizer(connection, codec)
     except (ValueError, DatabaseError) as error:
         raise FingerprintError(
-            f"codec {label} is altered: its tables hold no binarizer: {error}; where rows are "
-            "missing, registering the same binarizer writes them"
+            f"codec {label} is altered: its tables hold no binarizer: {error}; where all "
+            "of its rows are missing from a table, registering the same binarizer writes them"
         ) from error
     if found.fingerprint != codec.fingerprint:
         raise FingerprintError(
