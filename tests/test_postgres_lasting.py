@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import psycopg
@@ -26,9 +27,11 @@ from bitryoshka.postgres import (
     repair,
     search_column,
     status,
+    switch,
     verify,
 )
 from bitryoshka.postgres import index_progress as progress_module
+from bitryoshka.postgres.code_check import judge
 from bitryoshka.postgres.columns import find_functions, require_entry
 from bitryoshka.postgres.server import Connection
 
@@ -154,7 +157,7 @@ def test_a_trigger_that_does_not_fire_is_told_and_made_anew(
 
 def test_verify_has_the_trigger_encode_a_vector(attached: Connection) -> None:
     entry = require_entry(attached, attached_oid(attached), "items", "code")
-    made = find_functions(attached, attached_oid(attached), entry.id)
+    made = find_functions(attached, attached_oid(attached), entry)
     assert made is not None
     assert made.encoder is not None
     attached.execute(
@@ -292,7 +295,7 @@ def test_a_copy_of_a_table_is_taken_up_with_its_codes(attached: Connection) -> N
     attached.execute("CREATE TABLE copied (LIKE items INCLUDING ALL)")
     attached.execute("INSERT INTO copied SELECT * FROM items")
     attached.execute("UPDATE copied SET code = ~ code WHERE id = 7")
-    with pytest.raises(TableError, match="attach one, or adopt"):
+    with pytest.raises(TableError, match="attach one, name another"):
         verify(attached, "copied")
     other = register(attached, "docs", exact_binarizer(4)).label
     with pytest.raises(TableError, match="which holds bitryoshka codec docs@1: Choose another"):
@@ -330,6 +333,164 @@ def test_a_partition_that_comes_back_is_told_and_mended(installed: Connection) -
     installed.execute("UPDATE high SET embedding = %s WHERE id = 1020", [str(ROW.tolist())])
     assert verify(installed, "items", full=True).good
     assert check_codes(installed) == 101
+
+
+def partitioned(connection: Connection) -> None:
+    make_table(
+        connection, rows=0, suffix="PARTITION BY RANGE (id)", columns="id bigint PRIMARY KEY"
+    )
+    connection.execute("CREATE TABLE low PARTITION OF items FOR VALUES FROM (0) TO (1000)")
+    write(connection)
+    attach(connection, "items", "embedding", LABEL)
+
+
+def test_a_trigger_that_one_partition_has_disabled(installed: Connection) -> None:
+    registered(installed)
+    partitioned(installed)
+    installed.execute("ALTER TABLE low DISABLE TRIGGER USER")
+    write(installed)
+    assert "disabled, or on a partition" in (status(installed, "items").trigger or "")
+    assert repair(installed, "items") == 1
+    write(installed)
+    assert verify(installed, "items", full=True).good
+    assert check_codes(installed) == 3
+
+
+def test_a_partition_that_brings_a_trigger_of_its_own(installed: Connection) -> None:
+    registered(installed)
+    other = register(installed, "other", exact_binarizer(3, metric="cosine")).label
+    partitioned(installed)
+    make_table(installed, rows=0, columns="id bigint PRIMARY KEY", name="high")
+    attach(installed, "high", "embedding", other)
+    installed.execute("INSERT INTO high (id, embedding) VALUES (1500, %s)", [str([1.0] * 16)])
+    installed.execute("ALTER TABLE items ATTACH PARTITION high FOR VALUES FROM (1000) TO (2000)")
+    assert "a partition brought a trigger" in (verify(installed, "items").trigger or "")
+    attach(installed, "items", "embedding", LABEL)
+    installed.execute("INSERT INTO items (id, embedding) VALUES (1501, %s)", [str(ROW.tolist())])
+    assert verify(installed, "items", full=True).good
+    assert check_codes(installed) == 3
+    assert installed.execute("SELECT count(*) FROM bitryoshka.columns").fetchall() == [(1,)]
+
+
+# what was changed about the trigger, the index and the rights
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "CREATE OR REPLACE TRIGGER {trigger} BEFORE INSERT OR UPDATE OF title ON items "
+        "FOR EACH ROW EXECUTE FUNCTION {fill}()",
+        "ALTER FUNCTION {fill}() SET bitryoshka.backfill = 'on'",
+        "ALTER FUNCTION {fill}() SECURITY DEFINER",
+        "ALTER FUNCTION {encoder}(vector) RESET ALL",
+        "ALTER TABLE items SET SCHEMA elsewhere",
+    ],
+)
+def test_a_trigger_that_was_changed_is_told_and_made_anew(
+    attached: Connection, change: str
+) -> None:
+    attached.execute("CREATE SCHEMA elsewhere")
+    [(fill,)] = attached.execute(
+        "SELECT tgfoid::regproc::text FROM pg_trigger WHERE tgname = %s", [trigger_name(attached)]
+    ).fetchall()
+    names = {"trigger": trigger_name(attached), "fill": fill}
+    encoder = fill.replace("_fill_", "_encode_")
+    attached.execute(change.format(**names, encoder=encoder).encode())
+    schema = "elsewhere" if "SCHEMA" in change else "public"
+    found = status(attached, "items", schema=schema)
+    assert "the trigger or its functions were changed" in (found.trigger or "")
+    attach(attached, "items", "embedding", LABEL, schema=schema)
+    assert verify(attached, "items", schema=schema).good
+    attached.execute(f"SET search_path = {schema}, public")  # type: ignore[arg-type]
+    attached.execute("UPDATE items SET embedding = %s WHERE id = 1", [str(ROW.tolist())])
+    assert check_codes(attached) == 180
+
+
+def test_a_trigger_that_always_fires_stays_so(attached: Connection) -> None:
+    name = sql.Identifier(trigger_name(attached))
+    attached.execute(sql.SQL("ALTER TABLE items ENABLE ALWAYS TRIGGER {}").format(name))
+    assert verify(attached, "items").good
+    attached.execute("ALTER TABLE items RENAME embedding TO vec")
+    attach(attached, "items", "vec", LABEL)
+    attached.execute("SET session_replication_role = replica")
+    write(attached, "vec")
+    attached.execute("RESET session_replication_role")
+    assert check_codes(attached, column="vec") == 181
+
+
+def test_fill_code_column_writes_codes_where_no_trigger_fires(installed: Connection) -> None:
+    registered(installed)
+    make_table(installed)
+    installed.execute("SELECT bitryoshka.add_code_column('items', 'embedding', 'docs@1')")
+    installed.execute("ALTER TABLE items DISABLE TRIGGER USER")
+    assert installed.execute("SELECT bitryoshka.fill_code_column('items')").fetchall() == [(180,)]
+    assert check_codes(installed) == 180
+    assert installed.execute("SHOW bitryoshka.backfill").fetchall() == [("",)]
+
+
+def test_an_index_of_our_name_on_something_else_is_built_anew(attached: Connection) -> None:
+    [(name,)] = attached.execute(
+        "SELECT indexrelid::regclass::text FROM pg_index AS i JOIN pg_class AS c "
+        "ON c.oid = i.indexrelid JOIN pg_am AS a ON a.oid = c.relam "
+        "WHERE i.indrelid = 'items'::regclass AND a.amname = 'hnsw'"
+    ).fetchall()
+    attached.execute(f"DROP INDEX {name}")
+    attached.execute(f"CREATE INDEX {name} ON items (title)")
+    assert verify(attached, "items").index_valid is False
+    assert attach(attached, "items", "embedding", LABEL).verification.index_valid
+
+
+def test_a_column_that_took_over_may_get_the_name_of_the_former_one(attached: Connection) -> None:
+    other = register(attached, "docs", exact_binarizer(4)).label
+    attach(attached, "items", "embedding", other, code_column="code_new")
+    switch(attached, "items", "code_new")
+    detach(attached, "items", code_column="code_old")
+    attached.execute("ALTER TABLE items RENAME code_new TO code")
+    attach(attached, "items", "embedding", other)
+    write(attached)
+    assert check_codes(attached, exact_binarizer(4)) == 181
+    assert attached.execute(
+        "SELECT code_column, search_name FROM bitryoshka.columns"
+    ).fetchall() == [("code", "code")]
+
+
+def test_default_privileges_keep_nobody_from_writing(bare_database: str) -> None:
+    with connect(bare_database) as connection:
+        connection.execute("CREATE ROLE app_writer")
+        try:
+            connection.execute("CREATE EXTENSION vector")
+            connection.execute("ALTER DEFAULT PRIVILEGES REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC")
+            install(connection)
+            registered(connection)
+            make_table(connection)
+            attach(connection, "items", "embedding", LABEL)
+            connection.execute("SELECT bitryoshka.create_encoder('docs@1')")
+            connection.execute("GRANT USAGE ON SCHEMA public TO app_writer")
+            connection.execute("GRANT SELECT, INSERT ON items TO app_writer")
+            connection.execute("SET ROLE app_writer")
+            write(connection)
+            assert len(search_column(connection, "items", ROW[None]).keys[0]) == 10
+            assert (
+                connection.execute(
+                    "SELECT FROM items WHERE bitryoshka.encode_docs_1(embedding) = code"
+                ).rowcount
+                == 181
+            )
+            connection.execute("RESET ROLE")
+            assert check_codes(connection) == 181
+        finally:
+            connection.execute("RESET ROLE")
+            connection.execute("DROP OWNED BY app_writer")
+            connection.execute("DROP ROLE app_writer")
+
+
+def test_wrong_codes_of_short_vectors_are_wrong() -> None:
+    binarizer = exact_binarizer(3)
+    still = replace(binarizer, offset=np.zeros_like(binarizer.offset))
+    rows = integer_rows(0, 100) * np.float32(2.0**-20)
+    codes = still.encode(rows)
+    assert judge(still, rows, codes).wrong_rows == 0
+    assert judge(still, rows, codes[::-1]).wrong_rows > 90
 
 
 # who else writes

@@ -182,7 +182,7 @@ def unharmed(connection: Connection, table: CodeTable, wide: CodeTable) -> Itera
         ([str(i) for i in range(ROWS)], TableError, "ids must be integers"),
         (np.arange(ROWS)[:, None], TableError, r"found int64 \(20, 1\)"),
         (np.arange(ROWS - 1), VectorsError, r"equal numbers of rows: \[19, 20\]"),
-        (np.arange(ROWS) // 2, errors.UniqueViolation, r"\(id\)=\(0\)"),
+        (np.arange(ROWS) // 2, TableError, r"would have one twice: .*\(id\)=\(0\)"),
     ],
 )
 def test_ids_that_cannot_be_loaded(
@@ -202,7 +202,7 @@ def test_ids_that_exist_are_refused_with_all_of_their_batch(
     connection: Connection, table: CodeTable, codes: NDArray[np.uint8]
 ) -> None:
     load(connection, table, [19], codes[:1])
-    with pytest.raises(errors.UniqueViolation):
+    with pytest.raises(TableError, match="DELETE those that are there, or TRUNCATE"):
         load(connection, table, np.arange(ROWS), codes)
     assert stored(connection, table).ids.tolist() == [19]
 
@@ -302,7 +302,7 @@ def test_a_load_belongs_to_the_callers_transaction(
 ) -> None:
     with connection.transaction(force_rollback=True):
         load(connection, table, np.arange(ROWS), codes)
-        with pytest.raises(errors.UniqueViolation):
+        with pytest.raises(TableError, match="DELETE those that are there, or TRUNCATE"):
             load(connection, table, np.arange(ROWS), codes)
         assert count(connection, table) == ROWS
 

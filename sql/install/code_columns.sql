@@ -92,6 +92,7 @@ DECLARE
     kind text;
     publications text;
     orphan record;
+    always boolean := false;
 BEGIN
     SELECT c.* INTO entry FROM bitryoshka.columns AS c WHERE c.id = column_id;
     SELECT k.* INTO one FROM bitryoshka.codecs AS k WHERE k.id = entry.codec_id;
@@ -105,23 +106,33 @@ BEGIN
             MESSAGE = concat('expected column ', code, ' of ', title, ' to be bit(', one.bits,
                 '), found ', kind);
     END IF;
-    -- its own trigger, and one that a restore has left without an entry
+    -- its own trigger, one that a restore has left without an entry, and those that a partition
+    -- brought along
     FOR orphan IN
-        SELECT t.tgname, p.oid AS fill, p.prosrc
+        SELECT t.tgname, t.tgrelid, t.tgenabled = 'A' AS always, p.oid AS fill
         FROM pg_trigger AS t JOIN pg_proc AS p ON p.oid = t.tgfoid
-        WHERE t.tgrelid = entry.relation AND t.tgparentid = 0
-            AND t.tgname::text ~ '^zz_bitryoshka_[0-9]+$'
+        WHERE t.tgparentid = 0 AND t.tgname::text ~ '^zz_bitryoshka_[0-9]+$'
             AND (
-                t.tgname = concat('zz_bitryoshka_', column_id)
+                t.tgrelid = entry.relation
+                OR t.tgrelid IN (
+                    SELECT x.relid FROM pg_partition_tree(entry.relation) AS x)
+            )
+            AND (
+                t.tgrelid = entry.relation AND t.tgname = concat('zz_bitryoshka_', column_id)
                 OR p.proname::text ~ '^bitryoshka_fill_[0-9]+_[0-9a-f]{8}$'
                 AND strpos(p.prosrc, concat('NEW.', code, ' := ')) > 0
                 AND NOT EXISTS (
                     SELECT FROM bitryoshka.columns AS c
-                    WHERE c.relation = entry.relation
+                    WHERE c.relation = entry.relation AND t.tgrelid = entry.relation
                         AND t.tgname = concat('zz_bitryoshka_', c.id)))
     LOOP
-        EXECUTE concat('DROP TRIGGER ', quote_ident(orphan.tgname::text), ' ON ', title);
+        always := always OR orphan.always;
+        EXECUTE concat('DROP TRIGGER ', quote_ident(orphan.tgname::text), ' ON ',
+            bitryoshka.title(orphan.tgrelid));
         PERFORM bitryoshka.drop_functions(orphan.fill);
+        DELETE FROM bitryoshka.columns AS c
+        WHERE c.relation = orphan.tgrelid AND c.relation <> entry.relation
+            AND c.code_column = entry.code_column;
     END LOOP;
     IF kind IS NULL THEN
         publications := bitryoshka.publications(entry.relation);
@@ -143,6 +154,9 @@ BEGIN
     EXECUTE concat(
         'CREATE TRIGGER zz_bitryoshka_', column_id, ' BEFORE INSERT OR UPDATE ON ', title,
         ' FOR EACH ROW EXECUTE FUNCTION ', bitryoshka.make_column_functions(column_id));
+    IF always THEN
+        EXECUTE concat('ALTER TABLE ', title, ' ENABLE ALWAYS TRIGGER zz_bitryoshka_', column_id);
+    END IF;
     UPDATE bitryoshka.columns AS c
     SET state = CASE WHEN kind IS NULL THEN 'filling' ELSE 'checking' END
     WHERE c.id = column_id;
@@ -312,6 +326,30 @@ $$;
 COMMENT ON FUNCTION bitryoshka.filled_column(regclass, name) IS
 'The entry of a code column that a trigger fills; an error where it has none.';
 
+CREATE OR REPLACE FUNCTION bitryoshka.encoder_of(entry bitryoshka.columns) RETURNS text
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    called text := (
+        SELECT concat(quote_ident(n.nspname::text), '.', quote_ident(p.proname::text))
+        FROM bitryoshka.column_functions(entry.id) AS f
+        JOIN pg_proc AS p ON p.oid = f.encoder
+        JOIN pg_namespace AS n ON n.oid = p.pronamespace);
+BEGIN
+    IF called IS NULL THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'undefined_object',
+            MESSAGE = concat('the trigger of column ', quote_ident(entry.code_column::text), ' of ',
+                bitryoshka.title(entry.relation), ', or the function that it encodes by, is gone'),
+            HINT = 'bitryoshka attach makes them again.';
+    END IF;
+    RETURN called;
+END
+$$;
+COMMENT ON FUNCTION bitryoshka.encoder_of(bitryoshka.columns) IS
+'The function that the trigger of a code column encodes by; an error where it is gone.';
+
 CREATE OR REPLACE FUNCTION bitryoshka.fill_code_column(
     target regclass, code_column name DEFAULT 'code'
 ) RETURNS bigint
@@ -323,16 +361,19 @@ AS $$
 DECLARE
     entry bitryoshka.columns := bitryoshka.filled_column(target, code_column);
     code text := quote_ident(entry.code_column::text);
-    bits integer;
+    before text := coalesce(current_setting('bitryoshka.backfill', true), '');
     filled bigint;
 BEGIN
-    SELECT k.bits INTO bits FROM bitryoshka.codecs AS k WHERE k.id = entry.codec_id;
-    -- whatever is written, the trigger puts the code in its place
+    -- the trigger leaves codes as they are that the owner of the table writes
+    PERFORM set_config('bitryoshka.backfill', 'on', true);
     EXECUTE concat(
-        'WITH filled AS (UPDATE ', bitryoshka.title(target), ' SET ', code, ' = 0::bit(', bits,
-        ') WHERE ', code, ' IS NULL AND ', quote_ident(entry.vector_column::text),
-        ' IS NOT NULL RETURNING ', code, ') SELECT count(', code, ') FROM filled')
+        'WITH filled AS (UPDATE ', bitryoshka.title(target), ' AS bitryoshka_row SET ', code, ' = ',
+        bitryoshka.code_of(entry.id, bitryoshka.encoder_of(entry), 'bitryoshka_row'),
+        ' WHERE bitryoshka_row.', code, ' IS NULL AND bitryoshka_row.',
+        quote_ident(entry.vector_column::text), ' IS NOT NULL RETURNING bitryoshka_row.', code,
+        ') SELECT count(', code, ') FROM filled')
     INTO filled;
+    PERFORM set_config('bitryoshka.backfill', before, true);
     UPDATE bitryoshka.columns AS c SET state = 'ready'
     WHERE c.id = entry.id AND c.state = 'filling';
     RETURN filled;
@@ -352,22 +393,9 @@ AS $$
 DECLARE
     entry bitryoshka.columns := bitryoshka.filled_column(target, code_column);
     code text := quote_ident(entry.code_column::text);
-    called text;
-    expected text;
+    expected text := bitryoshka.code_of(entry.id, bitryoshka.encoder_of(entry), 'bitryoshka_row');
     repaired bigint;
 BEGIN
-    SELECT concat(quote_ident(n.nspname::text), '.', quote_ident(p.proname::text)) INTO called
-    FROM bitryoshka.column_functions(entry.id) AS f
-    JOIN pg_proc AS p ON p.oid = f.encoder
-    JOIN pg_namespace AS n ON n.oid = p.pronamespace;
-    IF called IS NULL THEN
-        RAISE EXCEPTION USING
-            ERRCODE = 'undefined_object',
-            MESSAGE = concat('the trigger of column ', code, ' of ', bitryoshka.title(target),
-                ', or the function that it encodes by, is gone'),
-            HINT = 'bitryoshka attach makes them again.';
-    END IF;
-    expected := bitryoshka.code_of(entry.id, called, 'bitryoshka_row');
     EXECUTE concat(
         'UPDATE ', bitryoshka.title(target), ' AS bitryoshka_row SET ', code, ' = ', expected,
         ' WHERE bitryoshka_row.', code, ' IS DISTINCT FROM ', expected);

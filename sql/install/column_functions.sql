@@ -73,6 +73,8 @@ BEGIN
     -- what is compared stands here and not in the trigger's WHEN: a dump could not restore an
     -- operator of pgvector there
     RETURN concat('
+DECLARE
+    hint text;
 BEGIN
     IF TG_OP = ''UPDATE'' THEN
         IF coalesce(
@@ -89,9 +91,10 @@ BEGIN
     END IF;
     NEW.', code, ' := ', bitryoshka.code_of(column_id, encoder, 'NEW'), ';
     RETURN NEW;
-EXCEPTION WHEN undefined_column OR undefined_function OR cannot_coerce OR datatype_mismatch
-    OR string_data_length_mismatch
+EXCEPTION WHEN undefined_column OR undefined_function OR undefined_object OR invalid_schema_name
+    OR cannot_coerce OR datatype_mismatch OR string_data_length_mismatch
 THEN
+    GET STACKED DIAGNOSTICS hint = PG_EXCEPTION_HINT;
     RAISE EXCEPTION USING
         ERRCODE = SQLSTATE,
         MESSAGE = concat(
@@ -99,8 +102,9 @@ THEN
             TG_TABLE_SCHEMA, ''.'', TG_TABLE_NAME,
             ', quote_literal(concat(' holds codes of column ', vector_column, ' by codec ', label,
                 ', and cannot any more: ')), ', SQLERRM),
-        HINT = ''Where a column was renamed or its type changed, bitryoshka attach takes it up under ''
-            ''its new name; bitryoshka detach ends it; bitryoshka status says how things are.'';
+        HINT = coalesce(nullif(hint, ''''), ''bitryoshka status says what was changed. Where a column ''
+            ''was renamed or its type changed, bitryoshka attach takes it up; where pgvector was moved, ''
+            ''bitryoshka install makes the functions anew; bitryoshka detach ends it.'');
 END
 ');
 END
@@ -124,6 +128,9 @@ BEGIN
         'SET search_path = pg_catalog, pg_temp ',
         'SET plan_cache_mode = force_generic_plan AS ',
         quote_literal(bitryoshka.column_encoder(one)));
+    -- whoever writes a row calls it, whatever the default privileges are
+    EXECUTE concat('GRANT EXECUTE ON FUNCTION ', encoder, '(', bitryoshka.pgvector(),
+        '.vector) TO PUBLIC');
 END
 $$;
 COMMENT ON FUNCTION bitryoshka.make_encoder(integer, text) IS
@@ -327,7 +334,10 @@ BEGIN
             ON split_part(p.proname::text, '_', 3) = c.id::text
             AND p.proname::text ~ '^bitryoshka_(fill|encode)_[0-9]+_[0-9a-f]{8}$'
         WHERE p.prokind = 'f' AND NOT EXISTS (SELECT FROM pg_class AS r WHERE r.oid = c.relation)
-            AND NOT EXISTS (SELECT FROM pg_trigger AS t WHERE t.tgfoid = p.oid)
+            AND NOT EXISTS (
+                SELECT FROM pg_trigger AS t JOIN pg_proc AS f ON f.oid = t.tgfoid
+                WHERE f.pronamespace = p.pronamespace
+                    AND f.proname::text = replace(p.proname::text, '_encode_', '_fill_'))
             AND pg_has_role(current_user, p.proowner, 'USAGE')
     LOOP
         PERFORM bitryoshka.drop_if_possible(made::text);

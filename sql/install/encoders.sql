@@ -193,6 +193,8 @@ BEGIN
     EXECUTE concat(
         'COMMENT ON FUNCTION ', name, '(', bitryoshka.pgvector(), '.halfvec) IS ',
         quote_literal('Code of a halfvec, as that of a vector of the same numbers.'));
+    EXECUTE concat('GRANT EXECUTE ON FUNCTION ', name, '(', vectors, '), ', name, '(',
+        bitryoshka.pgvector(), '.halfvec) TO PUBLIC');
     RETURN concat(name, '(', vectors, ')')::regprocedure;
 END
 $$;

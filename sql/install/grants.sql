@@ -6,6 +6,8 @@ GRANT SELECT ON
     bitryoshka.additive, bitryoshka.additive_lengths, bitryoshka.decoder, bitryoshka.gram,
     bitryoshka.columns, bitryoshka.backfill, bitryoshka.code_columns, bitryoshka.codec_kinds
 TO PUBLIC;
+-- whatever the default privileges of the owner are
+GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA bitryoshka TO PUBLIC;
 REVOKE EXECUTE ON FUNCTION bitryoshka.create_encoder(text) FROM PUBLIC;
 
 -- ids are given by the catalogue alone: whoever may insert may not choose them

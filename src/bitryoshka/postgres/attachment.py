@@ -179,7 +179,9 @@ def _find(connection: Connection, target: Target) -> tuple[Entry | None, Target]
         )
         if target.has_code_column and len(renamed) == 1:
             entry = require_entry(connection, target.oid, target.title, renamed[0][0])
-    elif entry.code_column != target.code_column:
+    elif entry.code_column != target.code_column and (
+        not target.has_code_column or _has_column(connection, target, entry.code_column)
+    ):
         target = find_target(
             connection,
             target.name,
@@ -189,6 +191,11 @@ def _find(connection: Connection, target: Target) -> tuple[Entry | None, Target]
             target.schema,
         )
     return entry, target
+
+
+def _has_column(connection: Connection, target: Target, column: str) -> bool:
+    columns = fetch(connection, statement("column_types", oid=target.oid))
+    return any(name == column for name, *_ in columns)
 
 
 def _is_broken(connection: Connection, target: Target, entry: Entry) -> bool:
@@ -209,12 +216,14 @@ def _check_same(
             f"column {target.code_column!r} of {target.title} holds codes of {entry.codec}, "
             f"found {target.codec.label}: attach to another column, then switch"
         )
-    columns = [name for name, *_ in fetch(connection, statement("column_types", oid=target.oid))]
-    other = entry.vector_column != target.vector_column and entry.vector_column in (None, *columns)
+    other = entry.vector_column != target.vector_column and (
+        entry.vector_column is None or _has_column(connection, target, entry.vector_column)
+    )
     if other or entry.bad_vectors != bad_vectors:
         raise TableError(
             f"column {target.code_column!r} of {target.title} is attached to "
-            f"{entry.vector_column!r} with bad_vectors={entry.bad_vectors!r}: detach it first"
+            f"{entry.vector_column!r} with bad_vectors={entry.bad_vectors!r} (--bad-vectors "
+            f"{entry.bad_vectors}): detach it first"
         )
     if target.has_code_column:
         check_code_type(target)
@@ -278,5 +287,5 @@ def _bad_rows(connection: Connection, target: Target, count: int) -> str:
     return (
         f"{count} rows of {target.title} have vectors without a code, of another dimension than "
         f"{target.codec.dimensions} or of length 0, the first at {keys}: mend them, or attach "
-        'with bad_vectors="skip"'
+        'with bad_vectors="skip" (--bad-vectors skip)'
     )

@@ -23,7 +23,7 @@ from bitryoshka.postgres.binary import (
     vector_column,
     write_rows,
 )
-from bitryoshka.postgres.columns import find_functions
+from bitryoshka.postgres.columns import find_functions, require_entry
 from bitryoshka.postgres.locking import Advance, retried, row_holders
 from bitryoshka.postgres.server import Connection
 from bitryoshka.postgres.statements import fetch, statement
@@ -53,7 +53,7 @@ def backfill(
     still held after many.
     """
     filled = 0
-    with _filler(connection, target, column_id, binarizer) as fill:
+    with _filler(connection, target, binarizer) as fill:
         for leaf in target.leaves:
             for number in range(_PASSES):
                 filled += _pass(connection, target, leaf, column_id, fill, batch_rows, advance)
@@ -87,11 +87,9 @@ def backfill_statements(target: Target) -> list[sql.Composed]:
 
 
 @contextmanager
-def _filler(
-    connection: Connection, target: Target, column_id: int, binarizer: Binarizer | None
-) -> Iterator[Fill]:
+def _filler(connection: Connection, target: Target, binarizer: Binarizer | None) -> Iterator[Fill]:
     if binarizer is None:
-        encoder = _encoder(connection, target, column_id)
+        encoder = _encoder(connection, target)
         yield lambda leaf, within: _fill_in_database(connection, target, encoder, leaf, within)
         return
     with batch_table(connection, target):
@@ -110,9 +108,10 @@ def batch_table(connection: Connection, target: Target) -> Iterator[None]:
             connection.execute(statement("drop_batch"))
 
 
-def _encoder(connection: Connection, target: Target, column_id: int) -> sql.Identifier:
+def _encoder(connection: Connection, target: Target) -> sql.Identifier:
     """The function that the column's trigger encodes by."""
-    found = find_functions(connection, target.oid, column_id)
+    entry = require_entry(connection, target.oid, target.title, target.code_column)
+    found = find_functions(connection, target.oid, entry)
     if found is None or found.encoder is None:
         raise DatabaseError(
             f"the trigger of column {target.code_column!r} of {target.title}, or its encoder, is "

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 import numpy as np
+import psycopg
 from numpy.typing import ArrayLike, NDArray
 from psycopg import sql
 
@@ -42,8 +43,8 @@ def load(
 
     ``ids`` (N,) integers; ``codes`` (N, bits/8) uint8; ``vectors`` (N, d), exactly where the
     table keeps them. Memory is bounded by a block of rows, so memory-mapped input works.
-    Raises BitsError, VectorsError or TableError for input that does not fit the table, and
-    psycopg's errors for ids that exist and for a connection that is lost.
+    Raises BitsError, VectorsError or TableError for input that does not fit the table, ids that
+    exist among it, and psycopg's errors for a connection that is lost.
     """
     keys, packed = np.asarray(ids), check_codes(codes)
     if keys.ndim != 1 or keys.dtype.kind not in "iu":
@@ -69,17 +70,23 @@ def load(
     columns = sql.SQL(", ").join(sql.Identifier(name) for name, _ in table.columns())
     copy_rows = statement("copy_rows", table=table.identifier, columns=columns)
     layout = copy_columns(table)
-    with (
-        progress_bar(len(packed), "load", progress, "rows") as advance,
-        connection.transaction(),
-        connection.cursor() as cursor,
-        cursor.copy(copy_rows) as copy,
-    ):
-        copy.write(HEADER)
-        for rows, part in _parts(table, len(packed), floats):
-            copy.write(copy_buffer(layout, keys[rows], packed[rows], part))
-            advance(by=rows.stop - rows.start)
-        copy.write(TRAILER)
+    try:
+        with (
+            progress_bar(len(packed), "load", progress, "rows") as advance,
+            connection.transaction(),
+            connection.cursor() as cursor,
+            cursor.copy(copy_rows) as copy,
+        ):
+            copy.write(HEADER)
+            for rows, part in _parts(table, len(packed), floats):
+                copy.write(copy_buffer(layout, keys[rows], packed[rows], part))
+                advance(by=rows.stop - rows.start)
+            copy.write(TRAILER)
+    except psycopg.errors.UniqueViolation as error:
+        raise TableError(
+            f"load adds rows, and table {table.name} would have one twice: "
+            f"{error.diag.message_detail}; DELETE those that are there, or TRUNCATE it, first"
+        ) from error
     return len(packed)
 
 

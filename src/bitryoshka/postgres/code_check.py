@@ -11,6 +11,7 @@ from bitryoshka.additive import Additive
 from bitryoshka.binarizer import Binarizer
 from bitryoshka.bits import unpack
 
+# of a vector's length
 NEAR = 1e-5
 # of the loss of an additive code: what rounding may add to it
 WORSE = 1e-4
@@ -55,7 +56,9 @@ def _differing(
     if binarizer.additive is None:
         steps = binarizer.project(vectors) / binarizer.step
         distance = np.abs(steps - np.round(steps)) * binarizer.step
-        return differ, differ & ~(distance < NEAR)[:, binarizer.bit_dimension]
+        length = 1.0 if binarizer.metric == "cosine" else np.linalg.norm(vectors, axis=1)[:, None]
+        near = distance < NEAR * (length + np.abs(binarizer.offset))
+        return differ, differ & ~near[:, binarizer.bit_dimension]
     worse = _worse(binarizer, binarizer.additive, vectors, codes, differ)
     return differ, differ & worse[:, None]
 

@@ -104,8 +104,8 @@ def export(connection: Connection, label: str) -> Binarizer:
         found = _read_binarizer(connection, codec)
     except (ValueError, DatabaseError) as error:
         raise FingerprintError(
-            f"codec {label} is altered: its tables hold no binarizer: {error}; where rows are "
-            "missing, registering the same binarizer writes them"
+            f"codec {label} is altered: its tables hold no binarizer: {error}; where all "
+            "of its rows are missing from a table, registering the same binarizer writes them"
         ) from error
     if found.fingerprint != codec.fingerprint:
         raise FingerprintError(
@@ -162,7 +162,8 @@ def find_codec(connection: Connection, label: str) -> Codec:
     known = {codec.label: codec for codec in list_codecs(connection)}
     if label not in known:
         raise CodecError(
-            f"there is no codec {label!r}: expected one of {sorted(known) or 'none registered'}"
+            f"there is no codec {label!r}: expected one of {sorted(known) or 'none'}; "
+            "bitryoshka register adds one"
         )
     return known[label]
 

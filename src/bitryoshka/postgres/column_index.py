@@ -21,20 +21,21 @@ def build_index(
 ) -> None:
     """Build the index where it is missing, on each partition CONCURRENTLY.
 
-    Any valid index on the prefix will do, whatever its name. An INVALID one of the name that is
-    given here, which a cancelled build leaves behind, is dropped and built anew. The connection
-    must be in autocommit mode, outside a transaction.
+    Any valid index on the prefix will do, whatever its name. Another one of the name that is given
+    here, which a cancelled build or a column that is gone leaves behind, is dropped and built anew.
+    The connection must be in autocommit mode, outside a transaction.
     """
     suffix = _suffix(column_id, prefix_bits)
     for leaf in target.leaves:
         name = name_within(leaf.name, suffix)
-        valid = _is_valid(connection, leaf.schema, name)
-        if valid is False:
+        if _is_covered(connection, target, leaf.oid, prefix_bits):
+            continue
+        if _is_valid(connection, leaf.schema, name) is not None:
+            # of a build that was cancelled, or of a column that is gone
             dropped = sql.Identifier(leaf.schema, name)
             connection.execute(statement("drop_index_concurrently", index=dropped))
-        if not valid and not _is_covered(connection, target, leaf.oid, prefix_bits):
-            with told(connection, advance):
-                connection.execute(_leaf_index(target, leaf, name, prefix_bits))
+        with told(connection, advance):
+            connection.execute(_leaf_index(target, leaf, name, prefix_bits))
     if target.partitioned and not _is_covered(connection, target, target.oid, prefix_bits):
         parent = name_within(target.name, suffix)
         whole = _index("index_parent", target, target.identifier, parent, prefix_bits)

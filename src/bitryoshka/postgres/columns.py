@@ -60,8 +60,8 @@ def require_entry(connection: Connection, oid: int, title: str, code_column: str
     entry = find_entry(connection, oid, code_column)
     if entry is None:
         raise TableError(
-            f"no codec is attached to column {code_column!r} of {title}: attach one, or adopt the "
-            "codes that the table has"
+            f"no codec is attached to column {code_column!r} of {title}: attach one, name another "
+            "column by code_column= (--code-column), or adopt the codes that the table has"
         )
     return entry
 
@@ -70,7 +70,8 @@ class Functions(NamedTuple):
     """The functions of a code column's trigger.
 
     ``encoder``: its schema and name, None where it is gone. ``owners``: of both. ``owner``: of the
-    table. ``present``: as this revision makes them.
+    table. ``present``: as this revision makes them. ``enabled``: on every partition. ``other``: a
+    partition and its own trigger for the same column.
     """
 
     encoder: tuple[str, str] | None
@@ -78,29 +79,36 @@ class Functions(NamedTuple):
     owner: str
     present: bool
     enabled: bool
+    other: str | None
 
 
-def find_functions(connection: Connection, oid: int, column_id: int) -> Functions | None:
+def find_functions(connection: Connection, oid: int, entry: Entry) -> Functions | None:
     """The functions of an entry; None where the table has no such trigger."""
-    found = fetch(connection, statement("column_functions", oid=oid, column_id=column_id))
+    code = sql.Literal(entry.code_column)
+    found = fetch(connection, statement("column_functions", oid=oid, column_id=entry.id, code=code))
     if not found:
         return None
-    schema, name, fill_owner, encoder_owner, owner, present, enabled = found[0]
+    schema, name, fill_owner, encoder_owner, owner, present, enabled, other = found[0]
     owners = frozenset(filter(None, (fill_owner, encoder_owner)))
-    return Functions((schema, name) if name else None, owners, owner, bool(present), enabled)
+    return Functions((schema, name) if name else None, owners, owner, bool(present), enabled, other)
 
 
 def trigger_problem(connection: Connection, oid: int, entry: Entry) -> str | None:
     """Why the trigger of a code column may not keep it true; None where it does."""
-    found = find_functions(connection, oid, entry.id)
+    found = find_functions(connection, oid, entry)
     if found is None:
         return "the trigger is gone: attach again, which makes it and looks at all codes"
     if found.encoder is None:
         return "the function that the trigger encodes by is gone: attach again"
     if not found.enabled:
         return (
-            f"the trigger zz_bitryoshka_{entry.id} is disabled: attach again, which makes it anew "
-            "and looks at all codes"
+            f"the trigger zz_bitryoshka_{entry.id} is disabled, or on a partition: attach again, "
+            "which makes it anew and looks at all codes"
+        )
+    if found.other:
+        return (
+            f"a partition brought a trigger for the same column, {found.other}: attach again, "
+            "which drops it and looks at all codes"
         )
     if strangers := found.owners - {found.owner}:
         return (
@@ -110,8 +118,8 @@ def trigger_problem(connection: Connection, oid: int, entry: Entry) -> str | Non
         )
     if not found.present:
         return (
-            "the trigger's functions were changed, or are of an earlier revision, or a schema was "
-            "renamed since: attach again"
+            "the trigger or its functions were changed, or are of an earlier revision, or the "
+            "table was moved or a schema was renamed since: attach again"
         )
     return None
 

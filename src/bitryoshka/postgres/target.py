@@ -216,7 +216,9 @@ def find_table(connection: Connection, table: str, schema: str) -> tuple[int, st
         statement("table_oid", schema=sql.Literal(schema), table=sql.Literal(table)),
     )
     if not found:
-        raise TableError(f"there is no table {schema}.{table}")
+        raise TableError(
+            f"there is no table {schema}.{table}: another schema is named by schema= (--schema)"
+        )
     oid, kind, has_children = found[0]
     if kind not in ("r", "p"):
         raise TableError(f"{schema}.{table} is no ordinary or partitioned table")

@@ -59,11 +59,11 @@ class Verification:
     ``wrong_rows``: of ``sampled`` rows, which are all that have a code where all were looked at,
     those whose code is wrong, and ``wrong_bits`` how many of their bits are not those of the
     binarizer. ``near_bits`` are bits that rounding may turn, and did. Those of progressive codes
-    lie where the projected value is within 1e-5 of a threshold; a row with any other is wrong. An
-    additive code is wrong where its loss exceeds that of encoding anew by more than 1e-4 of it;
-    what else differs is a tie that was settled the other way. Of an additive code that was cut the
-    loss is not known: a row is wrong where more than a quarter of its bits differ, and every row
-    that differs is where these are more than ties explain, 2 and 1 %
+    lie where the projected value is within 1e-5 of a threshold, times the vector's length; a row
+    with any other is wrong. An additive code is wrong where its loss exceeds that of encoding anew
+    by more than 1e-4 of it; what else differs is a tie that was settled the other way. Of an
+    additive code that was cut the loss is not known: a row is wrong where more than a quarter of
+    its bits differ, and every row that differs is where these are more than ties explain, 2 and 1 %
     of the rows. ``recall``: of the 10 nearest rows by the stored vectors, the share that
     `bitryoshka.search` finds over ``queries`` rows; None where there are no rows.
     """
