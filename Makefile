@@ -28,9 +28,12 @@ test: $(INSTALLED) programs
 test-sqlalchemy20: .venv20/.installed
 	BITRYOSHKA_TEST_SQLALCHEMY=2.0 .venv20/bin/$(PYTEST) tests/test_sqlalchemy*.py tests/test_alembic*.py
 
-# the tests of Postgres again, on the older of the two servers in the embedded one's wheel
+# what the database does, again on the older of the two servers in the embedded one's wheel
+POSTGRES := additive attach column_search functions installation lasting publications restores \
+	roles settings
 test-postgres16: $(INSTALLED) programs
-	PGSERVER_POSTGRES_VERSION=16 $(BIN)/$(PYTEST) tests/test_postgres*.py tests/test_tutorial.py
+	PGSERVER_POSTGRES_VERSION=16 $(BIN)/$(PYTEST) $(POSTGRES:%=tests/test_postgres_%.py) \
+		tests/test_tutorial.py tests/test_living_page.py
 
 # from the system: Chromium and its own chromedriver, for the report's page; a pooler
 programs:
