@@ -17,6 +17,7 @@ from sqlalchemy.dialects.postgresql import CITEXT
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 from synthetic import integer_rows
 
+from bitryoshka import TableError
 from bitryoshka.postgres import attach, connect, install, search_column
 from bitryoshka.postgres.server import Connection
 from bitryoshka.sqlalchemy import Code, funnel
@@ -292,3 +293,12 @@ def test_keys_of_an_extensions_type(
         assert check_codes(contrib, code=codes["code_column"]) == 180
         found = search_column(contrib, "items", integer_rows(7, 1), k=180, candidates=180, **codes)
         assert len(set(found.keys[0])) == 180
+
+
+def test_a_key_without_operators_of_these_names_is_refused(contrib: Connection) -> None:
+    install_modules(contrib)
+    make_table(contrib, columns="id bigint PRIMARY KEY, title text")
+    contrib.execute("ALTER TABLE items ALTER id TYPE hstore USING hstore('key', id::text)")
+    with pytest.raises(TableError, match=r"must be of a type that .* found hstore"):
+        attach(contrib, "items", "embedding", LABEL)
+    assert contrib.execute("SELECT FROM bitryoshka.columns").rowcount == 0

@@ -184,6 +184,12 @@ def find_target(
     key = tuple(Key(*row) for row in fetch(connection, statement("primary_key", oid=oid)))
     if not key:
         raise TableError(f"table {title} has no primary key: the backfill goes by ranges of it")
+    for column in key:
+        if not column.operators:  # such as hstore
+            raise TableError(
+                f"column {column.name!r} of the primary key of {title} must be of a type that <= "
+                f"and > order, found {column.type}: the backfill goes by ranges of the key"
+            )
     [(pgvector,)] = fetch(connection, statement("pgvector_schema"))
     return Target(
         oid=oid,
