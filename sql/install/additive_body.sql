@@ -72,6 +72,9 @@ BEGIN
         ) AS x
         OFFSET 0
     ) AS x;
+    IF start IS NULL OR products IS NULL THEN
+        PERFORM bitryoshka.refuse_incomplete({codec});
+    END IF;
     signs := start::{pgvector}.vector;
     unset := repeat('0', cardinality(start))::varbit;
     IF cardinality(start) < bits THEN

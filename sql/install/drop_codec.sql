@@ -9,10 +9,7 @@ BEGIN
     DELETE FROM bitryoshka.codecs AS k WHERE k.label = codec
     RETURNING quote_ident(concat('encode_', k.name, '_', k.version)) INTO encoder;
     IF encoder IS NULL THEN
-        RAISE EXCEPTION USING
-            ERRCODE = 'undefined_object',
-            MESSAGE = concat('there is no codec ', quote_literal(codec)),
-            HINT = 'SELECT label FROM bitryoshka.codecs lists them; a label is name@version.';
+        PERFORM bitryoshka.require_codec(codec);
     END IF;
     EXECUTE concat(
         'DROP FUNCTION IF EXISTS bitryoshka.', encoder, '(', bitryoshka.pgvector(), '.vector), ',

@@ -11,13 +11,6 @@ BEGIN
         RETURN bitryoshka.progressive_encode(codec, input);
     END IF;
     one := bitryoshka.find_codec(codec, input);
-    IF NOT (
-        EXISTS (SELECT FROM bitryoshka.weights AS w WHERE w.codec_id = one.id)
-        AND EXISTS (SELECT FROM bitryoshka.decoder AS d WHERE d.codec_id = one.id)
-        AND EXISTS (SELECT FROM bitryoshka.gram AS g WHERE g.codec_id = one.id)
-    ) THEN
-        PERFORM bitryoshka.refuse_incomplete(one.id);
-    END IF;
     RETURN bitryoshka.additive_encode(
         one.id,
         input,

@@ -47,12 +47,8 @@ LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    one bitryoshka.codecs;
+    one bitryoshka.codecs := bitryoshka.require_codec(codec);
 BEGIN
-    SELECT * INTO one FROM bitryoshka.codecs WHERE label = codec;
-    IF one.id IS NULL THEN
-        PERFORM bitryoshka.require_codec(codec);
-    END IF;
     PERFORM bitryoshka.check_vector(codec, one.dimensions, one.metric, input);
     RETURN one;
 END

@@ -12,6 +12,7 @@ except ImportError as error:
     raise MissingExtraError("bitryoshka.postgres", "postgres") from error
 
 from bitryoshka.postgres.adoption import adopt
+from bitryoshka.postgres.attached_column import Counts
 from bitryoshka.postgres.attachment import Attached, attach, attach_statements
 from bitryoshka.postgres.bulk import load
 from bitryoshka.postgres.codecs import Codec, drop_codec, export, list_codecs, register
@@ -23,7 +24,7 @@ from bitryoshka.postgres.search import SearchResult, search
 from bitryoshka.postgres.server import connect, embedded_server, prepare_database
 from bitryoshka.postgres.switching import switch
 from bitryoshka.postgres.table import CodeTable, create_index, create_table, open_table
-from bitryoshka.postgres.verification import Counts, Status, Verification, status, verify
+from bitryoshka.postgres.verification import Status, Verification, status, verify
 
 __all__ = [
     "Attached",

@@ -8,6 +8,7 @@ from psycopg import sql
 
 from bitryoshka.errors import BitsError, DatabaseError, FingerprintError, TableError, VectorsError
 from bitryoshka.limits import check_count
+from bitryoshka.postgres.attached_column import check_code_type, count_rows
 from bitryoshka.postgres.backfill import backfill, backfill_statements
 from bitryoshka.postgres.codecs import export, find_codec
 from bitryoshka.postgres.column_index import build_index, index_statements
@@ -27,13 +28,7 @@ from bitryoshka.postgres.repair import repair_rows
 from bitryoshka.postgres.server import Connection
 from bitryoshka.postgres.statements import fetch, statement
 from bitryoshka.postgres.target import BadVectors, Target, find_target
-from bitryoshka.postgres.verification import (
-    Verification,
-    check_code_type,
-    count_rows,
-    record,
-    verify_target,
-)
+from bitryoshka.postgres.verification import Verification, record, verify_target
 from bitryoshka.progress import progress_bar
 
 _LISTED = 5
@@ -138,9 +133,7 @@ def attach(
         record(connection, entry, prefix, found, looked_at_all=True)
     if not found.good:
         raise DatabaseError(
-            f"table {target.title} does not verify: {found.text()}; attach again looks at all codes"
-            if found.wrong_rows
-            else f"table {target.title} does not verify: {found.text()}"
+            f"table {target.title} does not verify: {found.text()}; repair mends its codes"
         )
     return Attached(filled, repaired, found)
 

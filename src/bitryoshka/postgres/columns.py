@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import NamedTuple
 
 import psycopg
@@ -14,7 +14,7 @@ from bitryoshka.errors import DatabaseError, TableError
 from bitryoshka.postgres.locking import Advance, changed
 from bitryoshka.postgres.own_session import require_own_session
 from bitryoshka.postgres.server import Connection
-from bitryoshka.postgres.statements import fetch, statement
+from bitryoshka.postgres.statements import fetch, refused_as, statement
 from bitryoshka.postgres.target import BadVectors, Target
 
 _LOCKS = 20
@@ -180,18 +180,14 @@ def restore(
         )
 
 
-@contextmanager
-def refused_changes() -> Iterator[None]:
-    """What the functions that change a table refuse, as a TableError with their hint."""
-    try:
-        yield
-    except (
+def refused_changes() -> AbstractContextManager[None]:
+    """What the functions that change a table refuse, as a TableError."""
+    return refused_as(
+        TableError,
         psycopg.errors.DuplicateColumn,
         psycopg.errors.ObjectNotInPrerequisiteState,
         psycopg.errors.WrongObjectType,
-    ) as error:
-        hint = f": {error.diag.message_hint}" if error.diag.message_hint else ""
-        raise TableError(f"{error.diag.message_primary}{hint}") from error
+    )
 
 
 @contextmanager

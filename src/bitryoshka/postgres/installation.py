@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import psycopg
 
 from bitryoshka.errors import DatabaseError
 from bitryoshka.postgres.locking import changed
 from bitryoshka.postgres.server import Connection, prepare_database
-from bitryoshka.postgres.statements import fetch, statement
+from bitryoshka.postgres.statements import fetch, refused_as, statement
 from bitryoshka.postgres_rules import untrusted_owner
 from bitryoshka.schema_scripts import downgrade_statements, upgrade_statements
+
+_REFUSALS = (
+    psycopg.errors.InsufficientPrivilege,
+    psycopg.errors.ObjectInUse,
+    psycopg.errors.ObjectNotInPrerequisiteState,
+)
 
 
 def install(connection: Connection, revision: str = "head") -> str:
@@ -35,7 +38,7 @@ def install(connection: Connection, revision: str = "head") -> str:
         for part in upgrade_statements(revision):
             connection.execute(part.encode())
 
-    with _refused():
+    with refused_as(DatabaseError, *_REFUSALS):
         if before is None:
             with connection.transaction():
                 change()
@@ -53,24 +56,10 @@ def uninstall(connection: Connection) -> None:
     """
     if not fetch(connection, statement("schema_owner")):
         raise DatabaseError("schema bitryoshka is not installed in this database")
-    with _refused(), connection.transaction():
+    with refused_as(DatabaseError, *_REFUSALS), connection.transaction():
         _refuse_extension(connection)
         for part in downgrade_statements():
             connection.execute(part.encode())
-
-
-@contextmanager
-def _refused() -> Iterator[None]:
-    """What the scripts refuse is a DatabaseError, without the script."""
-    try:
-        yield
-    except (
-        psycopg.errors.InsufficientPrivilege,
-        psycopg.errors.ObjectInUse,
-        psycopg.errors.ObjectNotInPrerequisiteState,
-    ) as error:
-        hint = f": {error.diag.message_hint}" if error.diag.message_hint else ""
-        raise DatabaseError(f"{error.diag.message_primary}{hint}") from error
 
 
 def installed_revision(connection: Connection) -> str | None:

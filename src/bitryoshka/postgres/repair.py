@@ -9,6 +9,7 @@ from psycopg import sql
 from bitryoshka.binarizer import Binarizer
 from bitryoshka.errors import BitsError, DatabaseError
 from bitryoshka.limits import check_count
+from bitryoshka.postgres.attached_column import count_rows, find_attached
 from bitryoshka.postgres.backfill import batch_table, key_ranges
 from bitryoshka.postgres.binary import (
     INTEGER,
@@ -28,7 +29,6 @@ from bitryoshka.postgres.locking import retried, row_holders
 from bitryoshka.postgres.server import Connection
 from bitryoshka.postgres.statements import fetch, statement
 from bitryoshka.postgres.target import Leaf, Target
-from bitryoshka.postgres.verification import attached, count_rows
 from bitryoshka.progress import progress_bar
 
 _TRIES = 50
@@ -55,7 +55,7 @@ def repair(
     """
     require_idle(connection)
     check_count(batch_rows, "batch_rows", BitsError)
-    target, entry = attached(connection, table, schema, code_column)
+    target, entry = find_attached(connection, table, schema, code_column)
     binarizer = export(connection, entry.codec)
     with alone(connection, target.oid, target.title):
         fetch(connection, statement("renew_column", column_id=entry.id))

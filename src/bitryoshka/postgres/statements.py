@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import numpy as np
@@ -11,6 +13,7 @@ from psycopg import sql
 from psycopg.abc import AdaptContext
 from psycopg.rows import tuple_row
 
+from bitryoshka.errors import DatabaseError
 from bitryoshka.postgres.ascii_sessions import UTF8, is_ascii, load_as_utf8
 from bitryoshka.sql_files import read_sql
 
@@ -52,6 +55,16 @@ def fetch(
     """All rows as plain tuples, whichever row and cursor factories the connection has."""
     with psycopg.Cursor(connection, row_factory=tuple_row) as cursor:
         return reading_text(cursor).execute(query, parameters).fetchall()
+
+
+@contextmanager
+def refused_as(kind: type[DatabaseError], *errors: type[psycopg.Error]) -> Iterator[None]:
+    """What a script or function of the schema refuses, as an error of ours, with its hint."""
+    try:
+        yield
+    except errors as error:
+        hint = f": {error.diag.message_hint}" if error.diag.message_hint else ""
+        raise kind(f"{error.diag.message_primary}{hint}") from error
 
 
 def pgvector_schema(connection: psycopg.Connection[Any]) -> sql.Identifier:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
 import psycopg
@@ -12,44 +11,27 @@ from numpy.typing import NDArray
 from psycopg import sql
 
 from bitryoshka.binarizer import Binarizer
-from bitryoshka.errors import TableError
 from bitryoshka.limits import check_count
+from bitryoshka.postgres.attached_column import Counts, count_rows, find_attached
 from bitryoshka.postgres.backfill import key_ranges
 from bitryoshka.postgres.binary import NUMBERS, bit_column, read_rows, vector_column
 from bitryoshka.postgres.code_check import Judged, judge
-from bitryoshka.postgres.codecs import export, find_codec
+from bitryoshka.postgres.codecs import export
 from bitryoshka.postgres.column_index import index_is_valid
 from bitryoshka.postgres.columns import (
     Entry,
     refuse_hidden_rows,
-    require_entry,
     step,
     trigger_problem,
 )
-from bitryoshka.postgres.installation import require_installed
 from bitryoshka.postgres.server import Connection
 from bitryoshka.postgres.statements import fetch, statement
-from bitryoshka.postgres.target import Target, find_table, find_target
+from bitryoshka.postgres.target import Target
 from bitryoshka.progress import progress_bar
 
 SAMPLE = 1000
 _K = 10
 _BATCH = 5000
-
-
-@dataclass(frozen=True)
-class Counts:
-    """Rows of a table.
-
-    Of them ``empty`` have no vector, ``bad`` one that has no code, ``missing`` no code yet, and
-    ``extra`` a code although they should have none.
-    """
-
-    rows: int
-    empty: int
-    bad: int
-    missing: int
-    extra: int
 
 
 @dataclass(frozen=True)
@@ -133,7 +115,7 @@ def verify(
     Raises TableError where no codec is attached to the column, or one of its columns is gone.
     """
     check_count(queries, "queries", least=0)
-    target, entry = attached(connection, table, schema, code_column)
+    target, entry = find_attached(connection, table, schema, code_column)
     binarizer = export(connection, target.codec.label)
     refuse_hidden_rows(connection, target.oid)
     found = verify_target(
@@ -147,7 +129,7 @@ def status(
     connection: Connection, table: str, *, schema: str = "public", code_column: str = "code"
 ) -> Status:
     """How far a code column is filled; TableError where no codec is attached to it."""
-    target, entry = attached(connection, table, schema, code_column)
+    target, entry = find_attached(connection, table, schema, code_column)
     refuse_hidden_rows(connection, target.oid)
     with step(connection, target.title, "counting the rows"):
         counts = count_rows(connection, target, True)
@@ -225,54 +207,6 @@ def record(
             verification=sql.Literal(json.dumps(asdict(found))),
         )
     )
-
-
-def count_rows(connection: Connection, target: Target, has_codes: bool) -> Counts:
-    """Count the rows; where the code column does not exist yet, every code is missing."""
-    parts: dict[str, Any] = dict(target.parts)
-    if not has_codes:
-        parts["code"] = sql.NULL
-    query = statement("count_rows", table=target.identifier, has_code=target.has_code(), **parts)
-    return Counts(*fetch(connection, query)[0])
-
-
-def attached(
-    connection: Connection, table: str, schema: str, code_column: str
-) -> tuple[Target, Entry]:
-    """A table's code column and its entry; TableError where it has no codec, or no vectors."""
-    require_installed(connection)
-    oid, _, _ = find_table(connection, table, schema)
-    entry = require_entry(connection, oid, f"{schema}.{table}", code_column)
-    if entry.vector_column is None:
-        raise TableError(f"{schema}.{table} has codes alone, and no vectors to check them by")
-    columns = fetch(connection, statement("column_types", oid=oid))
-    if entry.vector_column not in (name for name, *_ in columns):
-        raise TableError(
-            f"column {entry.vector_column!r} of {schema}.{table}, which column "
-            f"{entry.code_column!r} holds codes of, is gone: if it was renamed, attach "
-            f"{entry.codec} to its new name; if it was dropped, adopt keeps the codes and detach "
-            "drops them"
-        )
-    codec = find_codec(connection, entry.codec)
-    target = find_target(connection, table, entry.vector_column, codec, entry.code_column, schema)
-    check_code_type(target)
-    return target, entry
-
-
-def check_code_type(target: Target) -> None:
-    """Raise TableError unless an attached column is there and of the codec's type."""
-    if target.code_type is None:
-        raise TableError(
-            f"column {target.code_column!r} of {target.title}, which held codes of "
-            f"{target.codec.label}, is gone: attach makes it again, or takes it up where it was "
-            "renamed and is the code column named; detach forgets it"
-        )
-    if target.code_type != f"bit({target.codec.bits})":
-        raise TableError(
-            f"column {target.code_column!r} of {target.title} must be bit({target.codec.bits}) for "
-            f"codes of {target.codec.label}, found {target.code_type}: detach drops it, attach "
-            "makes one anew"
-        )
 
 
 def _index_valid(connection: Connection, target: Target, prefix_bits: int | None) -> bool | None:

@@ -3,42 +3,43 @@
 from __future__ import annotations
 
 import hashlib
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from importlib.metadata import version
-from itertools import islice
-from typing import Any, NamedTuple, get_args
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bitryoshka.binarizer import MAX_PLANES, Binarizer, Metric
-from bitryoshka.bits import check_bits
+from bitryoshka.binarizer import Binarizer, Metric
 from bitryoshka.drift import Reference
-from bitryoshka.errors import BitsError, MissingExtraError, OptionError, VectorsError
-from bitryoshka.limits import MAX_DIMENSIONS, MAX_LENGTHS, check_count
+from bitryoshka.errors import MissingExtraError, VectorsError
 from bitryoshka.progress import progress_bar
-from bitryoshka.training.closed_form import Goal
-from bitryoshka.training.comparison import PLAINNESS, Candidate, Comparison, HeldOut, compare
+from bitryoshka.training.checks import (
+    MIN_ROWS,
+    check_distinct,
+    check_pairs,
+    check_request,
+    check_size,
+    check_unit,
+)
+from bitryoshka.training.comparison import Candidate, Comparison, HeldOut, compare
 from bitryoshka.training.variants import (
     MIN_QUERIES,
     Material,
     Report,
-    Request,
     Rows,
     Watch,
     torch_installed,
     variants_for,
     with_labels,
 )
-from bitryoshka.vectors import SHORTEST, check_vectors, normalized, renumbered
+from bitryoshka.vectors import check_vectors, normalized, renumbered
 
 __all__ = ["FitResult", "fit"]
 
 Floats = NDArray[np.float32]
 
-MIN_ROWS = 50
 SAMPLE_ROWS = 20_000
 HELD_OUT_QUERIES = 500
 WORLD_ROWS = 2000
@@ -46,11 +47,6 @@ WORLD_ROWS = 2000
 SEARCHED_ROWS = 10_000
 FITTED_ROWS = 5000
 FITTED_SHARE = 0.8
-# of which distinct ones are counted, what makes two of them one, and the share that is few
-COMPARED_ROWS = 1000
-SAME_WITHIN = 1e-4
-DISTINCT_SHARE = 0.2
-METHODS = ("auto", *PLAINNESS)
 
 
 class FitResult(NamedTuple):
@@ -112,23 +108,23 @@ def fit(
         OptionError: another method or metric, a seed that is none.
         MissingExtraError: method "learned" without torch.
     """
-    request = _check_request(bits, hamming_bits, nested_bits, method, metric, seed)
+    request = check_request(bits, hamming_bits, nested_bits, method, metric, seed)
     array = check_vectors(vectors)
     if len(array) < MIN_ROWS:
         raise VectorsError(f"fit needs at least {MIN_ROWS} vectors, found {len(array)}")
     if array.shape[1] < 8:
         raise VectorsError(f"fit needs at least 8 dimensions, found {array.shape[1]}")
-    _check_size(bits, array.shape[1])
+    check_size(bits, array.shape[1])
     if method == "learned" and not torch_installed():
         raise MissingExtraError("method='learned'", "train")
 
     generator = np.random.default_rng(seed)
-    asked, answers = _check_pairs(pairs, len(array), array.shape[1], metric)
+    asked, answers = check_pairs(pairs, len(array), array.shape[1], metric)
     picked = _pick(len(array), SAMPLE_ROWS, answers, generator)
     with renumbered(picked):
         sample = normalized(array[picked], metric)
-    _check_unit(sample)
-    _check_distinct(sample, seed)
+    check_unit(sample)
+    check_distinct(sample, seed)
     unit = asked
     if queries is not None:
         plain = normalized(queries, metric, sample.shape[1], "queries")
@@ -172,103 +168,6 @@ def fit(
         "reference": replace(Reference.of(binarizer, sample), recall=recall).as_dict(),
     }
     return FitResult(replace(binarizer, info=info), comparison)
-
-
-def _check_request(
-    bits: int,
-    hamming_bits: int | None,
-    nested_bits: Sequence[int] | None,
-    method: str,
-    metric: Metric,
-    seed: int,
-) -> Request:
-    check_bits(bits)
-    if method not in METHODS:
-        raise OptionError(f"method must be one of {METHODS}, found {method!r}")
-    if metric not in get_args(Metric):
-        raise OptionError(f"metric must be one of {get_args(Metric)}, found {metric!r}")
-    if hamming_bits is not None and check_bits(hamming_bits, "hamming_bits") > bits:
-        raise BitsError(f"hamming_bits must be at most bits = {bits}, found {hamming_bits}")
-    check_count(seed, "seed", OptionError, least=0, most=2**64)
-    nested = None
-    if nested_bits is not None:
-        given = list(islice(nested_bits, MAX_LENGTHS + 1))
-        if len(given) > MAX_LENGTHS:
-            raise BitsError(f"nested_bits must be at most {MAX_LENGTHS} lengths, found more")
-        nested = tuple(sorted({check_bits(b, "each of nested_bits") for b in given}))
-        if nested and nested[-1] > bits:
-            raise BitsError(f"nested_bits must be at most bits = {bits}, found {nested[-1]}")
-    return Request(Goal(bits, nested, metric, seed), hamming_bits)
-
-
-def _check_size(bits: int, dimensions: int) -> None:
-    """That the fit and what it makes fit into memory."""
-    if dimensions > MAX_DIMENSIONS:
-        raise VectorsError(f"fit takes at most {MAX_DIMENSIONS} dimensions, found {dimensions}")
-    if bits > MAX_PLANES * dimensions:
-        raise BitsError(
-            f"no code of {bits} bits can be made from {dimensions} dimensions: expected at most "
-            f"{MAX_PLANES} bits for each, {MAX_PLANES * dimensions} in all"
-        )
-
-
-def _check_unit(sample: Floats) -> None:
-    """That products of the vectors do not vanish; none of those of unit length do."""
-    longest = float(np.linalg.norm(sample.astype(np.float64), axis=1).max())
-    if longest < SHORTEST:
-        raise VectorsError(
-            f"the longest of the vectors must have a length of at least {SHORTEST:g} to be "
-            f"compared by inner product, found {longest:.3g}"
-        )
-
-
-def _check_distinct(sample: Floats, seed: int) -> None:
-    """That there are enough rows to tell apart, by up to 1,000 of them; few of them are told.
-
-    Copies say nothing about what lies between them, and each finds the others whatever the code.
-    """
-    size = min(COMPARED_ROWS, len(sample))
-    picked = np.random.default_rng(seed).choice(len(sample), size, replace=False)
-    rows = sample[picked].astype(np.float64)
-    products = rows @ rows.T
-    squares = products.diagonal()
-    apart = squares[:, None] + squares - 2 * products
-    same = apart <= SAME_WITHIN**2 * np.maximum(squares[:, None], squares)
-    # rows like none before them
-    distinct = int((~np.tril(same, -1).any(axis=1)).sum())
-    found = (
-        f"found {distinct} among {size}{' random ones' if size < len(sample) else ''} "
-        f"(those that differ by less than {SAME_WITHIN:g} of their length count once)"
-    )
-    if distinct < MIN_ROWS:
-        raise VectorsError(f"fit needs at least {MIN_ROWS} distinct vectors, {found}")
-    if distinct < DISTINCT_SHARE * size:
-        warnings.warn(
-            f"few of the vectors to fit to are distinct, {found}: recall among copies says little, "
-            "so fit to each of them once",
-            stacklevel=3,
-        )
-
-
-def _check_pairs(
-    pairs: tuple[ArrayLike, ArrayLike] | None, rows: int, dimensions: int, metric: Metric
-) -> tuple[Floats, Rows]:
-    """Queries (P, d), normalised where need be, and row numbers (P,)."""
-    if pairs is None:
-        return np.empty((0, dimensions), np.float32), np.empty(0, np.int64)
-    if len(pairs) != 2:
-        raise VectorsError(f"pairs must be (queries, rows), found {len(pairs)} parts")
-    asked, answers = normalized(pairs[0], metric, dimensions, "pairs[0]"), np.asarray(pairs[1])
-    if answers.shape != (len(asked),) or not np.issubdtype(answers.dtype, np.integer):
-        raise VectorsError(
-            f"pairs[1] must hold {len(asked)} row numbers, one for each query, "
-            f"found shape {answers.shape} of {answers.dtype}"
-        )
-    if len(answers) and not (answers.min() >= 0 and answers.max() < rows):
-        raise VectorsError(
-            f"pairs[1] must be rows of the {rows} vectors, found {answers.min()} to {answers.max()}"
-        )
-    return asked, answers.astype(np.int64)
 
 
 def _pick(rows: int, limit: int, wanted: Rows, generator: np.random.Generator) -> Rows:

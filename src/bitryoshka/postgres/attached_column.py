@@ -1,0 +1,79 @@
+"""A column of codes as its table has it now: found, told where it is not as it was, counted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from psycopg import sql
+
+from bitryoshka.errors import TableError
+from bitryoshka.postgres.codecs import find_codec
+from bitryoshka.postgres.columns import Entry, require_entry
+from bitryoshka.postgres.installation import require_installed
+from bitryoshka.postgres.server import Connection
+from bitryoshka.postgres.statements import fetch, statement
+from bitryoshka.postgres.target import Target, find_table, find_target
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Rows of a table.
+
+    Of them ``empty`` have no vector, ``bad`` one that has no code, ``missing`` no code yet, and
+    ``extra`` a code although they should have none.
+    """
+
+    rows: int
+    empty: int
+    bad: int
+    missing: int
+    extra: int
+
+
+def count_rows(connection: Connection, target: Target, has_codes: bool) -> Counts:
+    """Count the rows; where the code column does not exist yet, every code is missing."""
+    parts: dict[str, Any] = dict(target.parts)
+    if not has_codes:
+        parts["code"] = sql.NULL
+    query = statement("count_rows", table=target.identifier, has_code=target.has_code(), **parts)
+    return Counts(*fetch(connection, query)[0])
+
+
+def find_attached(
+    connection: Connection, table: str, schema: str, code_column: str
+) -> tuple[Target, Entry]:
+    """A table's code column and its entry; TableError where it has no codec, or no vectors."""
+    require_installed(connection)
+    oid, _, _ = find_table(connection, table, schema)
+    entry = require_entry(connection, oid, f"{schema}.{table}", code_column)
+    if entry.vector_column is None:
+        raise TableError(f"{schema}.{table} has codes alone, and no vectors to check them by")
+    columns = fetch(connection, statement("column_types", oid=oid))
+    if entry.vector_column not in (name for name, *_ in columns):
+        raise TableError(
+            f"column {entry.vector_column!r} of {schema}.{table}, which column "
+            f"{entry.code_column!r} holds codes of, is gone: if it was renamed, attach "
+            f"{entry.codec} to its new name; if it was dropped, adopt keeps the codes and detach "
+            "drops them"
+        )
+    codec = find_codec(connection, entry.codec)
+    target = find_target(connection, table, entry.vector_column, codec, entry.code_column, schema)
+    check_code_type(target)
+    return target, entry
+
+
+def check_code_type(target: Target) -> None:
+    """Raise TableError unless an attached column is there and of the codec's type."""
+    if target.code_type is None:
+        raise TableError(
+            f"column {target.code_column!r} of {target.title}, which held codes of "
+            f"{target.codec.label}, is gone: attach makes it again, or takes it up where it was "
+            "renamed and is the code column named; detach forgets it"
+        )
+    if target.code_type != f"bit({target.codec.bits})":
+        raise TableError(
+            f"column {target.code_column!r} of {target.title} must be bit({target.codec.bits}) for "
+            f"codes of {target.codec.label}, found {target.code_type}: detach drops it, attach "
+            "makes one anew"
+        )
