@@ -21,13 +21,14 @@ SOURCE = Path(bitryoshka.__file__).parent
 LAYERS = (
     ("errors",),
     ("limits", "terminal"),
+    ("search_parameters",),
     ("atomic_file", "bits", "postgres_rules", "progress", "sql_files", "vectors"),
     ("additive",),
     ("binarizer_file", "evaluation", "judgements", "schema_scripts", "vector_files"),
     ("binarizer",),
     ("catalogue",),
     ("search_ways",),
-    ("drift", "plan", "quality"),
+    ("drift", "planning", "quality"),
     ("training",),
     ("postgres", "qdrant", "sqlalchemy"),
     ("langchain", "report", "sources"),
@@ -211,7 +212,7 @@ HEAVY = {
     "code",
     [
         "import bitryoshka",
-        "import bitryoshka.bits, bitryoshka.drift, bitryoshka.evaluation, bitryoshka.plan\n"
+        "import bitryoshka.bits, bitryoshka.drift, bitryoshka.evaluation, bitryoshka.planning\n"
         "import bitryoshka.quality, bitryoshka.vector_files",
         "import bitryoshka.cli, bitryoshka.demo",
         "import bitryoshka\n"

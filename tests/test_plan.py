@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +10,11 @@ from synthetic import clustered
 
 from bitryoshka import Binarizer, FileFormatError, Plan, PlanError, SearchError, VectorsError, fit
 from bitryoshka.evaluation import exact_topk, hamming_topk, recall_at_k, rescore
-from bitryoshka.plan import choose, lower_bound, plan
+from bitryoshka.planning import choose, lower_bound, plan
 from bitryoshka.postgres import attach, create_table, load, register, search, search_column
 from bitryoshka.postgres.server import Connection
-from bitryoshka.search_ways import Way, measure
+from bitryoshka.search_parameters import SearchParameters
+from bitryoshka.search_ways import measure
 
 ROWS, QUERIES = clustered(0, 1500), clustered(1, 300)
 
@@ -50,7 +50,7 @@ class TestLowerBound:
 
 def test_recalls_are_those_of_a_search_stage_by_stage(binarizer: Binarizer) -> None:
     unit = QUERIES[:40] / np.linalg.norm(QUERIES[:40], axis=1, keepdims=True)
-    found = measure(binarizer, ROWS, unit, 10, ("asymmetric", "exact", "both"), 200)
+    found = measure(binarizer, ROWS, unit, 10, ("asymmetric", "exact", "shortlist"), 200)
     exact = exact_topk(QUERIES[:40], ROWS, 10).rows
     codes, weights = binarizer.encode(ROWS), binarizer.query_weights(unit)
     scores = unit @ (ROWS / np.linalg.norm(ROWS, axis=1, keepdims=True)).T
@@ -63,22 +63,23 @@ def test_recalls_are_those_of_a_search_stage_by_stage(binarizer: Binarizer) -> N
         width = way.prefix_bits // 8
         signs = binarizer.encode_queries(unit, way.prefix_bits)
         rows = hamming_topk(signs, codes[:, :width], way.candidates).rows
-        if way.rescore == "asymmetric":
-            rows = rescore(weights, codes, rows, way.exact or 10).rows
-        if way.exact:
+        if way.rescore == "asymmetric" or way.shortlist:
+            rows = rescore(weights, codes, rows, way.shortlist or 10).rows
+        if way.rescore == "exact":
             rows = by_floats(rows)
         np.testing.assert_allclose(found[way], recall_at_k(rows, exact, 10), err_msg=str(way))
     assert {w.rescore for w in found} == {None, "asymmetric", "exact"}
-    assert any(w.rescore == "asymmetric" and w.exact for w in found)
+    assert any(w.shortlist for w in found)
 
 
 def test_the_cheapest_way_that_surely_passes_is_taken() -> None:
     rng = np.random.default_rng(0)
 
-    def ways(shares: dict[int, float]) -> dict[Way, np.ndarray]:
+    def ways(shares: dict[int, float]) -> dict[SearchParameters, np.ndarray]:
         found = {}
         for n, share in shares.items():
-            found[Way(64, n, "exact", n)] = rng.binomial(10, share, 600) / 10
+            way = SearchParameters(candidates=n, prefix_bits=64, rescore="exact")
+            found[way] = rng.binomial(10, share, 600) / 10
         return found
 
     way, tested = choose(ways({10: 0.7, 20: 0.95, 40: 0.99}), 10, 0.9, 0.95, 0)
@@ -143,15 +144,7 @@ def test_a_plan_is_saved_as_json(planned: Plan, tmp_path: Path) -> None:
             Plan.load(tmp_path / "other.json")
 
 
-def test_three_stages_are_for_columns(planned: Plan) -> None:
-    both = replace(planned, rescore="asymmetric", exact=30)
-    assert (both.stages, planned.stages) == (3, 2)
-    assert both.column_arguments()["rescore"] is True
-    with pytest.raises(PlanError, match="one kind of rescoring"):
-        both.search_arguments()
-
-
-@pytest.mark.parametrize("kinds", [("exact",), ("asymmetric",)])
+@pytest.mark.parametrize("kinds", [("exact",), ("shortlist",), ("asymmetric",)])
 def test_a_code_table_takes_a_plan(
     connection: Connection, binarizer: Binarizer, kinds: tuple[str, ...]
 ) -> None:
@@ -163,7 +156,7 @@ def test_a_code_table_takes_a_plan(
     assert recall >= 0.5
 
 
-@pytest.mark.parametrize("kinds", [("exact",), ("both",), ("asymmetric",)])
+@pytest.mark.parametrize("kinds", [("exact",), ("shortlist",), ("asymmetric",)])
 def test_an_attached_column_takes_a_plan(
     installed: Connection, binarizer: Binarizer, kinds: tuple[str, ...]
 ) -> None:
@@ -176,7 +169,7 @@ def test_an_attached_column_takes_a_plan(
         )
     codec = register(installed, "docs", binarizer)
     attach(installed, "docs", "embedding", codec.label, index=False)
-    keys, _ = search_column(installed, "docs", QUERIES[:30], **found.column_arguments())
+    keys, _ = search_column(installed, "docs", QUERIES[:30], **found.search_arguments())
     ids = np.array([[key for (key,) in row] for row in keys])
     recall = recall_at_k(ids, exact_topk(QUERIES[:30], ROWS, 10).rows).mean()
     assert recall >= found.recall - 0.15

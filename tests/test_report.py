@@ -13,7 +13,7 @@ from browser import CONTRAST, DESKTOP, PHONE, Browser, browser
 from synthetic import clustered
 
 from bitryoshka import Binarizer, VectorsError, cli, fit
-from bitryoshka.plan import Plan
+from bitryoshka.planning import Plan
 from bitryoshka.postgres.server import Connection
 from bitryoshka.report import Findings, find, to_html, to_markdown
 from bitryoshka.report.advice import Advice, Option, advise, cheapest, memory, size
@@ -26,7 +26,6 @@ PLAN = Plan(
     prefix_bits=64,
     candidates=100,
     rescore="exact",
-    exact=100,
     recall=0.93,
     recall_at_least=0.91,
     confidence=0.95,

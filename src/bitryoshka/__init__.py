@@ -18,7 +18,8 @@ from bitryoshka.errors import (
     TableError,
     VectorsError,
 )
-from bitryoshka.plan import Plan
+from bitryoshka.planning import Plan, plan
+from bitryoshka.search_parameters import SearchParameters
 from bitryoshka.training import FitResult, fit
 
 __all__ = [
@@ -37,8 +38,10 @@ __all__ = [
     "Plan",
     "PlanError",
     "SearchError",
+    "SearchParameters",
     "ServerUnreachableError",
     "TableError",
     "VectorsError",
     "fit",
+    "plan",
 ]

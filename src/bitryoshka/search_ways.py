@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Literal, NamedTuple
+from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,10 +12,11 @@ from numpy.typing import NDArray
 from bitryoshka.binarizer import Binarizer
 from bitryoshka.bits import prefix
 from bitryoshka.evaluation import exact_topk, hamming_topk, rescore
+from bitryoshka.search_parameters import Rescore, SearchParameters
 
-__all__ = ["GRAPH_BYTES", "Rescoring", "Way", "measure"]
+__all__ = ["GRAPH_BYTES", "Rescoring", "compared", "cost", "measure"]
 
-Rescoring = Literal["asymmetric", "exact", "both"]
+Rescoring = Literal["asymmetric", "exact", "shortlist"]
 Rows = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
@@ -28,20 +30,19 @@ EXACT_COST = 0.37
 GRAPH_BYTES = 300
 
 
-class Way(NamedTuple):
-    """A plan before it is chosen: ``exact`` as in `Plan`."""
+def cost(way: SearchParameters) -> float:
+    """An entry of the index is read for each candidate; rescoring reads the row as well."""
+    entry = (GRAPH_BYTES + (way.prefix_bits or 0) / 8) / (GRAPH_BYTES + 32)
+    by_codes = way.rescore == "asymmetric" or way.shortlist is not None
+    asymmetric = ASYMMETRIC_COST if by_codes else 0.0
+    return way.candidates * (entry + asymmetric) + compared(way) * EXACT_COST
 
-    prefix_bits: int
-    candidates: int
-    rescore: Literal["asymmetric", "exact"] | None
-    exact: int
 
-    @property
-    def cost(self) -> float:
-        """An entry of the index is read for each candidate; rescoring reads the row as well."""
-        entry = (GRAPH_BYTES + self.prefix_bits / 8) / (GRAPH_BYTES + 32)
-        asymmetric = ASYMMETRIC_COST if self.rescore == "asymmetric" else 0.0
-        return self.candidates * (entry + asymmetric) + self.exact * EXACT_COST
+def compared(way: SearchParameters) -> int:
+    """How many rows are compared by their stored vectors."""
+    if way.rescore != "exact":
+        return 0
+    return way.candidates if way.shortlist is None else way.shortlist
 
 
 def measure(
@@ -51,7 +52,7 @@ def measure(
     k: int,
     rescoring: Sequence[Rescoring] = ("asymmetric", "exact"),
     max_candidates: int = 1000,
-) -> dict[Way, Floats]:
+) -> dict[SearchParameters, Floats]:
     """Recall of each query (Q,) for every way to search."""
     return dict(_ways(binarizer, vectors, unit, k, rescoring, max_candidates))
 
@@ -63,7 +64,7 @@ def _ways(
     k: int,
     rescoring: Sequence[Rescoring],
     max_candidates: int,
-) -> Iterator[tuple[Way, Floats]]:
+) -> Iterator[tuple[SearchParameters, Floats]]:
     exact = exact_topk(unit, vectors, k, b.metric).rows
     codes, signs, weights = b.encode(vectors), b.encode_queries(unit), b.query_weights(unit)
     most = min(max_candidates, len(codes))
@@ -71,11 +72,12 @@ def _ways(
     for bits in (n for n in b.nested_bits if n <= b.hamming_bits):
         listed = hamming_topk(prefix(signs, bits), prefix(codes, bits), most).rows
         near = _among(listed, exact)
-        yield Way(bits, k, None, 0), near[:, :k].sum(axis=1) / k
+        way = SearchParameters(k=k, candidates=k, prefix_bits=bits, rescore=None)
+        yield way, near[:, :k].sum(axis=1) / k
         if "exact" in rescoring:
             for n in steps:
-                yield Way(bits, n, "exact", n), near[:, :n].sum(axis=1) / k
-        if not {"asymmetric", "both"} & set(rescoring):
+                yield replace(way, candidates=n, rescore="exact"), near[:, :n].sum(axis=1) / k
+        if not {"asymmetric", "shortlist"} & set(rescoring):
             continue
         ranked = rescore(weights, codes, listed, most).rows
         near, place = _among(ranked, exact), _places(listed, ranked)
@@ -83,9 +85,14 @@ def _ways(
             inside = place < n
             rank = np.cumsum(inside, axis=1)
             for kept in (k, *(k * times for times in KEPT)):
-                if kept < n and ("asymmetric" if kept == k else "both") in rescoring:
+                if kept < n and ("asymmetric" if kept == k else "shortlist") in rescoring:
                     recall = (near & inside & (rank <= kept)).sum(axis=1) / k
-                    yield Way(bits, n, "asymmetric", 0 if kept == k else kept), recall
+                    yield _by_codes(way, n, None if kept == k else kept), recall
+
+
+def _by_codes(way: SearchParameters, candidates: int, shortlist: int | None) -> SearchParameters:
+    kind: Rescore = "asymmetric" if shortlist is None else "exact"
+    return replace(way, candidates=candidates, rescore=kind, shortlist=shortlist)
 
 
 def _among(rows: Rows, exact: Rows) -> NDArray[np.bool_]:

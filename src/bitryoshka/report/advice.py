@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from bitryoshka.plan import Plan
-from bitryoshka.search_ways import GRAPH_BYTES
+from bitryoshka.planning import Plan
+from bitryoshka.search_ways import GRAPH_BYTES, compared
 
 __all__ = ["Advice", "Memory", "Option", "advise", "cheapest", "memory"]
 
@@ -36,7 +36,7 @@ class Option(NamedTuple):
     @property
     def reads_vectors(self) -> bool:
         """Whether stored vectors are needed to search."""
-        return self.plan is not None and self.plan.exact > 0
+        return self.plan is not None and self.plan.rescore == "exact"
 
 
 class Memory(NamedTuple):
@@ -126,9 +126,10 @@ def _reasons(plan: Plan, floats: int, bits: int, rows: int) -> list[str]:
         f"{_capital(plan.text())}.",
         f"The index needs {size(index)} instead of {size(floats)} for {rows:,} rows.",
     ]
-    if plan.exact:
+    if plan.rescore == "exact":
         reasons.append(
-            f"The vectors stay in the table, out of memory: each query reads {plan.exact} of them."
+            "The vectors stay in the table, out of memory: each query reads "
+            f"{compared(plan)} of them."
         )
     else:
         reasons.append(f"No vectors are needed to search: {bits // 8} bytes a row hold everything.")

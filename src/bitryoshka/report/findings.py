@@ -21,17 +21,18 @@ from bitryoshka.evaluation import (
     recall_at_k,
     rescore,
 )
-from bitryoshka.plan import Plan, plan_among
+from bitryoshka.planning import Plan, plan_among
 from bitryoshka.quality import Evaluation, evaluate
 from bitryoshka.report.advice import Advice, Memory, Option, advise, cheapest, memory
-from bitryoshka.search_ways import Way, measure
+from bitryoshka.search_parameters import TARGET_RECALL, SearchParameters
+from bitryoshka.search_ways import compared, measure
 from bitryoshka.training import FitResult, fit
 from bitryoshka.vectors import check_values, check_vectors, normalized
 
 __all__ = ["Curve", "Findings", "Method", "Worst", "find"]
 
 Rows = NDArray[np.int64]
-Recalls = Mapping[Way, NDArray[np.float64]]
+Recalls = Mapping[SearchParameters, NDArray[np.float64]]
 
 HELD_OUT = 500
 WORST = 5
@@ -111,7 +112,7 @@ def find(
     *,
     bits: int = 384,
     k: int = 10,
-    target_recall: float = 0.98,
+    target_recall: float = TARGET_RECALL,
     rows: int | None = None,
     metric: Metric = "cosine",
     method: str = "auto",
@@ -244,7 +245,7 @@ def _options(
     seed: int,
 ) -> list[Option]:
     """The cheapest plan, and where that reads stored vectors, the cheapest by codes alone."""
-    alone = {way: recall for way, recall in ways.items() if way.exact == 0}
+    alone = {way: recall for way, recall in ways.items() if compared(way) == 0}
     found: list[Option] = []
     for offered in ways, alone:
         try:

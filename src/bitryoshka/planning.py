@@ -6,9 +6,9 @@ import json
 import math
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,7 +17,8 @@ from bitryoshka.atomic_file import replacing
 from bitryoshka.binarizer import Binarizer
 from bitryoshka.errors import FileFormatError, PlanError, SearchError, VectorsError
 from bitryoshka.limits import check_counts
-from bitryoshka.search_ways import Rescoring, Way, measure
+from bitryoshka.search_parameters import TARGET_RECALL, K, SearchParameters
+from bitryoshka.search_ways import Rescoring, cost, measure
 from bitryoshka.vectors import check_values, check_vectors, normalized
 
 __all__ = ["Plan", "choose", "lower_bound", "plan", "plan_among"]
@@ -30,25 +31,16 @@ EXPLORED = 1 / 3
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class Plan(SearchParameters):
     """A way to search, and what it was measured to find.
-
-    The ``candidates`` nearest rows by Hamming distance on the first ``prefix_bits``, then, by
-    ``rescore``, ordered by the float query against the whole code ("asymmetric"), against stored
-    vectors ("exact"), or not at all (None). ``exact``: how many rows are compared by stored
-    vectors: 0, all candidates, or the best of the asymmetric stage where there are three stages.
 
     ``recall`` is the mean share of the exact first k rows over ``queries`` queries, on ``rows``
     rows; its true mean is at least ``recall_at_least`` with ``confidence``. ``cost``: in candidates
     of an index on 256 bits. ``fingerprint``: of the binarizer.
     """
 
-    k: int
-    target_recall: float
     prefix_bits: int
-    candidates: int
-    rescore: Literal["asymmetric", "exact"] | None
-    exact: int
+    target_recall: float
     recall: float
     recall_at_least: float
     confidence: float
@@ -62,37 +54,17 @@ class Plan:
         """Candidates for each row that is asked for, as Qdrant counts them."""
         return self.candidates / self.k
 
-    @property
-    def stages(self) -> int:
-        """1 without rescoring, 2 with one kind of it, 3 with both."""
-        return 1 + (self.rescore is not None) + (self.rescore == "asymmetric" and self.exact > 0)
-
     def search_arguments(self) -> dict[str, Any]:
-        """For `bitryoshka.postgres.search`: ``search(..., queries, **plan.search_arguments())``.
-
-        Raises PlanError for three stages, which that search does not have.
-        """
-        if self.stages == 3:
-            raise PlanError(
-                "a search of a code table has one kind of rescoring, found a plan with both: "
-                "plan with rescoring=('asymmetric', 'exact')"
-            )
-        names = ("k", "candidates", "prefix_bits", "rescore")
-        return {name: getattr(self, name) for name in names}
-
-    def column_arguments(self) -> dict[str, Any]:
-        """For `bitryoshka.postgres.search_column` and its asynchronous twin."""
-        names = ("k", "candidates", "prefix_bits", "exact")
-        rescored = self.rescore == "asymmetric"
-        return {name: getattr(self, name) for name in names} | {"rescore": rescored}
+        """For every search: ``postgres.search(..., queries, **plan.search_arguments())``."""
+        return {field.name: getattr(self, field.name) for field in fields(SearchParameters)}
 
     def text(self) -> str:
         """The plan in one sentence."""
         kind = {None: "no rescoring", "asymmetric": "rescored from the whole code"}.get(
             self.rescore, "rescored by stored vectors"
         )
-        if self.stages == 3:
-            kind += f", the best {self.exact} by stored vectors"
+        if self.shortlist is not None:
+            kind = f"rescored from the whole code, the best {self.shortlist} by stored vectors"
         return (
             f"{self.candidates} candidates by Hamming distance on {self.prefix_bits} bits, {kind}: "
             f"recall@{self.k} {self.recall:.3f}, at least {self.recall_at_least:.3f} with "
@@ -109,23 +81,17 @@ class Plan:
         """Read a file written by `save`; FileNotFoundError, or FileFormatError for another."""
         try:
             content = json.loads(Path(path).read_text(encoding="utf-8"))
-            found = cls(**content)
-            usable = found.k <= found.candidates and found.rescore in (None, "asymmetric", "exact")
+            return cls(**content)
         except (ValueError, TypeError, RecursionError) as error:
             raise FileFormatError(f"{os.fspath(path)} is no plan: {error}") from error
-        if not usable:
-            raise FileFormatError(
-                f"{os.fspath(path)} is no plan that can be searched by: {asdict(found)}"
-            )
-        return found
 
 
 def plan(
     binarizer: Binarizer,
     vectors: ArrayLike,
     queries: ArrayLike | None = None,
-    k: int = 10,
-    target_recall: float = 0.95,
+    k: int = K,
+    target_recall: float = TARGET_RECALL,
     *,
     rescoring: Sequence[Rescoring] = ("asymmetric", "exact"),
     confidence: float = 0.95,
@@ -149,7 +115,7 @@ def plan(
         k: how many rows a search gives.
         target_recall: of the exact first k rows, in the mean over queries.
         rescoring: what the back end can do; ``("asymmetric",)`` where no vectors are stored,
-            "both" for three stages in `bitryoshka.postgres.search_column`.
+            "shortlist" for both kinds, one after the other.
         confidence: of the bound, and so the share of plans that keep their promise.
         max_candidates: most rows that the first stage hands on.
         seed: of the split of the queries.
@@ -168,7 +134,7 @@ def plan(
 
 
 def plan_among(
-    found: Mapping[Way, Floats],
+    found: Mapping[SearchParameters, Floats],
     binarizer: Binarizer,
     rows: int,
     k: int,
@@ -182,11 +148,14 @@ def plan_among(
     return Plan(
         k=k,
         target_recall=target_recall,
-        **chosen._asdict(),
+        prefix_bits=chosen.prefix_bits or binarizer.hamming_bits,
+        candidates=chosen.candidates,
+        rescore=chosen.rescore,
+        shortlist=chosen.shortlist,
         recall=float(recalls.mean()),
         recall_at_least=lower_bound(recalls, confidence),
         confidence=confidence,
-        cost=chosen.cost,
+        cost=cost(chosen),
         rows=rows,
         queries=len(recalls),
         fingerprint=binarizer.fingerprint,
@@ -194,8 +163,12 @@ def plan_among(
 
 
 def choose(
-    found: Mapping[Way, Floats], k: int, target_recall: float, confidence: float, seed: int
-) -> tuple[Way, Floats]:
+    found: Mapping[SearchParameters, Floats],
+    k: int,
+    target_recall: float,
+    confidence: float,
+    seed: int,
+) -> tuple[SearchParameters, Floats]:
     """The way that `plan` takes, by each way's recalls (Q,), and those that it was tested on."""
     queries = len(next(iter(found.values())))
     order = np.random.default_rng(seed).permutation(queries)
@@ -283,11 +256,11 @@ def _check_queries(queries: int, rows: int) -> None:
         )
 
 
-def _order(recalls: dict[Way, float]) -> list[Way]:
+def _order(recalls: dict[SearchParameters, float]) -> list[SearchParameters]:
     """Ways that no cheaper one surpasses, from the highest recall, and the dearest, downwards."""
-    front: list[Way] = []
+    front: list[SearchParameters] = []
     best = -1.0
-    for way in sorted(recalls, key=lambda way: way.cost):
+    for way in sorted(recalls, key=cost):
         if recalls[way] >= best:
             front.append(way)
             best = recalls[way]
@@ -295,7 +268,7 @@ def _order(recalls: dict[Way, float]) -> list[Way]:
 
 
 def _failure(
-    found: Mapping[Way, Floats],
+    found: Mapping[SearchParameters, Floats],
     tested: NDArray[np.int64],
     target: float,
     k: int,
