@@ -107,7 +107,7 @@ class TestAdvice:
             assert headline in found.headline
 
     def test_codes_alone_are_told_of_where_vectors_are_cheaper(self) -> None:
-        alone = replace(PLAN, rescore="asymmetric", exact=0, cost=390.0)
+        alone = replace(PLAN, rescore="asymmetric", cost=390.0)
         found = advice(option("itq"), option("progressive", alone))
         assert "Switch to itq codes" in found.headline
         assert found.reasons[-1].startswith("Without stored vectors: progressive (of a kind)")
