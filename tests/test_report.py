@@ -94,7 +94,7 @@ class TestAdvice:
         assert any("plan again on the whole table" in reason for reason in found.reasons)
 
     def test_sign_bits_that_are_enough(self) -> None:
-        signs = option("sign", replace(PLAN, cost=65.0, exact=50))
+        signs = option("sign", replace(PLAN, cost=65.0, shortlist=50))
         found = advice(signs, option("itq"))
         assert "plain sign bits" in found.headline
         assert "reads 50 of them" in " ".join(found.reasons)
