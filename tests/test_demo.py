@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 
 from bitryoshka import Binarizer, MissingExtraError, demo
+from bitryoshka.cli.sample import from_postgres, from_qdrant
 from bitryoshka.demo.corpus import Corpus, read_corpus
 from bitryoshka.postgres.server import Connection
-from bitryoshka.sources import from_postgres, from_qdrant
 
 LIMIT, BITS = 150, 64
 SEARCHES = (

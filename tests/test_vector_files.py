@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from synthetic import exact_signs
 
 from bitryoshka import vector_files as module
+from bitryoshka.cli.report import read_texts
 from bitryoshka.errors import FileFormatError, MissingExtraError, VectorsError
-from bitryoshka.quality_commands import read_texts
 from bitryoshka.vector_files import read_vectors
 from bitryoshka.vectors import blocks
 

@@ -8,32 +8,45 @@ from typing import Annotated
 import typer
 
 from bitryoshka.atomic_file import check_output
-from bitryoshka.binarizer import Binarizer, Metric
-from bitryoshka.command_output import JsonOption, QuietOption, print_json, show_progress
-from bitryoshka.qdrant_commands.options import (
+from bitryoshka.binarizer import Binarizer
+from bitryoshka.cli import tables
+from bitryoshka.cli.options import (
+    CodeFileOption,
     ColumnOption,
+    JsonOption,
+    MetricOption,
+    QueriesOption,
+    QuietOption,
+    SeedOption,
     VectorsArgument,
+    example,
     numbers,
-    show,
 )
+from bitryoshka.cli.output import print_json, show_facts, show_progress
+from bitryoshka.cli.sample import read_beside
 from bitryoshka.vector_files import read_vectors
+
+HeldOutOption = Annotated[int, typer.Option(min=1, help="Rows that judge, without queries.")]
 
 choosing = typer.Typer()
 
 
-@choosing.command("choose")
+@choosing.command("choose", epilog=example("qdrant choose vectors.npy 48 -o docs.safetensors"))
 def _choose(
     vectors: VectorsArgument,
     budget: Annotated[int, typer.Argument(metavar="BYTES", help="In memory, for a vector.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The .safetensors to write.")],
-    metric: Annotated[Metric, typer.Option(help="How the vectors are compared.")] = "cosine",
-    held_out: Annotated[int, typer.Option(min=1, help="Rows that judge.")] = 500,
-    seed: Annotated[int, typer.Option(min=0, help="Of every random choice.")] = 0,
+    output: CodeFileOption,
+    metric: MetricOption = "cosine",
+    held_out: HeldOutOption = 500,
+    seed: SeedOption = 0,
     column: ColumnOption = None,
     quiet: QuietOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Choose dimensions and bits for a number of bytes, on held-out rows, in the engine."""
+    """Choose a code for a number of bytes a vector.
+
+    Dimensions and bits are tried on held-out rows, in the engine.
+    """
     from bitryoshka.qdrant.budget import choose_for_budget
 
     check_output(output, ".safetensors", vectors)
@@ -46,32 +59,41 @@ def _choose(
         progress=show_progress(quiet),
     )
     found.binarizer.save(output)
-    facts = {"quantization": found.quantization, "bytes": found.bytes, "recall": found.recall}
-    if not quiet or as_json:
-        show({"file": str(output), **facts, "tried": found.tried}, as_json)
+    facts = {
+        "file": str(output),
+        "quantization": found.quantization,
+        "bytes": found.bytes,
+        "recall": found.recall,
+    }
+    if as_json:
+        print_json({**facts, "tried": found.tried})
+    elif not quiet:
+        show_facts(facts | {"recall": f"{found.recall:.3f}"}, False)
+        tried = sorted(found.tried.items(), key=lambda label_recall: -label_recall[1])
+        tables.show(("tried", "recall"), [(label, f"{recall:.3f}") for label, recall in tried])
 
 
-@choosing.command("compare")
+@choosing.command("compare", epilog=example("qdrant compare vectors.npy --budgets 48"))
 def _compare(
     vectors: VectorsArgument,
-    queries: Annotated[Path | None, typer.Option("--queries", help="Query embeddings.")] = None,
+    queries: QueriesOption = None,
     binarizer: Annotated[Path | None, typer.Option(help="Compare its code too.")] = None,
     budgets: Annotated[
         str, typer.Option(help="Bytes to choose codes for, as 48,96; none: as TurboQuant needs.")
     ] = "",
-    held_out: Annotated[int, typer.Option(min=1, help="Rows as queries, without any.")] = 500,
-    metric: Annotated[Metric, typer.Option(help="How the vectors are compared.")] = "cosine",
-    seed: Annotated[int, typer.Option(min=0, help="Of every random choice.")] = 0,
+    held_out: HeldOutOption = 500,
+    metric: MetricOption = "cosine",
+    seed: SeedOption = 0,
     column: ColumnOption = None,
     quiet: QuietOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Compare Qdrant's quantizers with ours on your vectors, and say which to take."""
+    """Compare Qdrant's quantizers with ours on your vectors."""
     from bitryoshka.qdrant.peers import compare
 
     report = compare(
         read_vectors(vectors, column),
-        None if queries is None else read_vectors(queries, column),
+        read_beside(queries, column),
         binarizer=None if binarizer is None else Binarizer.load(binarizer),
         budgets=numbers(budgets) or None,
         held_out=held_out,
@@ -81,7 +103,5 @@ def _compare(
     )
     if as_json:
         print_json(report.as_dict())
-        return
-    from bitryoshka import tables
-
-    tables.show_peers(report.as_dict())
+    else:
+        tables.show_peers(report.as_dict())
