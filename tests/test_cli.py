@@ -770,7 +770,7 @@ def interrupted(*arguments: object, ready: Callable[[], bool]) -> Outcome:
 
 
 def test_an_interrupted_encode_leaves_nothing(data, tmp_path):
-    np.save(tmp_path / "v.npy", np.tile(make_vectors(1000), (2000, 1)))
+    np.save(tmp_path / "v.npy", np.tile(make_vectors(1000), (1000, 1)))
     encode = ("encode", data / "b.safetensors", tmp_path / "v.npy", "-o", tmp_path / "c.npy")
 
     def writing() -> bool:

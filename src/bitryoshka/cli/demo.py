@@ -9,7 +9,8 @@ from typing import Annotated
 
 import typer
 
-from bitryoshka.cli.options import BitsOption, JsonOption, example
+from bitryoshka.cli import options
+from bitryoshka.cli.options import example
 from bitryoshka.cli.output import print_json, show_progress
 from bitryoshka.demo.defaults import LIMIT, MODEL
 
@@ -21,7 +22,7 @@ def _demo(
     model: Annotated[str, typer.Option(help="A sentence-transformers model.")] = MODEL,
     out: Annotated[Path, typer.Option(help="Folder for what the demo makes.")] = Path("demo-out"),
     limit: Annotated[int, typer.Option(min=1, help="Most docstrings to embed.")] = LIMIT,
-    bits: BitsOption = 384,
+    bits: options.Bits = 384,
     dsn: Annotated[
         str | None, typer.Option(help="A Postgres server; by default one is started here.")
     ] = None,
@@ -29,7 +30,7 @@ def _demo(
         bool, typer.Option("--shard", help="Fill a Qdrant shard too, in the folder's qdrant.")
     ] = False,
     refresh: Annotated[bool, typer.Option("--refresh", help="Embed anew.")] = False,
-    as_json: JsonOption = False,
+    as_json: options.Json = False,
 ) -> None:
     """Embed real text, fit, load into Postgres, search."""
     from bitryoshka import demo

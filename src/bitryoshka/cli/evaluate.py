@@ -10,24 +10,8 @@ import typer
 
 from bitryoshka.atomic_file import check_output
 from bitryoshka.binarizer import Binarizer
-from bitryoshka.cli import tables
-from bitryoshka.cli.options import (
-    BinarizerArgument,
-    CandidatesOption,
-    ColumnOption,
-    IdsOption,
-    JsonOption,
-    KOption,
-    PostgresOption,
-    QdrantOption,
-    QrelsOption,
-    QueriesOption,
-    SeedOption,
-    SourceArgument,
-    TargetOption,
-    VectorsArgument,
-    example,
-)
+from bitryoshka.cli import options, tables
+from bitryoshka.cli.options import example
 from bitryoshka.cli.output import echo, print_json
 from bitryoshka.cli.sample import check_judging, judgements_of, read_beside, sample_of
 from bitryoshka.drift import SAMPLE, check, recalibrate
@@ -43,16 +27,16 @@ evaluation = typer.Typer()
     "evaluate", epilog=example("evaluate docs.safetensors vectors.npy --queries queries.npy")
 )
 def _evaluate(
-    binarizer: BinarizerArgument,
-    vectors: VectorsArgument,
-    queries: QueriesOption = None,
-    qrels: QrelsOption = None,
-    ids: IdsOption = None,
-    k: KOption = K,
-    candidates: CandidatesOption = CANDIDATES,
-    seed: SeedOption = 0,
-    column: ColumnOption = None,
-    as_json: JsonOption = False,
+    binarizer: options.Binarizer,
+    vectors: options.Vectors,
+    queries: options.Queries = None,
+    qrels: options.Qrels = None,
+    ids: options.Ids = None,
+    k: options.K = K,
+    candidates: options.Candidates = CANDIDATES,
+    seed: options.Seed = 0,
+    column: options.Column = None,
+    as_json: options.Json = False,
 ) -> None:
     """Compare searches on codes with exact float search.
 
@@ -73,18 +57,18 @@ def _evaluate(
     "plan", epilog=example("plan docs.safetensors vectors.npy --queries queries.npy -o plan.json")
 )
 def _plan(
-    binarizer: BinarizerArgument,
-    vectors: VectorsArgument,
-    queries: QueriesOption = None,
-    k: KOption = K,
-    target_recall: TargetOption = TARGET_RECALL,
+    binarizer: options.Binarizer,
+    vectors: options.Vectors,
+    queries: options.Queries = None,
+    k: options.K = K,
+    target_recall: options.TargetRecall = TARGET_RECALL,
     rescoring: Annotated[
         str, typer.Option(help="What a search can do: of asymmetric,exact,shortlist.")
     ] = "asymmetric",
     output: Annotated[Path | None, typer.Option("--output", "-o", help="A .json to write.")] = None,
-    seed: SeedOption = 0,
-    column: ColumnOption = None,
-    as_json: JsonOption = False,
+    seed: options.Seed = 0,
+    column: options.Column = None,
+    as_json: options.Json = False,
 ) -> None:
     """Find the cheapest search that reaches a target recall."""
     if output is not None:
@@ -109,19 +93,19 @@ def _plan(
 
 @evaluation.command("check", epilog=example("check docs.safetensors new.npy"))
 def _check(
-    binarizer: BinarizerArgument,
-    vectors: SourceArgument = None,
-    from_postgres: PostgresOption = None,
-    from_qdrant: QdrantOption = None,
+    binarizer: options.Binarizer,
+    vectors: options.Source = None,
+    from_postgres: options.FromPostgres = None,
+    from_qdrant: options.FromQdrant = None,
     reference: Annotated[
         Path | None, typer.Option(help="Vectors it was fitted to, if it keeps no statistics.")
     ] = None,
     recalibrated: Annotated[
         Path | None, typer.Option(help="Write the binarizer with moved thresholds here.")
     ] = None,
-    seed: SeedOption = 0,
-    column: ColumnOption = None,
-    as_json: JsonOption = False,
+    seed: options.Seed = 0,
+    column: options.Column = None,
+    as_json: options.Json = False,
 ) -> None:
     """Say whether new vectors are still like those fitted to.
 

@@ -13,25 +13,8 @@ from numpy.typing import NDArray
 from bitryoshka.atomic_file import check_output, replacing
 from bitryoshka.binarizer import Binarizer
 from bitryoshka.binarizer_file import format_version
-from bitryoshka.cli import tables
-from bitryoshka.cli.options import (
-    BinarizerArgument,
-    BitsOption,
-    CodeFileOption,
-    ColumnOption,
-    JsonOption,
-    MethodOption,
-    MetricOption,
-    PostgresOption,
-    QdrantOption,
-    QueriesOption,
-    QuietOption,
-    SeedOption,
-    SourceArgument,
-    VectorsArgument,
-    example,
-    numbers,
-)
+from bitryoshka.cli import options, tables
+from bitryoshka.cli.options import example, numbers
 from bitryoshka.cli.output import echo, print_json, show_progress
 from bitryoshka.cli.sample import read_beside, sample_of
 from bitryoshka.errors import VectorsError
@@ -49,27 +32,27 @@ fitting = typer.Typer()
 
 @fitting.command("fit", epilog=example("fit vectors.npy -o docs.safetensors --bits 192"))
 def _fit(
-    output: CodeFileOption,
-    vectors: SourceArgument = None,
-    from_postgres: PostgresOption = None,
-    from_qdrant: QdrantOption = None,
-    queries: QueriesOption = None,
-    bits: BitsOption = 384,
+    output: options.CodeFile,
+    vectors: options.Source = None,
+    from_postgres: options.FromPostgres = None,
+    from_qdrant: options.FromQdrant = None,
+    queries: options.Queries = None,
+    bits: options.Bits = 384,
     hamming_bits: Annotated[
         int | None, typer.Option(help="Number of Hamming bits; by default several are tried.")
     ] = None,
     nested_bits: Annotated[
         str | None, typer.Option(help="Lengths to cut the code at, such as 64,128,256.")
     ] = None,
-    method: MethodOption = "auto",
-    metric: MetricOption = "cosine",
-    seed: SeedOption = 0,
-    column: ColumnOption = None,
+    method: options.Method = "auto",
+    metric: options.Metric = "cosine",
+    seed: options.Seed = 0,
+    column: options.Column = None,
     source_model: Annotated[
         str | None, typer.Option(help="Name of the embedding model, kept in the file.")
     ] = None,
-    quiet: QuietOption = False,
-    as_json: JsonOption = False,
+    quiet: options.Quiet = False,
+    as_json: options.Json = False,
 ) -> None:
     """Fit a binarizer to embeddings, and write it to a file."""
     lengths = numbers(nested_bits) or None
@@ -103,15 +86,15 @@ def _fit(
 
 @fitting.command("encode", epilog=example("encode docs.safetensors vectors.npy -o codes.npy"))
 def _encode(
-    binarizer: BinarizerArgument,
-    vectors: VectorsArgument,
+    binarizer: options.Binarizer,
+    vectors: options.Vectors,
     output: Annotated[Path, typer.Option("--output", "-o", help="The .npy of codes to write.")],
     bits: Annotated[
         int | None, typer.Option(help="One of the binarizer's lengths; by default the whole code.")
     ] = None,
-    column: ColumnOption = None,
-    quiet: QuietOption = False,
-    as_json: JsonOption = False,
+    column: options.Column = None,
+    quiet: options.Quiet = False,
+    as_json: options.Json = False,
 ) -> None:
     """Write the codes of embeddings as a .npy of bytes.
 
@@ -153,7 +136,7 @@ def _write_codes(
 
 
 @fitting.command("inspect", epilog=example("inspect docs.safetensors"))
-def _inspect(binarizer: BinarizerArgument, as_json: JsonOption = False) -> None:
+def _inspect(binarizer: options.Binarizer, as_json: options.Json = False) -> None:
     """Show what is in a binarizer's file; with --json all of it."""
     found = _inspection(binarizer, Binarizer.load(binarizer))
     if as_json:

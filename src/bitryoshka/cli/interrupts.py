@@ -17,5 +17,11 @@ def resumable() -> Iterator[None]:
     """Work that keeps what it has done, so that the same command goes on after Ctrl-C."""
     try:
         yield
-    except KeyboardInterrupt as error:
+    except BaseException as error:
+        # what cleaned up may have failed in its turn, on a connection that was in use
+        cause: BaseException | None = error
+        while cause is not None and not isinstance(cause, KeyboardInterrupt):
+            cause = cause.__context__
+        if cause is None:
+            raise
         raise Interrupted("run the same command again to go on") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -11,21 +12,17 @@ import typer
 
 from bitryoshka.atomic_file import check_output
 from bitryoshka.binarizer import Binarizer
-from bitryoshka.cli import tables
+from bitryoshka.cli import options, tables
 from bitryoshka.cli.interrupts import resumable
-from bitryoshka.cli.options import (
-    BinarizerArgument,
-    CodeFileOption,
-    DsnOption,
-    JsonOption,
-    QuietOption,
-    example,
-)
+from bitryoshka.cli.options import example
 from bitryoshka.cli.output import echo, print_json, show_facts, show_progress
 from bitryoshka.errors import DatabaseError, ServerUnreachableError
 
 if TYPE_CHECKING:
     from bitryoshka.postgres.server import Connection
+
+# that a clean-up after Ctrl-C failed as well is no news
+logging.getLogger("psycopg").addHandler(logging.NullHandler())
 
 database = typer.Typer()
 
@@ -63,7 +60,7 @@ def _label(connection: Connection, codec: str) -> str:
 
 @database.command("install", epilog=example("install --dsn postgresql://user@host/database"))
 def _install(
-    dsn: DsnOption = "",
+    dsn: options.Dsn = "",
     sql: Annotated[bool, typer.Option("--sql", help="Print the SQL for a new database.")] = False,
 ) -> None:
     """Create schema bitryoshka in a database, or upgrade it."""
@@ -78,7 +75,7 @@ def _install(
 
 
 @database.command("uninstall", epilog=example("uninstall"))
-def _uninstall(dsn: DsnOption = "") -> None:
+def _uninstall(dsn: options.Dsn = "") -> None:
     """Drop schema bitryoshka; refused while a column uses it."""
     from bitryoshka.postgres import uninstall
 
@@ -89,12 +86,12 @@ def _uninstall(dsn: DsnOption = "") -> None:
 
 @database.command("register", epilog=example("register docs.safetensors docs"))
 def _register(
-    binarizer: BinarizerArgument,
+    binarizer: options.Binarizer,
     name: Annotated[str, typer.Argument(metavar="NAME", help="The codec's name.")],
     version: Annotated[
         int | None, typer.Option(help="By default the next one, or that of the same file.")
     ] = None,
-    dsn: DsnOption = "",
+    dsn: options.Dsn = "",
 ) -> None:
     """Write a binarizer into the database, as a codec."""
     from bitryoshka.postgres import register
@@ -107,8 +104,8 @@ def _register(
 @database.command("export", epilog=example("export docs@1 -o docs.safetensors"))
 def _export(
     codec: CodecArgument,
-    output: CodeFileOption,
-    dsn: DsnOption = "",
+    output: options.CodeFile,
+    dsn: options.Dsn = "",
 ) -> None:
     """Write a codec of the database to a file."""
     from bitryoshka.postgres import export
@@ -120,7 +117,7 @@ def _export(
 
 
 @database.command("codecs", epilog=example("codecs"))
-def _codecs(dsn: DsnOption = "", as_json: JsonOption = False) -> None:
+def _codecs(dsn: options.Dsn = "", as_json: options.Json = False) -> None:
     """List the codecs of the database."""
     from bitryoshka.postgres import list_codecs
 
@@ -135,7 +132,7 @@ def _codecs(dsn: DsnOption = "", as_json: JsonOption = False) -> None:
 
 
 @database.command("columns", epilog=example("columns"))
-def _columns(dsn: DsnOption = "", as_json: JsonOption = False) -> None:
+def _columns(dsn: options.Dsn = "", as_json: options.Json = False) -> None:
     """List the columns of codes in the database."""
     from bitryoshka.postgres.installation import require_installed
     from bitryoshka.postgres.statements import fetch, statement
@@ -151,7 +148,7 @@ def _columns(dsn: DsnOption = "", as_json: JsonOption = False) -> None:
 
 
 @database.command("drop-codec", epilog=example("drop-codec docs@1"))
-def _drop_codec(codec: CodecArgument, dsn: DsnOption = "") -> None:
+def _drop_codec(codec: CodecArgument, dsn: options.Dsn = "") -> None:
     """Forget a codec; refused while a column uses it."""
     from bitryoshka.postgres import drop_codec
 
@@ -183,8 +180,8 @@ def _attach(
     ] = False,
     batch_rows: Annotated[int, typer.Option(help="Keys in a batch; each is committed.")] = 5000,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the SQL alone.")] = False,
-    quiet: QuietOption = False,
-    dsn: DsnOption = "",
+    quiet: options.Quiet = False,
+    dsn: options.Dsn = "",
 ) -> None:
     """Give a table in use a column of codes.
 
@@ -226,8 +223,8 @@ def _status(
     table: TableArgument,
     schema: SchemaOption = "public",
     code_column: CodeOption = "code",
-    dsn: DsnOption = "",
-    as_json: JsonOption = False,
+    dsn: options.Dsn = "",
+    as_json: options.Json = False,
 ) -> None:
     """Show how far a column of codes is filled."""
     from bitryoshka.postgres import status
@@ -246,9 +243,9 @@ def _verify(
     full: Annotated[
         bool, typer.Option("--full", help="Encode all rows anew, not 1,000 of them.")
     ] = False,
-    quiet: QuietOption = False,
-    dsn: DsnOption = "",
-    as_json: JsonOption = False,
+    quiet: options.Quiet = False,
+    dsn: options.Dsn = "",
+    as_json: options.Json = False,
 ) -> None:
     """Check a column of codes against its codec.
 
@@ -277,9 +274,9 @@ def _repair(
     table: TableArgument,
     schema: SchemaOption = "public",
     code_column: CodeOption = "code",
-    quiet: QuietOption = False,
-    dsn: DsnOption = "",
-    as_json: JsonOption = False,
+    quiet: options.Quiet = False,
+    dsn: options.Dsn = "",
+    as_json: options.Json = False,
 ) -> None:
     """Encode anew what is wrong or missing in a column of codes."""
     from bitryoshka.postgres import repair
@@ -302,7 +299,7 @@ def _switch(
     schema: SchemaOption = "public",
     code_column: CodeOption = "code",
     kept: Annotated[str, typer.Option(help="Name that the old column gets.")] = "code_old",
-    dsn: DsnOption = "",
+    dsn: options.Dsn = "",
 ) -> None:
     """Let another column of codes take over, at once."""
     from bitryoshka.postgres import switch
@@ -317,8 +314,8 @@ def _detach(
     table: TableArgument,
     schema: SchemaOption = "public",
     code_column: CodeOption = "code",
-    quiet: QuietOption = False,
-    dsn: DsnOption = "",
+    quiet: options.Quiet = False,
+    dsn: options.Dsn = "",
 ) -> None:
     """Take a column of codes away, with its trigger and index."""
     from bitryoshka.postgres import detach

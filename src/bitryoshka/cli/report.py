@@ -9,22 +9,8 @@ from typing import Annotated
 import typer
 
 from bitryoshka.atomic_file import check_output, replacing
-from bitryoshka.cli.options import (
-    BitsOption,
-    ColumnOption,
-    IdsOption,
-    JsonOption,
-    MethodOption,
-    PostgresOption,
-    QdrantOption,
-    QrelsOption,
-    QueriesOption,
-    QuietOption,
-    SeedOption,
-    SourceArgument,
-    TargetOption,
-    example,
-)
+from bitryoshka.cli import options
+from bitryoshka.cli.options import example
 from bitryoshka.cli.output import echo, print_json, show_progress
 from bitryoshka.cli.sample import check_judging, judgements_of, read_beside, sample_of
 from bitryoshka.errors import FileFormatError, OptionError
@@ -36,29 +22,29 @@ reporting = typer.Typer()
 
 @reporting.command("report", epilog=example("report vectors.npy --rows 20000000 -o report.html"))
 def _report(
-    vectors: SourceArgument = None,
+    vectors: options.Source = None,
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Name of the .html; .md and .json beside it.")
     ] = Path("report.html"),
-    queries: QueriesOption = None,
-    qrels: QrelsOption = None,
-    ids: IdsOption = None,
-    target_recall: TargetOption = TARGET_RECALL,
+    queries: options.Queries = None,
+    qrels: options.Qrels = None,
+    ids: options.Ids = None,
+    target_recall: options.TargetRecall = TARGET_RECALL,
     rows: Annotated[
         int | None, typer.Option(min=1, help="Rows to plan for; by default those there are.")
     ] = None,
-    bits: BitsOption = 384,
-    method: MethodOption = "auto",
+    bits: options.Bits = 384,
+    method: options.Method = "auto",
     sample: Annotated[int, typer.Option(min=100, help="Most rows that are looked at.")] = 20_000,
-    from_postgres: PostgresOption = None,
-    from_qdrant: QdrantOption = None,
+    from_postgres: options.FromPostgres = None,
+    from_qdrant: options.FromQdrant = None,
     texts: Annotated[Path | None, typer.Option(help="Texts of the rows: .txt or .jsonl.")] = None,
     query_texts: Annotated[Path | None, typer.Option(help="Texts of the queries.")] = None,
     save: Annotated[Path | None, typer.Option(help="Write the fitted binarizer too.")] = None,
-    column: ColumnOption = None,
-    seed: SeedOption = 0,
-    quiet: QuietOption = False,
-    as_json: JsonOption = False,
+    column: options.Column = None,
+    seed: options.Seed = 0,
+    quiet: options.Quiet = False,
+    as_json: options.Json = False,
 ) -> None:
     """Measure codes on your vectors, and advise for or against."""
     from bitryoshka.report import find, to_html, to_markdown

@@ -16,16 +16,6 @@ from bitryoshka.limits import check_counts
 from bitryoshka.vector_files import read_vectors
 from bitryoshka.vectors import check_values, renumbered
 
-__all__ = [
-    "Sampled",
-    "check_judging",
-    "from_postgres",
-    "from_qdrant",
-    "judgements_of",
-    "read_beside",
-    "sample_of",
-]
-
 
 class Sampled(NamedTuple):
     """Random vectors ``(N, d)``, how many there are in all, where, and what each is called there.

@@ -15,15 +15,6 @@ from bitryoshka.cli.terminal import printable
 from bitryoshka.evaluation import Interval
 from bitryoshka.quality import Evaluation
 
-__all__ = [
-    "show",
-    "show_candidates",
-    "show_evaluation",
-    "show_inspection",
-    "show_lengths",
-    "show_peers",
-]
-
 # longer lists of a binarizer's file are for programs
 LISTED = 16
 

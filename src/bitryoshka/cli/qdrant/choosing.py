@@ -9,19 +9,8 @@ import typer
 
 from bitryoshka.atomic_file import check_output
 from bitryoshka.binarizer import Binarizer
-from bitryoshka.cli import tables
-from bitryoshka.cli.options import (
-    CodeFileOption,
-    ColumnOption,
-    JsonOption,
-    MetricOption,
-    QueriesOption,
-    QuietOption,
-    SeedOption,
-    VectorsArgument,
-    example,
-    numbers,
-)
+from bitryoshka.cli import options, tables
+from bitryoshka.cli.options import example, numbers
 from bitryoshka.cli.output import print_json, show_facts, show_progress
 from bitryoshka.cli.sample import read_beside
 from bitryoshka.vector_files import read_vectors
@@ -33,15 +22,15 @@ choosing = typer.Typer()
 
 @choosing.command("choose", epilog=example("qdrant choose vectors.npy 48 -o docs.safetensors"))
 def _choose(
-    vectors: VectorsArgument,
+    vectors: options.Vectors,
     budget: Annotated[int, typer.Argument(metavar="BYTES", help="In memory, for a vector.")],
-    output: CodeFileOption,
-    metric: MetricOption = "cosine",
+    output: options.CodeFile,
+    metric: options.Metric = "cosine",
     held_out: HeldOutOption = 500,
-    seed: SeedOption = 0,
-    column: ColumnOption = None,
-    quiet: QuietOption = False,
-    as_json: JsonOption = False,
+    seed: options.Seed = 0,
+    column: options.Column = None,
+    quiet: options.Quiet = False,
+    as_json: options.Json = False,
 ) -> None:
     """Choose a code for a number of bytes a vector.
 
@@ -75,18 +64,18 @@ def _choose(
 
 @choosing.command("compare", epilog=example("qdrant compare vectors.npy --budgets 48"))
 def _compare(
-    vectors: VectorsArgument,
-    queries: QueriesOption = None,
+    vectors: options.Vectors,
+    queries: options.Queries = None,
     binarizer: Annotated[Path | None, typer.Option(help="Compare its code too.")] = None,
     budgets: Annotated[
         str, typer.Option(help="Bytes to choose codes for, as 48,96; none: as TurboQuant needs.")
     ] = "",
     held_out: HeldOutOption = 500,
-    metric: MetricOption = "cosine",
-    seed: SeedOption = 0,
-    column: ColumnOption = None,
-    quiet: QuietOption = False,
-    as_json: JsonOption = False,
+    metric: options.Metric = "cosine",
+    seed: options.Seed = 0,
+    column: options.Column = None,
+    quiet: options.Quiet = False,
+    as_json: options.Json = False,
 ) -> None:
     """Compare Qdrant's quantizers with ours on your vectors."""
     from bitryoshka.qdrant.peers import compare

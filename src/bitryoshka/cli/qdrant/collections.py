@@ -11,17 +11,8 @@ import numpy as np
 import typer
 
 from bitryoshka.binarizer import Binarizer
-from bitryoshka.cli.options import (
-    BinarizerArgument,
-    CandidatesOption,
-    ColumnOption,
-    JsonOption,
-    KOption,
-    QuietOption,
-    VectorsArgument,
-    example,
-    numbers,
-)
+from bitryoshka.cli import options
+from bitryoshka.cli.options import example, numbers
 from bitryoshka.cli.output import echo, print_json, show_facts, show_progress
 from bitryoshka.cli.qdrant.choosing import choosing
 from bitryoshka.cli.qdrant.opening import (
@@ -32,7 +23,7 @@ from bitryoshka.cli.qdrant.opening import (
     settled,
     source_of,
 )
-from bitryoshka.errors import CollectionError, OptionError, VectorsError
+from bitryoshka.errors import CollectionError, FileFormatError, OptionError, VectorsError
 from bitryoshka.search_parameters import CANDIDATES, K
 from bitryoshka.vector_files import read_vectors
 
@@ -65,7 +56,7 @@ qdrant = typer.Typer(name="qdrant", help="Codes in Qdrant.", no_args_is_help=Tru
 )
 def _create(
     name: NameArgument,
-    binarizer: BinarizerArgument,
+    binarizer: options.Binarizer,
     exact: Annotated[bool, typer.Option(help="Keep the vectors too, for rescoring.")] = True,
     prefixes: Annotated[str, typer.Option(help="Lengths for a first stage, as 64,128.")] = "",
     quantization: QuantizationOption = None,
@@ -126,8 +117,8 @@ def _create(
 @qdrant.command("upsert", epilog=example("qdrant upsert articles docs.safetensors vectors.npy"))
 def _upsert(
     name: NameArgument,
-    binarizer: BinarizerArgument,
-    vectors: VectorsArgument,
+    binarizer: options.Binarizer,
+    vectors: options.Vectors,
     payloads: Annotated[
         Path | None, typer.Option(help="A .jsonl with one object a row; key id is the point's id.")
     ] = None,
@@ -135,11 +126,11 @@ def _upsert(
     resume: Annotated[bool, typer.Option("--resume", help="Leave out what is there.")] = False,
     parallel: Annotated[int, typer.Option(min=1, help="Batches under way at once.")] = 1,
     batch_rows: BatchOption = 500,
-    column: ColumnOption = None,
+    column: options.Column = None,
     url: UrlOption = "",
     api_key: KeyOption = None,
-    quiet: QuietOption = False,
-    as_json: JsonOption = False,
+    quiet: options.Quiet = False,
+    as_json: options.Json = False,
 ) -> None:
     """Write embeddings into a collection; safe to repeat."""
     from bitryoshka.qdrant import upsert
@@ -165,7 +156,10 @@ def _upsert(
 
 
 def _objects(path: Path, rows: int) -> list[dict[str, Any]]:
-    found = [json.loads(line) for line in path.read_text("utf-8").splitlines() if line.strip()]
+    try:
+        found = [json.loads(line) for line in path.read_text("utf-8").splitlines() if line.strip()]
+    except ValueError as error:
+        raise FileFormatError(f"{path}: expected a JSON object a line: {error}") from error
     if len(found) != rows or not all(isinstance(o, dict) for o in found):
         raise VectorsError(
             f"{path}: expected {rows} JSON objects, one a vector, found {len(found)}"
@@ -178,10 +172,10 @@ def _objects(path: Path, rows: int) -> list[dict[str, Any]]:
 )
 def _search(
     name: NameArgument,
-    binarizer: BinarizerArgument,
-    queries: VectorsArgument,
-    k: KOption = K,
-    candidates: CandidatesOption = CANDIDATES,
+    binarizer: options.Binarizer,
+    queries: options.Vectors,
+    k: options.K = K,
+    candidates: options.Candidates = CANDIDATES,
     rescore: Annotated[
         Literal["asymmetric", "exact", "none"] | None,
         typer.Option(help="What ranks the candidates; by default exact where vectors are kept."),
@@ -189,7 +183,7 @@ def _search(
     condition: Annotated[
         str, typer.Option("--filter", metavar="JSON", help="A filter as Qdrant's REST API has it.")
     ] = "",
-    column: ColumnOption = None,
+    column: options.Column = None,
     url: UrlOption = "",
     api_key: KeyOption = None,
 ) -> None:
@@ -232,7 +226,7 @@ def _filter(text: str) -> Any:
 )
 def _add(
     name: NameArgument,
-    binarizer: BinarizerArgument,
+    binarizer: options.Binarizer,
     vector: VectorOption,
     quantization: QuantizationOption = None,
     query_encoding: EncodingOption = "scalar8bits",
@@ -242,7 +236,7 @@ def _add(
     batch_rows: BatchOption = 500,
     url: UrlOption = "",
     api_key: KeyOption = None,
-    quiet: QuietOption = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Add codes to a server's collection, in place.
 
@@ -272,7 +266,7 @@ def _add(
 def _move(
     source: Annotated[str, typer.Argument(metavar="SOURCE", help="What to copy from.")],
     target: Annotated[str, typer.Argument(metavar="TARGET", help="A collection of create --like.")],
-    binarizer: BinarizerArgument,
+    binarizer: options.Binarizer,
     vector: VectorOption = "",
     drop: Annotated[
         list[str] | None,
@@ -286,8 +280,8 @@ def _move(
     batch_rows: BatchOption = 500,
     url: UrlOption = "",
     api_key: KeyOption = None,
-    quiet: QuietOption = False,
-    as_json: JsonOption = False,
+    quiet: options.Quiet = False,
+    as_json: options.Json = False,
 ) -> None:
     """Copy a collection or shard into one with codes.
 
