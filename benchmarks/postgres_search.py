@@ -33,7 +33,7 @@ from benchmarks.postgres_statements import (
 from benchmarks.recall_curves import ENOUGH, WANTED, Point, Rows, at_recall, exact_rows
 from bitryoshka import Binarizer
 from bitryoshka.bits import query_planes, unpack
-from bitryoshka.evaluation import hamming_topk
+from bitryoshka.evaluation import EncodedSearch, recall_at_k
 from bitryoshka.postgres import attach, connect, create_index, create_table, load
 from bitryoshka.postgres.binary import BIGINT, rows_of, vector_column, write_rows
 from bitryoshka.postgres.server import Connection
@@ -261,21 +261,12 @@ def bits_only(
 ) -> Point:
     """Recall of prefix HNSW and asymmetric scores, and of the same funnel in NumPy."""
     truth = exact_rows(vectors, queries)
-    codes = binarizer.encode(vectors)
-    near = hamming_topk(
-        binarizer.encode_queries(queries, PREFIX), codes[:, : PREFIX // 8].copy(), length
-    )
-    weights = binarizer.query_weights(queries)
-    shared = []
-    for weight, shortlist, best in zip(weights, near.rows, truth, strict=True):
-        signs = np.unpackbits(codes[shortlist], axis=1).astype(np.float32) * 2 - 1
-        top = shortlist[np.argsort(-(signs @ weight), kind="stable")[:K]]
-        shared.append(len(set(top.tolist()) & set(best.tolist())))
+    found = EncodedSearch.of(binarizer, vectors, queries).funnel(K, length, prefix_bits=PREFIX)
     search = Ours(connection, binarizer).codes_alone(length)
     return {
         "candidates": length,
         "recall": search.recall(connection, queries, truth),
-        "numpy_recall": float(np.mean(shared)) / K,
+        "numpy_recall": float(recall_at_k(found, truth, K).mean()),
     }
 
 

@@ -13,7 +13,7 @@ import pytest
 from synthetic import additive_binarizer, exact_signs, signed_rows
 
 import bitryoshka
-from bitryoshka import Binarizer, cli, commands, demo, quality
+from bitryoshka import Binarizer, cli, commands, demo
 from bitryoshka.bits import prefix
 from bitryoshka.demo.defaults import LIMIT
 from bitryoshka.evaluation import (
@@ -21,6 +21,7 @@ from bitryoshka.evaluation import (
     exact_topk,
     hamming_topk,
     ndcg_at_k,
+    ratio_interval,
     recall_at_k,
     rescore,
 )
@@ -438,8 +439,8 @@ def test_a_row_hidden_among_its_copies_is_left_out_as_well(run, tmp_path):
 
 def test_the_interval_of_a_ratio_is_that_of_the_ratio():
     reference = np.random.default_rng(0).uniform(0.1, 1, 50)
-    assert quality._ratio_interval(reference / 4, reference) == (0.25, 0.25, 0.25)
-    assert quality._ratio_interval(reference, np.zeros(50)) is None
+    assert ratio_interval(reference / 4, reference) == (0.25, 0.25, 0.25)
+    assert ratio_interval(reference, np.zeros(50)) is None
 
 
 def write_judgements(folder: Path, named: bool) -> list[dict[int, float]]:

@@ -27,7 +27,7 @@ from bitryoshka import (
 )
 from bitryoshka.evaluation import asymmetric_topk, exact_topk, hamming_topk, recall_at_k
 from bitryoshka.training import Candidate, Comparison, FitResult, HeldOut, closed_form
-from bitryoshka.training.comparison import PLAINNESS, beats, compare, measure
+from bitryoshka.training.comparison import PLAINNESS, beats, compare, measure_candidate
 from bitryoshka.training.variants import CHANGES, hamming_sizes
 from bitryoshka.vectors import normalized
 
@@ -128,7 +128,7 @@ def test_held_out_figures_are_those_of_the_documented_searches(result: FitResult
     rows, queries = clustered(3, 400), clustered(4, 50)
     rows, queries = normalized(rows, "cosine"), normalized(queries, "cosine")
     b = result.binarizer
-    outcome = measure(Candidate("progressive", "x", b), HeldOut.of(queries, rows))
+    outcome = measure_candidate(Candidate("progressive", "x", b), HeldOut.of(queries, rows))
     exact = exact_topk(queries, rows).rows
     assert set(outcome.asymmetric) == set(b.nested_bits)
     assert set(outcome.hamming) == {n for n in b.nested_bits if n <= b.hamming_bits}
@@ -139,7 +139,7 @@ def test_held_out_figures_are_those_of_the_documented_searches(result: FitResult
         found = hamming_topk(b.encode_queries(queries, length), b.encode(rows, length)).rows
         np.testing.assert_array_equal(recall, recall_at_k(found, exact))
     shuffled = rng.permutation(400)
-    again = measure(Candidate("progressive", "x", b), HeldOut.of(queries, rows[shuffled]))
+    again = measure_candidate(Candidate("progressive", "x", b), HeldOut.of(queries, rows[shuffled]))
     np.testing.assert_allclose(again.funnel[0].mean(), outcome.funnel[0].mean(), atol=0.02)
 
 

@@ -16,7 +16,7 @@ from bitryoshka import Binarizer, VectorsError, cli, fit
 from bitryoshka.planning import Plan
 from bitryoshka.postgres.server import Connection
 from bitryoshka.report import Findings, find, to_html, to_markdown
-from bitryoshka.report.advice import Advice, Option, advise, cheapest, memory, size
+from bitryoshka.report.advice import Option, SwitchAdvice, advise, cheapest, memory, size
 
 ROWS, QUERIES = clustered(0, 1200), clustered(1, 200)
 MANY = 50_000_000
@@ -69,7 +69,7 @@ def option(method: str, plan: Plan | None = PLAN, failure: str = "") -> Option:
     return Option(method, f"{method} (of a kind)", 384, plan, failure)
 
 
-def advice(*options: Option, rows: int = MANY) -> Advice:
+def advice(*options: Option, rows: int = MANY) -> SwitchAdvice:
     return advise(cheapest(options), options, 384, rows)
 
 

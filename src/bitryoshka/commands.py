@@ -20,10 +20,9 @@ from bitryoshka.command_output import JsonOption, QuietOption, echo, print_json,
 from bitryoshka.database_commands import database
 from bitryoshka.demo.defaults import LIMIT, MODEL
 from bitryoshka.errors import BitsError, VectorsError
-from bitryoshka.judgements import read_judgements
+from bitryoshka.evaluation import evaluate, read_judgements
 from bitryoshka.progress import progress_bar
 from bitryoshka.qdrant_commands import qdrant
-from bitryoshka.quality import evaluate
 from bitryoshka.quality_commands import quality
 from bitryoshka.training import fit
 from bitryoshka.vector_files import read_vectors
@@ -111,10 +110,10 @@ def _fit(
     result = fit(
         read_vectors(vectors, column),
         None if queries is None else _read_queries(queries, column),
-        bits,
-        lengths,
-        method,
-        seed,
+        bits=bits,
+        nested_bits=lengths,
+        method=method,
+        seed=seed,
         progress=show_progress(quiet),
         hamming_bits=hamming_bits,
         metric=metric,

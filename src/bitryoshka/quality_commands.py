@@ -15,9 +15,9 @@ from bitryoshka import sources
 from bitryoshka.atomic_file import check_output, replacing
 from bitryoshka.binarizer import Binarizer
 from bitryoshka.command_output import JsonOption, QuietOption, echo, print_json, show_progress
-from bitryoshka.drift import SAMPLE, check, recalibrate
+from bitryoshka.drift import SAMPLE, check_drift, recalibrate
 from bitryoshka.errors import FileFormatError
-from bitryoshka.judgements import read_judgements
+from bitryoshka.evaluation import read_judgements
 from bitryoshka.sources import Sampled
 from bitryoshka.vector_files import read_vectors, unzipped
 from bitryoshka.vectors import check_values, renumbered
@@ -105,7 +105,7 @@ def _check(
     binarizer = Binarizer.load(codec)
     sample = sample_of(vectors, from_postgres, from_qdrant, column, SAMPLE, seed, binarizer.metric)
     before = None if reference is None else read_vectors(reference)
-    found = check(binarizer, sample.vectors, reference=before, seed=seed)
+    found = check_drift(binarizer, sample.vectors, reference=before, seed=seed)
     if recalibrated is not None:
         moved = recalibrate(binarizer, sample.vectors, reference=before, seed=seed)
         moved.save(recalibrated)

@@ -11,8 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from bitryoshka.evaluation import Interval
-from bitryoshka.quality import Evaluation
+from bitryoshka.evaluation import Evaluation, Interval
 from bitryoshka.terminal import printable
 
 __all__ = [

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from bitryoshka.evaluation import vectors_read
+from bitryoshka.evaluation.parameter_choices import GRAPH_BYTES
 from bitryoshka.planning import Plan
-from bitryoshka.search_ways import GRAPH_BYTES, compared
 
-__all__ = ["Advice", "Memory", "Option", "advise", "cheapest", "memory"]
+__all__ = ["Memory", "Option", "SwitchAdvice", "advise", "cheapest", "memory"]
 
 # float indexes of this size fit beside everything else on the smallest servers
 CHEAP_BYTES = 2**30
@@ -16,7 +17,7 @@ CHEAP_BYTES = 2**30
 WORTH = 1.1
 
 
-class Advice(NamedTuple):
+class SwitchAdvice(NamedTuple):
     """``switch``: whether codes are recommended; ``headline`` and ``reasons`` for people."""
 
     switch: bool
@@ -65,11 +66,13 @@ def cheapest(options: Sequence[Option]) -> Option | None:
     return signs[2] if signs is not None and signs[0] <= WORTH * cost else best
 
 
-def advise(best: Option | None, options: Sequence[Option], dimensions: int, rows: int) -> Advice:
+def advise(
+    best: Option | None, options: Sequence[Option], dimensions: int, rows: int
+) -> SwitchAdvice:
     """Weigh size against what the best option finds, beside the others; None: none has a plan."""
     floats = (4 * dimensions + GRAPH_BYTES) * rows
     if floats <= CHEAP_BYTES:
-        return Advice(
+        return SwitchAdvice(
             False,
             "Do not switch: exact vectors are cheap enough",
             (
@@ -78,7 +81,7 @@ def advise(best: Option | None, options: Sequence[Option], dimensions: int, rows
             ),
         )
     if best is None or best.plan is None:
-        return Advice(
+        return SwitchAdvice(
             False,
             "Do not switch: the target is not shown to be reached",
             (f"{_capital(options[0].failure)}.",),
@@ -106,7 +109,7 @@ def advise(best: Option | None, options: Sequence[Option], dimensions: int, rows
             if alone is None
             else f"Without stored vectors: {_beside(alone, best)}."
         )
-    return Advice(True, headline, tuple(reasons))
+    return SwitchAdvice(True, headline, tuple(reasons))
 
 
 def _beside(option: Option, best: Option) -> str:
@@ -129,7 +132,7 @@ def _reasons(plan: Plan, floats: int, bits: int, rows: int) -> list[str]:
     if plan.rescore == "exact":
         reasons.append(
             "The vectors stay in the table, out of memory: each query reads "
-            f"{compared(plan)} of them."
+            f"{vectors_read(plan)} of them."
         )
     else:
         reasons.append(f"No vectors are needed to search: {bits // 8} bytes a row hold everything.")

@@ -59,12 +59,12 @@ class FitResult(NamedTuple):
 def fit(
     vectors: ArrayLike,
     queries: ArrayLike | None = None,
+    *,
     bits: int = 384,
     nested_bits: Sequence[int] | None = None,
     method: str = "auto",
     seed: int = 0,
     progress: bool = False,
-    *,
     hamming_bits: int | None = None,
     metric: Metric = "cosine",
     pairs: tuple[ArrayLike, ArrayLike] | None = None,
