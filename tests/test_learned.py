@@ -183,6 +183,7 @@ def test_wrong_labels_do_not_win(rows: Any) -> None:
 @pytest.mark.parametrize(
     ("pairs", "message"),
     [
+        (5, r"pairs must be \(queries, rows\), found 5"),
         ((np.ones((3, 48)),), r"pairs must be \(queries, rows\), found 1 parts"),
         ((np.ones((3, 48)), [0, 1]), r"3 row numbers, one for each query, found shape \(2,\)"),
         ((np.ones((2, 48)), [0.0, 1.0]), r"2 row numbers.* found shape \(2,\) of float64"),

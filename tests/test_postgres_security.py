@@ -711,7 +711,7 @@ def test_no_call_goes_to_what_somebody_planted(connection: Connection, case: str
             create_index(connection, table, binarizer.hamming_bits)
             for rescore in ("asymmetric", None, "exact" if vector_type else None):
                 found = search(connection, table, binarizer, rows[1:2], rescore=rescore)  # type: ignore[arg-type]
-                assert (found.ids[0] >= 0).all()
+                assert 1 in found.ids[0]
             adopt(connection, "codes", label)
             assert open_table(connection, "codes", binarizer, vector_type) == table
             connection.execute("DROP TABLE public.codes")

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import json
-import sys
 from typing import Annotated, Any
 
 import typer
 
 from bitryoshka.terminal import printable
 
-QuietOption = Annotated[bool, typer.Option("--quiet", help="No tables, no progress bar.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", help="No tables, no progress.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
 
 
 def show_progress(quiet: bool) -> bool:
-    """Whether a progress bar is wanted and can be seen."""
-    return not quiet and sys.stderr.isatty()
+    """Whether signs of life are wanted."""
+    return not quiet
 
 
 def echo(text: str) -> None:

@@ -25,7 +25,16 @@ from bitryoshka.evaluation import (
     vectors_read,
 )
 from bitryoshka.planning import Plan, plan_among
-from bitryoshka.report.advice import Memory, Option, SwitchAdvice, advise, cheapest, memory
+from bitryoshka.progress import progress_bar, tell
+from bitryoshka.report.advice import (
+    Memory,
+    Option,
+    SwitchAdvice,
+    advise,
+    advise_on_size,
+    cheapest,
+    memory,
+)
 from bitryoshka.search_parameters import CANDIDATES, TARGET_RECALL, SearchParameters
 from bitryoshka.training import FitResult, fit
 from bitryoshka.vectors import check_values, check_vectors, normalized
@@ -147,18 +156,23 @@ def find(
         check_values(asked, metric, "queries")
         _check_texts(query_texts, len(asked), "query_texts")
         query_names = list(query_texts or [f"query {i}" for i in range(len(asked))])
+    total = len(array) if rows is None else rows
+    cheap = advise_on_size(array.shape[1], total)
+    if cheap is not None:
+        tell(f"{cheap.headline}. {cheap.reasons[0]} The report goes on.", progress)
     result = fit(array, bits=bits, method=method, seed=seed, metric=metric, progress=progress)
     chosen = str(result.binarizer.info["method"])
     unit = normalized(asked, metric, array.shape[1], "queries")
     exact = exact_topk(unit, array, k, metric).rows
-    evaluations = {
-        label: (name, binarizer, evaluate(binarizer, array, unit, judgements, k=k))
-        for label, name, binarizer in _representatives(result)
-    }
-    measured = {
-        label: recalls_by_parameters(binarizer, array, unit, k)
-        for label, (_, binarizer, _) in evaluations.items()
-    }
+    evaluations: dict[str, tuple[str, Binarizer, Evaluation]] = {}
+    measured: dict[str, Recalls] = {}
+    representatives = _representatives(result)
+    with progress_bar(len(representatives), "measure", progress, "methods") as advance:
+        for label, name, binarizer in representatives:
+            found = evaluate(binarizer, array, unit, judgements, k=k)
+            evaluations[label] = name, binarizer, found
+            measured[label] = recalls_by_parameters(binarizer, array, unit, k)
+            advance(label)
     plans = partial(_options, rows=len(array), k=k, target=target_recall, seed=seed)
     options = [
         option
@@ -183,7 +197,6 @@ def find(
             best = fitted[0]
     b = result.binarizer
     made = None if best is None else best.plan
-    total = len(array) if rows is None else rows
     balance = unpack(b.encode(array)).mean(axis=0)
     float_ndcg = next(iter(evaluations.values()))[2].float_ndcg
     findings = Findings(
