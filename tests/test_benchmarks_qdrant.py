@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from benchmarks import qdrant_curves, readme
-from benchmarks.recall_curves import at_recall, drawn, exact_rows
+from benchmarks.recall_curves import at_recall, drawn
 from qdrant_client import models
 from synthetic import clustered
 
@@ -159,9 +159,3 @@ def test_rows_are_drawn_from_all_sets_once(tmp_path: Path, unit: np.ndarray) -> 
     np.testing.assert_array_equal(drawn(folders, 12, 100)[1], rows[:100])
     with pytest.raises(ValueError, match="expected 700 different documents, found 612"):
         drawn(folders, 700)
-
-
-def test_exact_rows_are_the_nearest(unit: np.ndarray) -> None:
-    expected = np.argsort(-(unit[:3] @ unit.T), axis=1)[:, :10]
-    found = exact_rows(unit, unit[:3])
-    assert np.sort(found).tolist() == np.sort(expected).tolist()

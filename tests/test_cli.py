@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import warnings
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from progress_lines import without_progress
 from synthetic import additive_binarizer, exact_signs, signed_rows
 
 import bitryoshka
@@ -52,7 +54,8 @@ def data(tmp_path_factory) -> Path:
 
 class Outcome:
     def __init__(self, code: int, out: str, err: str) -> None:
-        self.code, self.out, self.err = code, out, err
+        self.code, self.out, self.err = code, out, without_progress(err)
+        self.progress = err
 
     @property
     def json(self) -> dict:
@@ -115,7 +118,7 @@ def test_fit_passes_every_option_on(run, data, tmp_path):
     expected = bitryoshka.fit(
         np.load(data / "vectors.npy"),
         np.load(data / "queries.npy"),
-        48,
+        bits=48,
         method="progressive",
         seed=5,
         hamming_bits=16,
@@ -619,7 +622,7 @@ def test_demo_passes_its_options_on(run, tmp_path, monkeypatch):
         "dsn": "d",
         "shard": False,
         "refresh": True,
-        "progress": False,
+        "progress": True,
     }
     outcome = run("demo", "--json", "--shard")
     assert outcome.code == 0
@@ -681,11 +684,9 @@ def test_without_arguments_help_is_shown(run):
         assert command in outcome.out + outcome.err
 
 
-def test_progress_goes_to_a_terminal_only(run, data, tmp_path, monkeypatch):
+def test_progress_is_told_unless_quiet(run, data, tmp_path):
     arguments = ("encode", data / "b.safetensors", data / "vectors.npy", "-o", tmp_path / "c.npy")
-    monkeypatch.setattr(commands, "show_progress", lambda quiet: not quiet)
     outcome = run(*arguments, "--json")
-    assert json.loads(outcome.out)["rows"] == ROWS
-    assert "encode" in outcome.err
-    monkeypatch.undo()
-    assert run(*arguments, "--json").err == ""
+    assert outcome.json["rows"] == ROWS
+    assert re.fullmatch(r"encode \.\.\.\nencode: done in .* s\n", outcome.progress)
+    assert run(*arguments, "--json", "--quiet").progress == ""

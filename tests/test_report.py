@@ -104,10 +104,20 @@ class TestAdvice:
         signs = option("sign", replace(PLAN, cost=65.0, shortlist=50))
         found = advice(signs, option("itq"))
         assert "plain sign bits" in found.headline
-        assert "binary_quantize(embedding)::bit(384)" in found.next_command
         assert "reads 50 of them" in " ".join(found.reasons)
         assert "ITQ (of a kind), 100 candidates on 64 bits, at 2.0 times the" in found.reasons[-2]
         assert "plain sign bits" in advice(option("sign")).headline
+
+    @pytest.mark.parametrize("bits", [64, 384])
+    def test_sign_bits_are_indexed_by_the_next_command(
+        self, connection: Connection, bits: int
+    ) -> None:
+        found = advice(option("sign", replace(PLAN, prefix_bits=bits)))
+        connection.execute("CREATE TABLE docs (id bigint, embedding vector(384))")
+        connection.execute("INSERT INTO docs SELECT 1, array_fill(0.5::real, ARRAY[384])::vector")
+        connection.execute(found.next_command.encode())
+        [(definition,)] = connection.execute("SELECT indexdef FROM pg_indexes").fetchall()[-1:]
+        assert f"bit({bits})" in definition
 
     def test_a_method_has_to_save_more_than_a_tenth(self) -> None:
         for cost, headline in ((120.0, "plain sign bits"), (110.0, "ITQ codes")):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from bitryoshka.binarizer import MAX_PLANES
 from bitryoshka.evaluation import vectors_read
 from bitryoshka.evaluation.parameter_choices import GRAPH_BYTES
 from bitryoshka.planning import Plan
@@ -91,7 +92,7 @@ def advise(
             False,
             "Do not switch: the target is not shown to be reached",
             (f"{_capital(options[0].failure)}.",),
-            f"bitryoshka report VECTORS --bits {2 * options[0].bits}",
+            f"bitryoshka report VECTORS --bits {min(2 * options[0].bits, MAX_PLANES * dimensions)}",
         )
     reasons = _reasons(best.plan, dimensions, best.bits, rows)
     command = f"bitryoshka fit VECTORS -o binarizer.safetensors --bits {best.bits}"
@@ -100,9 +101,11 @@ def advise(
     if best.method == "sign":
         headline = "Switch to plain sign bits: they are enough here"
         reasons.append("The database makes them without a binarizer (pgvector: binary_quantize).")
+        n = best.plan.prefix_bits
+        signs_of = "embedding" if n == dimensions else f"subvector(embedding, 1, {n})"
         command = (
-            f"CREATE INDEX ON docs USING hnsw ((binary_quantize(embedding)::bit({dimensions})) "
-            "bit_hamming_ops);"
+            f"CREATE INDEX ON docs USING hnsw ((binary_quantize({signs_of})::bit({n})) "
+            "bit_hamming_ops)"
         )
         second = cheapest(others)
         if second is not None:
