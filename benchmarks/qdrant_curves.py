@@ -42,10 +42,10 @@ from benchmarks.recall_curves import (
     Rows,
     at_recall,
     drawn,
-    exact_rows,
 )
 from benchmarks.results import write
 from bitryoshka import Binarizer
+from bitryoshka.evaluation import exact_topk
 from bitryoshka.qdrant import SearchPlan, Settings, collection_config, search_requests
 from bitryoshka.qdrant.budget import additive_code
 from bitryoshka.qdrant.edge import Shard
@@ -202,7 +202,7 @@ def sizes(folder: Path) -> dict[str, float]:
 
 def measure_curves(kept: Mapping[str, Kept], vectors: Floats, queries: Floats) -> dict[str, Any]:
     """Build every collection, and give its costs and the curve of its search."""
-    truth = exact_rows(vectors, queries)
+    truth = exact_topk(queries, vectors, K, "inner_product").rows
     costs: dict[str, Point] = {}
     curves: dict[str, dict[int, Point]] = {}
     alone: dict[str, dict[int, Point]] = {}

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import qdrant_edge as edge
+from progress_lines import without_progress
 from synthetic import clustered
 from test_qdrant_taking_over import BINARIZER as MOVED
 from test_qdrant_taking_over import source_shard
@@ -36,7 +37,7 @@ def run(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.
         with pytest.raises(SystemExit) as end:
             cli.main(["qdrant", *arguments])
         captured = capsys.readouterr()
-        return int(end.value.code or 0), captured.out, captured.err
+        return int(end.value.code or 0), captured.out, without_progress(captured.err)
 
     return call
 

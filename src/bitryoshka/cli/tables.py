@@ -12,8 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bitryoshka.cli.terminal import printable
-from bitryoshka.evaluation import Interval
-from bitryoshka.quality import Evaluation
+from bitryoshka.evaluation import Evaluation, Interval
 
 # longer lists of a binarizer's file are for programs
 LISTED = 16
