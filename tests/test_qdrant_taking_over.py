@@ -21,10 +21,10 @@ from synthetic import clustered
 import bitryoshka
 from bitryoshka import CollectionError, VectorsError
 from bitryoshka.bits import pack
-from bitryoshka.qdrant import collection_config, move, upsert, verify_move
-from bitryoshka.qdrant.comparing import _side_by_side
+from bitryoshka.qdrant import collection_config, move, search, upsert, verify_move
+from bitryoshka.qdrant.copying import _side_by_side
 from bitryoshka.qdrant.edge import Shard, create_shard, open_shard, read_shard
-from bitryoshka.qdrant.hits import Point, having
+from bitryoshka.qdrant.engine import Point, having
 from bitryoshka.qdrant.verifying import _Sample
 
 ROWS = clustered(0, 300, 48, 20)
@@ -329,7 +329,7 @@ def test_vectors_that_no_code_can_be_made_of(
 
 
 def test_points_without_the_vector_need_more_than_codes(make: Make, source: Shard) -> None:
-    target = make(BINARIZER, like=source.config(), vector="text", exact=False)
+    target = make(BINARIZER, like=source.config(), vector="text", keep_vectors=False)
     with pytest.raises(CollectionError, match=r"lose 30 points without vector 'text'; .*'text'"):
         move(source, target, "text")
     assert move(source, target, "text", drop=("text",)) == (270, 0, 0, 0, 0, 30)
@@ -623,3 +623,5 @@ def test_a_boolean_is_matched(make: Make) -> None:
     assert matching(must=[equal(1)]) == {2}
     assert matching(must=[equal(0)]) == {3}
     assert collection.engine.count(models.Filter(must=[equal(True)])) == 2
+    [hits] = search(collection, ROWS[:1], where=models.Filter(must=[equal(True)]))
+    assert {hit.id for hit in hits} == {0, 4}

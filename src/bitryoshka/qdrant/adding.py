@@ -14,9 +14,9 @@ from bitryoshka.errors import CollectionError, FingerprintError, VectorsError
 from bitryoshka.limits import check_counts
 from bitryoshka.progress import progress_bar
 from bitryoshka.qdrant.collection import Collection
-from bitryoshka.qdrant.comparing import same
 from bitryoshka.qdrant.config import vector_params
-from bitryoshka.qdrant.hits import Engine, Page, PointId, having
+from bitryoshka.qdrant.copying import same_vector
+from bitryoshka.qdrant.engine import Engine, Page, PointId, having
 from bitryoshka.qdrant.representation import stored_points
 from bitryoshka.qdrant.server import Server, refuse_local, server_errors
 from bitryoshka.qdrant.settings import BITS, METADATA_KEY, Quantization, QueryEncoding, Settings
@@ -126,7 +126,8 @@ def _right(
 ) -> bool:
     """Whether the point at ``row`` has the codes that it should have: row ``n`` of ``stored``."""
     return all(
-        (there := page.vectors[name][row]) is not None and same(stored[name][n], there, params)
+        (there := page.vectors[name][row]) is not None
+        and same_vector(stored[name][n], there, params)
         for name, params in added.items()
     )
 

@@ -20,7 +20,7 @@ from tenacity import (
 )
 
 from bitryoshka.errors import BitryoshkaError, CollectionError, ServerUnreachableError
-from bitryoshka.qdrant.hits import (
+from bitryoshka.qdrant.engine import (
     Hit,
     IndexSchema,
     Page,
@@ -28,7 +28,7 @@ from bitryoshka.qdrant.hits import (
     Point,
     PointId,
     having,
-    page,
+    page_of,
     plain_id,
 )
 
@@ -96,7 +96,7 @@ def batch(
     )
 
 
-def hits(found: Sequence[models.QueryResponse]) -> list[list[Hit]]:
+def hits_of(found: Sequence[models.QueryResponse]) -> list[list[Hit]]:
     """The results of a batch of requests."""
     return [[Hit(plain_id(p.id), p.score, p.payload) for p in answer.points] for answer in found]
 
@@ -152,7 +152,7 @@ class Server:
 
     def query(self, requests: Sequence[models.QueryRequest]) -> list[list[Hit]]:
         """Run a batch of requests."""
-        return hits(self._ask("query_batch_points", list(requests)))
+        return hits_of(self._ask("query_batch_points", list(requests)))
 
     def scroll(
         self,
@@ -171,7 +171,7 @@ class Server:
             with_payload=payloads,
             with_vectors=list(vectors) or False,
         )
-        return page(records, following, vectors)
+        return page_of(records, following, vectors)
 
     def existing(self, ids: Sequence[PointId], vector: str | None = None) -> set[PointId]:
         """Those of the ids that have a point, and that vector where one is named."""
@@ -242,4 +242,4 @@ class AsyncServer:
 
     async def query(self, requests: Sequence[models.QueryRequest]) -> list[list[Hit]]:
         """Run a batch of requests."""
-        return hits(await self._ask("query_batch_points", list(requests)))
+        return hits_of(await self._ask("query_batch_points", list(requests)))

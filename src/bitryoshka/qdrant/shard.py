@@ -14,9 +14,15 @@ from numpy.typing import NDArray
 from qdrant_client import models
 
 from bitryoshka.errors import BitryoshkaError, CollectionError
-from bitryoshka.qdrant.edge_indexes import edge_index, rest_index
-from bitryoshka.qdrant.edge_types import edge_filter, edge_query, edge_vector, rest_config
-from bitryoshka.qdrant.hits import (
+from bitryoshka.qdrant.edge_types import (
+    edge_filter,
+    edge_index,
+    edge_query,
+    edge_vector,
+    rest_config,
+    rest_index,
+)
+from bitryoshka.qdrant.engine import (
     Hit,
     IndexSchema,
     Page,
@@ -24,7 +30,7 @@ from bitryoshka.qdrant.hits import (
     Point,
     PointId,
     having,
-    page,
+    page_of,
     plain_id,
 )
 
@@ -113,7 +119,7 @@ class Shard:
         )
         with self._errors():
             records, following = self.shard.scroll(request)
-        return page(records, following, vectors)
+        return page_of(records, following, vectors)
 
     def existing(self, ids: Sequence[PointId], vector: str | None = None) -> set[PointId]:
         """Those of the ids that have a point, and that vector where one is named."""

@@ -34,7 +34,7 @@ def _choose(
     as_json: JsonOption = False,
 ) -> None:
     """Choose dimensions and bits for a number of bytes, on held-out rows, in the engine."""
-    from bitryoshka.qdrant.budget import choose_for_budget
+    from bitryoshka.qdrant import choose_for_budget
 
     check_output(output, ".safetensors", vectors)
     found = choose_for_budget(
@@ -67,7 +67,7 @@ def _compare(
     as_json: JsonOption = False,
 ) -> None:
     """Compare Qdrant's quantizers with ours on your vectors, and say which to take."""
-    from bitryoshka.qdrant.peers import compare
+    from bitryoshka.qdrant import compare
 
     report = compare(
         read_vectors(vectors, column),

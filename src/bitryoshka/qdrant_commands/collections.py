@@ -73,7 +73,7 @@ def _create(
             given = source.config()
     config = collection_config(
         Binarizer.load(binarizer),
-        exact=exact,
+        keep_vectors=exact,
         prefixes=numbers(prefixes),
         quantization=quantization,
         query_encoding=query_encoding,
@@ -163,12 +163,14 @@ def _search(
     api_key: KeyOption = None,
 ) -> None:
     """Search, and print one JSON array of hits a query."""
-    from bitryoshka.qdrant import SearchPlan, search
+    from bitryoshka.qdrant import search
 
-    plan = SearchPlan(k=k, rescore=rescore, oversampling=oversampling)
+    by: Any = {"none": None, "projected": "asymmetric", "original": "exact"}[rescore]
     with opened(name, binarizer, url, api_key) as collection:
         asked = np.asarray(read_vectors(queries, column))
-        for hits in search(collection, asked, plan, with_payload=True):
+        for hits in search(
+            collection, asked, k, rescore=by, oversampling=oversampling, with_payload=True
+        ):
             typer.echo(json.dumps([hit._asdict() for hit in hits]))
 
 

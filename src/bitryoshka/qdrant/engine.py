@@ -1,4 +1,4 @@
-"""What searches and scrolls give, whichever engine answered."""
+"""What a server and the engine in process have in common, and what their searches give."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def having(vector: str, ids: Sequence[PointId] | None = None) -> models.Filter:
     return models.Filter(must=wanted)
 
 
-def page(records: Sequence[Any], following: Any, names: Sequence[str]) -> Page:
+def page_of(records: Sequence[Any], following: Any, names: Sequence[str]) -> Page:
     """A page from the records of either engine."""
     rows = [r.vector if isinstance(r.vector, dict) else {"": r.vector} for r in records]
     return Page(
