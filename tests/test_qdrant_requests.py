@@ -230,6 +230,7 @@ def test_every_stage_is_one_prefetch() -> None:
     ]
     assert stages_of(floats, prefix_bits=32, rescore=None) == [("prefix_32", 10, True, 100)]
     assert stages_of(signs) == [("bits", 100, True, 100), ("bits", 10, False, None)]
+    assert stages_of(signs, prefix_bits=32) == stages_of(signs)
     assert stages_of({}, oversampling=3.5) == [
         ("bits", 35, True, 35),
         ("original", 10, False, None),

@@ -479,8 +479,8 @@ def test_whatever_is_stored_is_recognized(
     make: Make, source: Shard, quantization: Any, wide: Any
 ) -> None:
     change(source, edge.UpdateOperation.delete_points([i for i in IDS if IDS.index(i) % 10 == 7]))
-    for exact in (False, True):
-        chosen = {"quantization": quantization, "datatype": wide, "exact": exact}
+    for kept in (False, True):
+        chosen = {"quantization": quantization, "datatype": wide, "keep_vectors": kept}
         target = make(BINARIZER, like=source.config(), vector="text", **chosen)
         assert move(source, target, "text").written == 270
         assert move(source, target, "text").skipped == 270
@@ -608,7 +608,7 @@ def test_a_boolean_is_matched(make: Make) -> None:
 
     def matching(**clauses: Any) -> set[Any]:
         found = models.Filter(**clauses)
-        return set(collection.engine.scroll(10, points_filter=found).ids)
+        return set(collection.engine.scroll(10, where=found).ids)
 
     def equal(value: Any) -> models.FieldCondition:
         return models.FieldCondition(key="b", match=models.MatchValue(value=value))

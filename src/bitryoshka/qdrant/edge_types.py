@@ -229,19 +229,19 @@ def edge_payload_selector(selector: Any) -> Any:
     return selector
 
 
-def edge_filter(points_filter: models.Filter | None) -> edge.Filter | None:
+def edge_filter(where: models.Filter | None) -> edge.Filter | None:
     """A filter; SearchError for a condition that the engine in process does not have."""
-    if points_filter is None:
+    if where is None:
         return None
     return edge.Filter(
-        must=_conditions(points_filter.must),
-        should=_conditions(points_filter.should),
-        must_not=_conditions(points_filter.must_not),
+        must=_conditions(where.must),
+        should=_conditions(where.should),
+        must_not=_conditions(where.must_not),
         min_should=None
-        if points_filter.min_should is None
+        if where.min_should is None
         else edge.MinShould(
-            conditions=[_plain(c) for c in points_filter.min_should.conditions],
-            min_count=points_filter.min_should.min_count,
+            conditions=[_plain(c) for c in where.min_should.conditions],
+            min_count=where.min_should.min_count,
         ),
     )
 

@@ -78,7 +78,7 @@ class Engine(Protocol):
         offset: PointId | None = None,
         vectors: Sequence[str] = (),
         payloads: bool = False,
-        points_filter: models.Filter | None = None,
+        where: models.Filter | None = None,
     ) -> Page:
         """A page of points."""
 
@@ -88,7 +88,7 @@ class Engine(Protocol):
     def delete(self, ids: Sequence[PointId]) -> None:
         """Delete points; what is not there is no error."""
 
-    def count(self, points_filter: models.Filter | None = None) -> int:
+    def count(self, where: models.Filter | None = None) -> int:
         """The exact number of points."""
 
     def config(self) -> models.CreateCollection:

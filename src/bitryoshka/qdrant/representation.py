@@ -77,7 +77,7 @@ def query_vectors(
         unit = normalized(queries, binarizer.metric, binarizer.dimensions, "queries")
         projected: Floats = unit @ binarizer.projection.T
         return projected
-    if quantized and settings.query_encoding == "binary":
+    if quantized and settings.compares_signs:
         return _signs(binarizer.encode_queries(queries))
     return binarizer.query_weights(queries, settings.width)
 

@@ -144,8 +144,13 @@ def search_requests(
     if rescore == "default":
         rescore = "exact" if settings.keep_vectors else "asymmetric"
     check_rescore(rescore, ("asymmetric", "exact") if settings.keep_vectors else ("asymmetric",))
-    if prefix_bits is not None:
-        check_prefix_bits(prefix_bits, settings.prefixes)
+    if prefix_bits == settings.hamming_bits and settings.compares_signs:
+        prefix_bits = None
+    if prefix_bits is not None and check_prefix_bits(prefix_bits) not in settings.prefixes:
+        raise SearchError(
+            f"prefix_bits must be one of the collection's prefixes {settings.prefixes}, found "
+            f"{prefix_bits}: create it with prefixes=({prefix_bits},)"
+        )
     parameters = SearchParameters(
         k=k,
         candidates=_candidates(k, candidates, oversampling),

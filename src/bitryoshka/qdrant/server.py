@@ -160,12 +160,12 @@ class Server:
         offset: PointId | None = None,
         vectors: Sequence[str] = (),
         payloads: bool = False,
-        points_filter: models.Filter | None = None,
+        where: models.Filter | None = None,
     ) -> Page:
         """A page of points."""
         records, following = self._ask(
             "scroll",
-            scroll_filter=points_filter,
+            scroll_filter=where,
             limit=limit,
             offset=offset,
             with_payload=payloads,
@@ -176,7 +176,7 @@ class Server:
     def existing(self, ids: Sequence[PointId], vector: str | None = None) -> set[PointId]:
         """Those of the ids that have a point, and that vector where one is named."""
         if vector is not None:
-            return set(self.scroll(len(ids), points_filter=having(vector, ids)).ids)
+            return set(self.scroll(len(ids), where=having(vector, ids)).ids)
         found = self._ask("retrieve", list(ids), with_payload=False, with_vectors=False)
         return {plain_id(record.id) for record in found}
 
@@ -184,9 +184,9 @@ class Server:
         """Delete points; what is not there is no error."""
         self._ask("delete", list(ids), wait=True)
 
-    def count(self, points_filter: models.Filter | None = None) -> int:
+    def count(self, where: models.Filter | None = None) -> int:
         """The exact number of points."""
-        return int(self._ask("count", count_filter=points_filter, exact=True).count)
+        return int(self._ask("count", count_filter=where, exact=True).count)
 
     def config(self) -> models.CreateCollection:
         """What it would have to be created with; an unnamed vector has the name ""."""

@@ -98,6 +98,11 @@ class Settings:
         return self.bits if self.quantization == "code" else self.hamming_bits
 
     @property
+    def compares_signs(self) -> bool:
+        """Whether "bits" gives the Hamming distance on all Hamming bits."""
+        return self.query_encoding == "binary" and self.quantization in ("binary", "code")
+
+    @property
     def sizes(self) -> dict[str, int]:
         """Dimensions of every named vector."""
         sizes = {BITS: self.width} | {prefix_name(p): p for p in self.prefixes}
