@@ -77,7 +77,7 @@ def test_create_upsert_search_and_move(run: Run) -> None:
 def test_a_move_that_finds_too_little_is_told_by_the_exit_code(run: Run) -> None:
     run("create", "items", "b.safetensors")
     run("upsert", "items", "b.safetensors", "rows.npy", "--quiet")
-    run("create", "other", "b.safetensors", "--no-exact")
+    run("create", "other", "b.safetensors", "--no-keep-vectors", "--quantization", "code")
     move = ("move", "items", "other", "b.safetensors", "--vector", "original", "--json")
     code, out, _ = run(*move, "--least-recall", "1")
     assert code == 1

@@ -57,8 +57,6 @@ AT_ONCE = {
     "qdrant": {"numpy", "qdrant_client", "tenacity"},
     "qdrant.edge": {"numpy", "qdrant_client", "qdrant_edge"},
     "qdrant.shard": {"numpy", "qdrant_client", "qdrant_edge"},
-    "qdrant.measuring": {"numpy", "qdrant_client", "qdrant_edge"},
-    "qdrant.edge_indexes": {"pydantic", "qdrant_client", "qdrant_edge"},
     "qdrant.edge_types": {"numpy", "pydantic", "qdrant_client", "qdrant_edge"},
     "langchain": {"langchain_core", "numpy", "pgvector", "sqlalchemy"},
     "sqlalchemy": {"numpy", "sqlalchemy"},
