@@ -36,7 +36,10 @@ def skip_unwritten(app: Any, what: str, name: str, value: Any, skip: bool, optio
 
 def mark_code(app: Any, what: str, name: str, value: Any, options: Any, lines: list[str]) -> None:
     """Single backquotes mean code in docstrings, as they do in Markdown."""
-    lines[:] = [re.sub(r"(?<![`:\w])`([^`]+)`(?![`_])", r"``\1``", line) for line in lines]
+    for i, line in enumerate(lines):
+        marked = re.sub(r"(?<![`:\w])`([^`]+)`(?![`_])", r"``\1``", line)
+        # a codec's label, which would become an address
+        lines[i] = re.sub(r"(?<![`\w])(\w+@\w+)(?![`\w])", r"``\1``", marked)
 
 
 def name_types(
