@@ -5,6 +5,7 @@ Each takes a float vector in the client and gives ids to the client.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -126,35 +127,39 @@ class Ours:
         return {**self.signs(query), "planes": "{" + ",".join(bit_strings(planes)) + "}"}
 
     def statement(
-        self, length: int, rescore: bool, exact: int, code_column: str = "code"
+        self,
+        length: int,
+        rescore: str | None,
+        shortlist: int | None = None,
+        code_column: str = "code",
     ) -> Search:
-        """What search_statement gives, with placeholders of psycopg."""
+        """What search_statement gives, with what NumPy encodes for its calls of the encoder."""
         [(text,)] = self._connection.execute(
             "SELECT bitryoshka.search_statement('halves', code_column => %s, k => %s, "
-            "candidates => %s, rescore => %s, exact => %s)",
-            [code_column, K, length, rescore, exact],
+            "candidates => %s, rescore => %s, shortlist => %s)",
+            [code_column, K, length, rescore, shortlist],
         ).fetchall()
-        for number, name in ((1, "code"), (2, "planes"), (3, "query")):
-            text = text.replace(f"${number}", f"%({name})s")
-        # a parameter of the array's own type: a conversion would be made for every candidate
-        text = text.replace("%(planes)s", "%(planes)s::varbit[]")
-        return Search(text.replace("SELECT t AS item", "SELECT t.id AS item"), self.encoded, length)
+        text = re.sub(r"bitryoshka\.encode_query\(.*?\)", "%(code)s::varbit", text)
+        text = re.sub(r"bitryoshka\.query_planes\(.*?\)", "%(planes)s::varbit[]", text)
+        text = text.replace("$1", "%(query)s").replace("$2", "NULL")
+        text = text.replace("SELECT bitryoshka_row AS item", "SELECT bitryoshka_row.id AS item")
+        return Search(text, self.encoded, length)
 
     def in_row(self, length: int, code_column: str = "code") -> Search:
         """Every candidate is compared by its vector, which lies in the same row."""
-        return self.statement(length, False, length, code_column)._replace(values=self.signs)
+        return self.statement(length, "exact", None, code_column)._replace(values=self.signs)
 
     def in_stages(self, length: int) -> Search:
         """The asymmetric score chooses those that are compared by their vectors."""
-        return self.statement(length, True, min(length, EXACT))
+        return self.statement(length, "exact", min(length, EXACT))
 
     def codes_alone(self, length: int) -> Search:
         """No vectors: the asymmetric score is the last stage."""
-        return self.statement(length, True, 0)
+        return self.statement(length, "asymmetric")
 
     def hamming_alone(self, length: int) -> Search:
         """Neither vectors nor asymmetric scores."""
-        return self.statement(length, False, 0)._replace(values=self.signs)
+        return self.statement(length, None)._replace(values=self.signs)
 
     def narrow(self, length: int) -> Search:
         """Codes in a table of their own; the vectors of the best are looked up by id."""
@@ -173,7 +178,7 @@ class Ours:
         """bitryoshka.search, which encodes the query on the server."""
         return Search(
             "SELECT (s.item).id FROM bitryoshka.search(NULL::halves, %(query)s::vector, "
-            f"k => {K}, candidates => {length}, rescore => false, exact => {length}) AS s",
+            f"k => {K}, candidates => {length}, rescore => 'exact') AS s",
             as_text,
             length,
         )

@@ -14,6 +14,7 @@ import argparse
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +39,13 @@ INSERTED = 1000
 PLAIN, TRIGGERED = "insert without a trigger", "insert with the trigger"
 QUERY = (
     "SELECT count(*) FROM bitryoshka.search(NULL::items, %s::vector, k => 10, "
-    "candidates => 100, exact => {exact}, code_column => '{column}') AS s"
+    "candidates => 100, {stages}, code_column => '{column}') AS s"
 )
+# the float query alone, and then vectors for the best 50: as the old and the new revision say it
+STAGES = {
+    0: ("exact => 0", "rescore => 'asymmetric'"),
+    50: ("exact => 50", "rescore => 'exact', shortlist => 50"),
+}
 
 
 def install_old(connection: Connection) -> None:
@@ -123,14 +129,25 @@ def works(made: dict[str, Binarizer], queries: np.ndarray) -> dict[str, Callable
             )
 
         def search(connection: Connection, name: str = name, exact: int = 0) -> None:
+            stages = STAGES[exact][has_shortlists(connection)]
             for text in texts:
-                connection.execute(QUERY.format(exact=exact, column=name).encode(), [text])
+                connection.execute(QUERY.format(stages=stages, column=name).encode(), [text])
 
         found[f"{name}: {TRIGGERED}"] = insert
         found[f"{name}: encode"] = encode
         found[f"{name}: search"] = search
         found[f"{name}: search, exact in the end"] = lambda c, search=search: search(c, exact=50)
     return found
+
+
+@cache
+def has_shortlists(connection: Connection) -> bool:
+    """Whether the search is that of the new revision."""
+    [(found,)] = connection.execute(
+        "SELECT 'shortlist' = ANY (proargnames) FROM pg_proc "
+        "WHERE oid = 'bitryoshka.search'::regproc"
+    ).fetchall()
+    return bool(found)
 
 
 def clocks(connection: Connection) -> tuple[float, float]:

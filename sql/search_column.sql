@@ -8,7 +8,7 @@ CROSS JOIN LATERAL bitryoshka.search(
     code_column => {code_column},
     prefix_bits => {prefix_bits}::integer,
     rescore => {rescore},
-    exact => {exact}::integer,
+    shortlist => {shortlist}::integer,
     filter => {filter}
 ) WITH ORDINALITY AS s (item, score, place)
 ORDER BY q.number, s.place

@@ -4,11 +4,11 @@ WITH candidates AS MATERIALIZED (
     ORDER BY {prefix} OPERATOR({pgvector}.<~>) {query_code}::bit({prefix_bits})
     LIMIT {candidates}
 )
-SELECT id, OPERATOR(pg_catalog.-)distance AS score
+SELECT id, {best} OPERATOR(pg_catalog.-) distance AS score
 FROM (
     SELECT id, vector
         OPERATOR({pgvector}.{operator}) {query}::{pgvector}.{vector_type}({dimensions}) AS distance
     FROM candidates
-) AS scored
+) AS compared
 ORDER BY distance, id
 LIMIT {k}

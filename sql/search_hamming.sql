@@ -4,7 +4,10 @@ WITH candidates AS MATERIALIZED (
     ORDER BY {prefix} OPERATOR({pgvector}.<~>) {query_code}::bit({prefix_bits})
     LIMIT {candidates}
 )
-SELECT id, OPERATOR(pg_catalog.-)distance AS score
+SELECT
+    id,
+    1 OPERATOR(pg_catalog.-) (2 OPERATOR(pg_catalog.*) distance OPERATOR(pg_catalog./) {prefix_bits})
+        AS score
 FROM candidates
 ORDER BY distance, id
 LIMIT {k}

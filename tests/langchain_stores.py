@@ -45,12 +45,13 @@ def open_store(
     dsn: str, embedding: Embeddings, binarizer: Binarizer, driver: str = "psycopg", **settings: Any
 ) -> CodeVectorStore:
     """A store on table "docs" with the one engine that the driver is for."""
+    table = settings.pop("table_name", "docs")
     one = (
         {"async_engine": async_engine(dsn, driver)}
         if driver in ASYNC
         else {"engine": engine(dsn, driver)}
     )
-    return CodeVectorStore(embedding, binarizer, **{"table_name": "docs", **one, **settings})
+    return CodeVectorStore(embedding, binarizer, **{"table_name": table, **one, **settings})
 
 
 def caller(driver: str) -> Call:

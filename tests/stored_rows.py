@@ -76,12 +76,12 @@ def filled(
 def integer_scores(
     binarizer: Binarizer, queries: NDArray[np.float32], codes: NDArray[np.uint8]
 ) -> NDArray[np.float64]:
-    """Asymmetric scores (Q, N) under weights rounded to 8 bits, without rounding of their own."""
-    planes, scale = query_planes(binarizer.query_weights(queries), 8)
+    """Asymmetric scores (Q, N) under weights rounded to 8 bits, in units of the rounded ones."""
+    planes, _ = query_planes(binarizer.query_weights(queries), 8)
     digits = np.stack([unpack(plane).astype(np.int64) * 2 - 1 for plane in planes])
     weights = np.einsum("p,qpb->qb", 2 ** np.arange(7, -1, -1), digits)
     signs = unpack(codes).astype(np.int64) * 2 - 1
-    return scale[:, None].astype(np.float64) * (weights @ signs.T)
+    return (weights @ signs.T).astype(np.float64)
 
 
 def best_ids(scores: NDArray[Any], rows: NDArray[np.int64], k: int) -> list[int]:

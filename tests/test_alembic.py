@@ -58,7 +58,7 @@ def whole_history(folder: Path, dsn: str, driver: str = "psycopg") -> History:
     history.write(TABLE, 'op.execute("DROP TABLE docs")')
     history.write(CODES, WITHOUT_CODES)
     history.write(
-        'op.create_code_index("docs_code", "docs", "code", 8, m=8, ef_construction=32)',
+        'op.create_code_index("docs_code", "docs", "code", prefix_bits=8, m=8, ef_construction=32)',
         'op.drop_code_index("docs_code", "docs")',
     )
     return history
@@ -248,8 +248,9 @@ ERRORS = {
     'op.add_code_column("docs", "embedding", "docs@1", "c", bad_vectors="x")': "bad_vectors",
     'op.add_code_column("docs", "short", "docs@1", "c")': "expects 16 dimensions, found 4",
     'op.drop_code_column("docs", "title")': "no codec is attached to column title of public.docs",
-    'op.create_code_index("docs_code", "docs", "code", 8)': "already exists",
-    'op.create_code_index("i", "docs", "code", 12)': "multiple of 8, found 12",
+    'op.create_code_index("docs_code", "docs", "code", prefix_bits=8)': "already exists",
+    'op.create_code_index("i", "docs", "code", prefix_bits=12)': "multiple of 8, found 12",
+    'op.create_code_index("i", "docs", prefix_bits=None)': "a number of bits or 'all', found None",
     'op.drop_code_index("nothing", "docs")': "does not exist",
 }
 
@@ -306,7 +307,7 @@ def test_attach_takes_the_index_of_a_partitioned_table(
     history = History(tmp_path, installed_database)
     history.write(
         'op.add_code_column("items", "embedding", "docs@1", prefix_bits=8)\n'
-        'op.create_code_index("items_code", "items", "code", 8, concurrently=False)'
+        'op.create_code_index("items_code", "items", "code", prefix_bits=8, concurrently=False)'
     )
     history.upgrade()
     vectors = integer_rows(1, 100)
@@ -330,7 +331,7 @@ def test_a_transaction_of_the_environments_own_is_in_the_way(
     history = History(tmp_path, installed_database)
     environment = (tmp_path / "env.py").read_text()
     (tmp_path / "env.py").write_text(environment.replace(".connect() as c", ".begin() as c"))
-    history.write('op.create_code_index("i", "docs", "code")')
+    history.write('op.create_code_index("i", "docs", prefix_bits="all")')
     with pytest.raises(DatabaseError, match="outside a transaction, and env"):
         history.upgrade()
 
@@ -364,7 +365,7 @@ def test_odd_names_on_every_driver(
 op.install_bitryoshka()
 op.register_codec("docs", "codec.safetensors", 1)
 op.add_code_column({name!r}, {name!r}, "docs@1", {places})
-op.create_code_index({name!r} + "i", {name!r}, {name[:-5]!r}, schema={name!r})
+op.create_code_index({name!r} + "i", {name!r}, {name[:-5]!r}, prefix_bits="all", schema={name!r})
 """,
         f"""
 op.drop_code_index({name!r} + "i", {name!r}, schema={name!r})

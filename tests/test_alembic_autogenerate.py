@@ -102,7 +102,7 @@ def test_a_code_column_and_its_index_come_and_go(
         "op.create_code_index('items_8', 'items', 'code', prefix_bits=8, m=6, ef_construction=32)"
         in up
     )
-    assert "op.create_code_index('items_code', 'items', 'code')" in up
+    assert "op.create_code_index('items_code', 'items', 'code', prefix_bits='all')" in up
     settled(history, metadata)
 
     metadata, table = models(Column("code", Code(BITS)))
@@ -110,7 +110,7 @@ def test_a_code_column_and_its_index_come_and_go(
     prefix_index("items_code", table.c.code, BITS, m=9)
     up = body(history.generate(metadata), "upgrade")
     assert set(up.splitlines()) == {
-        "op.create_code_index('items_code', 'items', 'code', m=9)",
+        "op.create_code_index('items_code', 'items', 'code', prefix_bits='all', m=9)",
         "op.create_code_index('items_8', 'items', 'code', prefix_bits=8, m=9, ef_construction=32)",
         "op.drop_code_index('items_code', 'items')",
         "op.drop_code_index('items_8', 'items')",
@@ -121,7 +121,8 @@ def test_a_code_column_and_its_index_come_and_go(
     prefix_index("items_8", table.c.code, BITS, m=9, ef_construction=32)
     script = history.generate(metadata)
     assert set(body(script, "upgrade").splitlines()) == {
-        "op.create_code_index('items_8', 'items', 'code', m=9, ef_construction=32)",
+        "op.create_code_index('items_8', 'items', 'code', prefix_bits='all', "
+        "m=9, ef_construction=32)",
         "op.drop_code_index('items_code', 'items')",
         "op.drop_code_index('items_8', 'items')",
     }
@@ -295,7 +296,7 @@ def test_other_indexes_on_bits_stay_with_alembic(
     )
     up = body(history.generate(metadata), "upgrade")
     assert "op.create_index('items_plain', 'items', ['code'], unique=False)" in up
-    settings = "m=16, ef_construction=64, opclass='bit_jaccard_ops'"
+    settings = "prefix_bits='all', m=16, ef_construction=64, opclass='bit_jaccard_ops'"
     assert f"'items_jaccard', 'items', 'code', {settings})" in up
     settled(history, metadata)
 

@@ -77,7 +77,7 @@ def watched(store: CodeVectorStore) -> list[str]:
     return sent
 
 
-@pytest.mark.parametrize("settings", [{}, {"exact": 20}], ids=str)
+@pytest.mark.parametrize("settings", [{}, {"shortlist": 20}], ids=str)
 @pytest.mark.parametrize("name", FILTERS)
 def test_an_index_scan_goes_on_to_the_last_rows_that_pass(
     large: str, name: str, settings: dict[str, Any]
@@ -116,7 +116,7 @@ def test_a_funnel_is_filled_with_the_settings_of_its_page(large: str) -> None:
         assert set(connection.scalars(statement)) == set(EXPECTED)
 
 
-@pytest.mark.parametrize("settings", [{}, {"exact": 20}, {"vector_type": None}], ids=str)
+@pytest.mark.parametrize("settings", [{}, {"shortlist": 20}, {"vector_type": None}], ids=str)
 def test_rows_that_the_graph_does_not_lead_to_are_found(
     installed_database: str, settings: dict[str, Any]
 ) -> None:

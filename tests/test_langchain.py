@@ -89,7 +89,7 @@ def estimates(query: str = QUERY) -> NDArray[np.float64]:
 
 
 @pytest.mark.parametrize(
-    "settings", [{}, {"vector_type": "halfvec"}, {"exact": 200}, {"vector_type": None}], ids=str
+    "settings", [{}, {"vector_type": "halfvec"}, {"shortlist": 200}, {"vector_type": None}], ids=str
 )
 def test_all_candidates_are_ranked_as_numpy_ranks_them(
     address: str, driver: str, call: Call, settings: dict[str, Any]
@@ -98,7 +98,7 @@ def test_all_candidates_are_ranked_as_numpy_ranks_them(
     found = call(store.similarity_search_with_score, QUERY, k=10, candidates=ROWS)
     expected = estimates() if settings == {"vector_type": None} else cosines()
     # halfvecs have 11 bits, and a query's weights for the bits have 8
-    exactly = settings in ({}, {"exact": 200})
+    exactly = settings in ({}, {"shortlist": 200})
     scores = np.array([score for _, score in found])
     got = numbers([document for document, _ in found])
     np.testing.assert_allclose(scores, expected[got], atol=1e-6 if exactly else 5e-3)
@@ -143,12 +143,25 @@ def test_a_search_is_the_funnel_of_numpy(address: str, candidates: int) -> None:
 
 
 def test_three_stages_read_the_vectors_of_the_rows_that_codes_chose(address: str) -> None:
-    store = filled(address, exact=20)
+    store = filled(address, shortlist=20)
     order = np.argsort(-asymmetric(), kind="stable")
     found = numbers(store.similarity_search(QUERY, k=20, candidates=ROWS))
     # rounding of the weights moves rows only near the cut
     assert set(order[:15]) <= set(found) <= set(order[:25])
     assert found == sorted(found, key=lambda i: -cosines()[i])
+
+
+def test_stages_are_chosen_for_one_call(address: str) -> None:
+    store = filled(address)
+    found = store.similarity_search_with_score(QUERY, k=5, candidates=ROWS, rescore="asymmetric")
+    by_codes = filled(address, vector_type=None, table_name="codes")
+    assert found == by_codes.similarity_search_with_score(QUERY, k=5, candidates=ROWS)
+    found = store.similarity_search_with_score(QUERY, k=5, rescore=None)
+    own, codes = BINARIZER.encode_queries(VECTORS[int(QUERY)][None]), BINARIZER.encode(VECTORS)
+    distances = hamming(own, codes[:ROWS, : SIGNS // 8])[0]
+    np.testing.assert_allclose(
+        [score for _, score in found], 1 - 2 * np.sort(distances)[:5] / SIGNS, atol=1e-6
+    )
 
 
 def test_scores_of_codes_alone_are_near_the_cosines() -> None:
@@ -234,7 +247,7 @@ def test_filters_by_an_expression(address: str, driver: str, call: Call) -> None
         assert sorted(numbers(found)) == [290, 291, 292, 293, 294, 296, 297, 298, 299]
 
 
-@pytest.mark.parametrize("settings", [{}, {"exact": 50}, {"vector_type": None}], ids=str)
+@pytest.mark.parametrize("settings", [{}, {"shortlist": 50}, {"vector_type": None}], ids=str)
 def test_a_filter_that_few_pass_is_filled_from_the_index(
     address: str, settings: dict[str, Any]
 ) -> None:
@@ -493,4 +506,4 @@ def test_hostile_names_and_values_stay_data(address: str, driver: str, call: Cal
     call(store.delete, [HOSTILE])
     assert call(store.get_by_ids, [HOSTILE]) == []
     assert isinstance(store.table.c.code.type, Code)
-    assert len(filled(address).similarity_search("1", k=200)) == 200
+    assert len(filled(address).similarity_search("1", k=200, candidates=200)) == 200

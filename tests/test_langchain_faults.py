@@ -18,7 +18,6 @@ from tests.synthetic import clustered
 
 import bitryoshka
 from bitryoshka.errors import (
-    BitsError,
     DatabaseError,
     FingerprintError,
     PgvectorError,
@@ -154,7 +153,7 @@ def test_codes_alone_do_not_write_beside_vectors_that_would_stay(installed_datab
         store.add_texts(["1"], ids=["1"])
 
 
-@pytest.mark.parametrize("settings", [{"vector_type": None}, {"exact": 20}], ids=str)
+@pytest.mark.parametrize("settings", [{"vector_type": None}, {"shortlist": 20}], ids=str)
 def test_the_asymmetric_score_needs_its_schema(
     database: str, driver: str, call: Call, settings: dict[str, Any]
 ) -> None:
@@ -280,10 +279,12 @@ def test_what_postgres_cannot_hold_writes_nothing(
 @pytest.mark.parametrize(
     ("settings", "error", "message"),
     [
-        ({"prefix_bits": 8}, BitsError, "one of \\[16\\], found 8"),
-        ({"prefix_bits": 32}, BitsError, "found 32"),
+        ({"prefix_bits": 8}, SearchError, "one of \\(16,\\), found 8"),
+        ({"prefix_bits": 32}, SearchError, "found 32"),
         ({"vector_type": "float"}, TableError, "found 'float'"),
-        ({"vector_type": None, "exact": 5}, SearchError, "without stored vectors, found 5"),
+        ({"vector_type": None, "rescore": "exact"}, SearchError, "keeps no vectors, found"),
+        ({"rescore": "float"}, SearchError, "found 'float'"),
+        ({"vector_type": None, "shortlist": 5}, SearchError, "expected rescore='exact', found"),
         ({"batch_size": 0}, SearchError, "an integer from 1 .* found 0"),
         ({"table_name": "é" * 32}, TableError, "found 64"),
         ({"table_name": ""}, TableError, "found 0"),
@@ -304,15 +305,11 @@ def test_settings_that_do_not_fit(settings: Any, error: type[Exception], message
 
 def test_searches_that_do_not_fit(installed_database: str, driver: str, call: Call) -> None:
     filled(installed_database)
-    store = open_store(installed_database, KNOWN, BINARIZER, driver, exact=8, candidates=9)
+    store = open_store(installed_database, KNOWN, BINARIZER, driver, shortlist=8, candidates=9)
     assert len(call(store.similarity_search, "1", k=8)) == 8
     short: tuple[dict[str, int], ...] = ({"k": 9}, {"k": 0}, {"candidates": 3}, {"candidates": 0})
     for options in short:
-        with pytest.raises(SearchError, match=r"between 1 and the|from 1 to .*, found 0"):
-            call(store.similarity_search, "1", **options)
-    store = open_store(installed_database, KNOWN, BINARIZER, driver, candidates=9)
-    for options in short[1:]:
-        with pytest.raises(SearchError, match=r"candidates for|from 1 to .*, found 0"):
+        with pytest.raises(SearchError, match=r"<= shortlist|at least k|from 1 to .*, found 0"):
             call(store.similarity_search, "1", **options)
     with pytest.raises(TypeError, match="score_threshold"):
         call(store.similarity_search, "1", score_threshold=0.5)

@@ -21,7 +21,7 @@ SETTINGS: dict[str, tuple[str, str | None, dict[str, Any]]] = {
     "psycopg": ("psycopg", "psycopg_async", {}),
     "asyncpg": ("psycopg2", "asyncpg", {}),
     "threads": ("psycopg", None, {"vector_type": "halfvec"}),
-    "three stages": ("psycopg", "asyncpg", {"exact": 20}),
+    "three stages": ("psycopg", "asyncpg", {"shortlist": 20}),
     "codes alone": ("psycopg", "asyncpg", {"vector_type": None}),
 }
 

@@ -210,7 +210,7 @@ def test_odd_names_stay_names(installed: Connection, name: str) -> None:
     assert check_codes(installed, name=name, column=name, code=other) == 27
     search = sql.SQL(
         "SELECT (s.item).id FROM bitryoshka.search(NULL::{}, {}::vector, k => 27, "
-        "code_column => {}, exact => 27, filter => {}) AS s"
+        "candidates => 27, code_column => {}, rescore => 'exact', filter => {}) AS s"
     ).format(
         sql.Identifier(name),
         sql.Literal(str([1] * 16)),
@@ -463,7 +463,7 @@ def test_columns_that_the_key_includes_are_no_part_of_it(
     registered(installed)
     make_table(installed, columns=f"id bigint, title text, j json, {columns}")
     assert attach(installed, "items", "embedding", LABEL, batch_rows=30).filled == 180
-    assert search_column(installed, "items", integer_rows(7, 1), k=3).keys[0][0][1:] == ()
+    assert search_column(installed, "items", integer_rows(7, 1), k=3).ids[0]
 
 
 @pytest.mark.parametrize(("before", "after"), [("vector", "halfvec"), ("halfvec", "vector")])
@@ -477,7 +477,7 @@ def test_a_vector_column_may_change_to_the_other_type(
     insert(installed, 900, integer_rows(7, 1)[0])
     installed.execute("UPDATE items SET embedding = embedding WHERE id = 901")
     assert verify(installed, "items").good
-    assert len(search_column(installed, "items", integer_rows(7, 1), exact=20).keys[0]) == 10
+    assert len(search_column(installed, "items", integer_rows(7, 1), rescore="exact").ids[0]) == 10
     assert attach(installed, "items", "embedding", LABEL).filled == 0
 
 

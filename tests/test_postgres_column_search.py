@@ -15,7 +15,7 @@ from psycopg import sql
 from synthetic import clustered
 
 import bitryoshka
-from bitryoshka import BitsError, FingerprintError, SearchError, TableError, VectorsError
+from bitryoshka import FingerprintError, SearchError, TableError, VectorsError
 from bitryoshka.bits import hamming, prefix
 from bitryoshka.postgres import (
     adopt,
@@ -75,21 +75,19 @@ def filled(installed: Connection, world: World) -> Connection:
 
 
 def ids(found: Any) -> list[list[int]]:
-    return [[id_ for (id_,) in keys] for keys in found.keys]
+    return found.ids  # type: ignore[no-any-return]
 
 
 def test_exact_rescoring_of_all_rows_is_exact_search(filled: Connection, world: World) -> None:
-    found = search_column(
-        filled, "items", world.queries, k=10, candidates=ROWS, rescore=False, exact=ROWS
-    )
+    found = search_column(filled, "items", world.queries, candidates=ROWS, rescore="exact")
     scores = world.exact()
     assert ids(found) == np.argsort(-scores, axis=1)[:, :10].tolist()
-    expected = -np.sort(-scores, axis=1)[:, :10] - 1
+    expected = -np.sort(-scores, axis=1)[:, :10]
     np.testing.assert_allclose(np.array(found.scores), expected, atol=1e-5)
 
 
 def test_the_shortlist_is_the_nearest_by_hamming(filled: Connection, world: World) -> None:
-    found = search_column(filled, "items", world.queries, k=40, candidates=40, rescore=False)
+    found = search_column(filled, "items", world.queries, k=40, candidates=40, rescore=None)
     near = world.near(np.arange(ROWS), 40)
     for row, allowed in zip(ids(found), near, strict=True):
         assert len(row) == 40
@@ -108,15 +106,16 @@ def test_the_funnel_finds_what_numpy_finds(filled: Connection, world: World) -> 
 
 
 def test_a_shortlist_is_ranked_by_its_vectors(filled: Connection, world: World) -> None:
-    lists = {"candidates": 40, "rescore": False}
-    near = ids(search_column(filled, "items", world.queries, k=40, **lists))
-    found = search_column(filled, "items", world.queries, k=5, exact=40, **lists)
+    near = ids(search_column(filled, "items", world.queries, 40, candidates=40, rescore=None))
+    found = search_column(filled, "items", world.queries, 5, candidates=40, rescore="exact")
     for shortlist, exact, row in zip(near, world.exact(), ids(found), strict=True):
         assert row == sorted(shortlist, key=lambda id_: -exact[id_])[:5]
 
 
 def test_three_stages_in_one(filled: Connection, world: World) -> None:
-    found = search_column(filled, "items", world.queries, k=5, candidates=400, exact=60)
+    found = search_column(
+        filled, "items", world.queries, 5, candidates=400, rescore="exact", shortlist=60
+    )
     best = np.argsort(-world.exact(), axis=1)[:, :5].tolist()
     shared = [len(set(a) & set(b)) for a, b in zip(ids(found), best, strict=True)]
     assert np.mean(shared) > 4.5
@@ -149,7 +148,7 @@ def test_a_value_in_the_filter_stays_a_value(filled: Connection, world: World) -
     assert all(len(row) == 10 for row in ids(found))
     [(count,)] = filled.execute(
         "SELECT count(*) FROM bitryoshka.search(NULL::items, %s::vector, "
-        "filter => 'tenant::text <> $4->>''evil''', filter_values => %s)",
+        "filter => 'tenant::text <> $2->>''evil''', filter_values => %s)",
         [Vector(world.queries[0]).to_text(), psycopg.types.json.Jsonb({"evil": evil})],
     ).fetchall()
     assert count == 10
@@ -166,7 +165,7 @@ def test_asynchronous_search_is_the_same(
 
     found = asyncio.run(search())
     expected = search_column(filled, "items", world.queries, k=7, where=sql.SQL("tenant < 40"))
-    assert found.keys == expected.keys
+    assert found.ids == expected.ids
     np.testing.assert_array_equal(found.scores, expected.scores)
 
 
@@ -188,32 +187,63 @@ def test_settings_end_with_the_search_in_the_callers_transaction(
 
 def test_the_index_on_the_prefix_serves_the_statement(filled: Connection, world: World) -> None:
     [(text,)] = filled.execute(
-        "SELECT bitryoshka.search_statement('items', candidates => 60, exact => 30)"
+        "SELECT bitryoshka.search_statement('items', "
+        "candidates => 60, rescore => 'exact', shortlist => 30)"
     ).fetchall()
     filled.execute("SET enable_seqscan = off")
-    filled.execute(f"PREPARE own (bit, bit[], vector, jsonb) AS {text}".encode())
-    bits = "1" * PREFIX
-    plan = filled.execute(f"EXPLAIN EXECUTE own (B'{bits}', NULL, NULL, NULL)".encode()).fetchall()
+    filled.execute(f"PREPARE own (vector, jsonb) AS {text}".encode())
+    plan = filled.execute(b"EXPLAIN EXECUTE own (NULL, NULL)").fetchall()
     assert "Index Scan using items_codes_1_32_hnsw" in str(plan)
     assert "Tid Scan" in str(plan)
 
 
 def test_the_statement_can_be_owned(filled: Connection, world: World) -> None:
-    # as its comment asks; and no sequential scan, which would find more than the index
-    filled.execute("SET hnsw.ef_search = 100")
-    filled.execute("SET hnsw.iterative_scan = relaxed_order")
+    """As it stands: with no setting of pgvector, and parameters whose types nobody names."""
+    filled.execute("SET enable_seqscan = off")  # which would find more than the index
+    query = sql.Literal(Vector(world.queries[0]).to_text())
+    conditions = ("NULL", "'tenant = ($2->>''tenant'')::int'")
+    for condition, values in zip(conditions, ("NULL", "'{\"tenant\": 7}'"), strict=True):
+        for rescore in ("'asymmetric'", "'exact'", "NULL"):
+            [(text,)] = filled.execute(
+                "SELECT bitryoshka.search_statement('items', k => 25, candidates => 300, "
+                f"rescore => {rescore}, filter => {condition})".encode()
+            ).fetchall()
+            filled.execute(f"PREPARE own AS {text}".encode())
+            rows = filled.execute(
+                sql.SQL("EXECUTE own ({}, {})").format(query, sql.SQL(values))
+            ).fetchall()
+            filled.execute("DEALLOCATE own")
+            found = search_column(
+                filled,
+                "items",
+                world.queries[:1],
+                25,
+                candidates=300,
+                rescore=None if rescore == "NULL" else rescore.strip("'"),  # type: ignore[arg-type]
+                where=None if condition == "NULL" else sql.SQL("tenant = 7"),
+            )
+            assert len(rows) == 25
+            assert [score for _, score in rows] == found.scores[0].tolist()
+
+
+def test_a_statement_of_ones_own_finds_all_that_it_asks_for(
+    filled: Connection, world: World
+) -> None:
+    """Beyond the 40 rows of pgvector's list, and where the filter passes one row in 50."""
     filled.execute("SET enable_seqscan = off")
-    [(text,)] = filled.execute("SELECT bitryoshka.search_statement('items')").fetchall()
-    query = Vector(world.queries[0]).to_text()
-    filled.execute(f"PREPARE own (bit, bit[], vector, jsonb) AS {text}".encode())
-    rows = filled.execute(
-        sql.SQL(
-            "EXECUTE own (bitryoshka.encode_query({l}, {q}::vector, {p}), "
-            "bitryoshka.query_planes({l}, {q}::vector), {q}::vector, NULL)"
-        ).format(l=sql.Literal(LABEL), q=sql.Literal(query), p=PREFIX)
-    ).fetchall()
-    found = search_column(filled, "items", world.queries[:1])
-    assert [score for _, score in rows] == found.scores[0].tolist()
+    filled.execute("SET enable_bitmapscan = off")
+    for call, wanted in (
+        ("k => 100", 100),
+        ("k => 30, candidates => 30, filter => 'tenant = 7'", 30),
+    ):
+        [(text,)] = filled.execute(
+            f"SELECT bitryoshka.search_statement('items', {call})".encode()
+        ).fetchall()
+        filled.execute(f"PREPARE own AS {text}".encode())
+        query = sql.Literal(Vector(world.queries[0]).to_text())
+        rows = filled.execute(sql.SQL("EXECUTE own ({}, NULL)").format(query)).fetchall()
+        filled.execute("DEALLOCATE own")
+        assert len(rows) == wanted
 
 
 REFUSED = (
@@ -222,7 +252,12 @@ REFUSED = (
     ("SELECT bitryoshka.search(NULL::items, '[1]'::vector)", "expects 48 dimensions, found 1"),
     ("SELECT bitryoshka.search_statement('items', k => 0)", "expected 1 <= k"),
     ("SELECT bitryoshka.search_statement('items', k => 20, candidates => 10)", "expected 1 <= k"),
-    ("SELECT bitryoshka.search_statement('items', exact => 5)", "expected 1 <= k"),
+    ("SELECT bitryoshka.search_statement('items', rescore => 'no')", "rescore must be .* 'no'"),
+    ("SELECT bitryoshka.search_statement('items', shortlist => 20)", "rescore => 'exact', found"),
+    (
+        "SELECT bitryoshka.search_statement('items', rescore => 'exact', shortlist => 5)",
+        "expected 1 <= k",
+    ),
     ("SELECT bitryoshka.search_statement('items', prefix_bits => 96)", "prefix_bits must be one"),
     ("SELECT bitryoshka.search_statement('items', prefix_bits => 40)", "prefix_bits must be one"),
 )
@@ -240,6 +275,8 @@ def test_what_python_refuses(filled: Connection, world: World) -> None:
         search_column(filled, "nothing", world.queries)
     with pytest.raises(VectorsError, match="queries must be finite"):
         search_column(filled, "items", np.full((1, 48), np.nan))
+    with pytest.raises(SearchError, match=r"made with psycopg\.sql.* found 'id = 1'"):
+        search_column(filled, "items", world.queries, where="id = 1")  # type: ignore[arg-type]
     assert filled.execute(
         "SELECT count(*) FROM bitryoshka.search(NULL::items, NULL)"
     ).fetchall() == [(0,)]
@@ -259,7 +296,7 @@ def test_another_schema_of_pgvector_and_no_path_to_it(bare_database: str, world:
                 copy.write_row((i, Vector(row).to_text()))
         attach(connection, "items", "embedding", LABEL)
         connection.execute("SET search_path = pg_catalog")
-        found = search_column(connection, "items", world.queries, k=100, exact=100)
+        found = search_column(connection, "items", world.queries, k=100, rescore="exact")
     assert all(sorted(row) == list(range(100)) for row in ids(found))
 
 
@@ -277,8 +314,8 @@ def test_codes_alone_are_searched_without_any_float_column(
     expected = np.argsort(-(weights @ signs.T), axis=1)[:, :10].tolist()
     shared = [len(set(a) & set(b)) for a, b in zip(ids(found), expected, strict=True)]
     assert np.mean(shared) > 9.5
-    with pytest.raises(psycopg.errors.InvalidParameterValue, match="codes alone, found exact = 20"):
-        search_column(installed, "items", world.queries, exact=20)
+    with pytest.raises(psycopg.errors.InvalidParameterValue, match="codes alone, found rescore"):
+        search_column(installed, "items", world.queries, rescore="exact")
     with pytest.raises(TableError, match="is attached already"):
         adopt(installed, "items", LABEL)
     with pytest.raises(TableError, match="no vectors to check them by"):
@@ -301,10 +338,10 @@ def test_codes_of_another_binarizer_are_not_adopted(installed: Connection, world
     assert installed.execute("SELECT FROM bitryoshka.columns").rowcount == 0
 
 
-@pytest.mark.parametrize("name", ["k", "candidates", "exact", "prefix_bits"])
+@pytest.mark.parametrize("name", ["k", "candidates", "shortlist", "prefix_bits"])
 @pytest.mark.parametrize("count", [None, 1.5, -1, 2**31, True])
 def test_counts_that_are_none(installed: Connection, name: str, count: Any) -> None:
-    if (name, count) == ("prefix_bits", None):
+    if count is None and name in ("prefix_bits", "shortlist"):
         return
-    with pytest.raises((SearchError, BitsError), match=f"{name} must be .* found {count}"):
-        search_column(installed, "items", np.ones((1, 4)), **{name: count})
+    with pytest.raises(SearchError, match=f"{name} must be .* found {count}"):
+        search_column(installed, "items", np.ones((1, 4)), rescore="exact", **{name: count})

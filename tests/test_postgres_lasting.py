@@ -208,7 +208,7 @@ def test_a_renamed_code_column_is_told_and_taken_up(attached: Connection) -> Non
     assert (found.filled, found.repaired) == (0, 0)
     write(attached)
     assert check_codes(attached, code="bits") == 181
-    assert search_column(attached, "items", ROW[None], code_column="bits").keys[0][0] == (200,)
+    assert search_column(attached, "items", ROW[None], code_column="bits").ids[0][0] == 200
     assert attached.execute("SELECT count(*) FROM bitryoshka.columns").fetchall() == [(1,)]
 
 
@@ -232,7 +232,7 @@ def test_of_a_dropped_vector_column_the_codes_can_be_kept(attached: Connection) 
         status(attached, "items")
     adopt(attached, "items", LABEL)
     attached.execute("INSERT INTO items (id) VALUES (900)")
-    assert len(search_column(attached, "items", ROW[None], exact=0).keys[0]) == 10
+    assert len(search_column(attached, "items", ROW[None], rescore="asymmetric").ids[0]) == 10
     with pytest.raises(TableError, match="is attached already"):
         adopt(attached, "items", LABEL)
     assert attached.execute(
@@ -469,7 +469,7 @@ def test_default_privileges_keep_nobody_from_writing(bare_database: str) -> None
             connection.execute("GRANT SELECT, INSERT ON items TO app_writer")
             connection.execute("SET ROLE app_writer")
             write(connection)
-            assert len(search_column(connection, "items", ROW[None]).keys[0]) == 10
+            assert len(search_column(connection, "items", ROW[None]).ids[0]) == 10
             assert (
                 connection.execute(
                     "SELECT FROM items WHERE bitryoshka.encode_docs_1(embedding) = code"
@@ -637,8 +637,9 @@ def test_functions_take_halfvec_text_and_arrays(installed: Connection) -> None:
     assert searched[1:] == searched[:1] * 2
     by_column = installed.execute(
         "SELECT FROM items AS i CROSS JOIN LATERAL "
-        "bitryoshka.search(NULL::items, i.embedding, k => 1, exact => 1) AS s CROSS JOIN LATERAL "
-        "bitryoshka.search(NULL::items, i.embedding::vector, k => 1, exact => 1) AS t "
+        "bitryoshka.search(NULL::items, i.embedding, k => 1, rescore => 'exact') AS s "
+        "CROSS JOIN LATERAL "
+        "bitryoshka.search(NULL::items, i.embedding::vector, k => 1, rescore => 'exact') AS t "
         "WHERE s.item = t.item"
     )
     assert by_column.rowcount == 180
@@ -669,7 +670,7 @@ def test_a_halfvec_of_3072_dimensions(installed: Connection) -> None:
     assert (
         installed.execute(
             "SELECT i.id FROM wide AS i CROSS JOIN LATERAL "
-            "bitryoshka.search(NULL::wide, i.embedding, k => 1, exact => 1) AS s "
+            "bitryoshka.search(NULL::wide, i.embedding, k => 1, rescore => 'exact') AS s "
             "WHERE (s.item).id = i.id"
         ).rowcount
         == 20

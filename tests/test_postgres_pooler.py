@@ -50,7 +50,7 @@ def test_searches_and_writes_of_two_clients_take_turns(
             other.execute("SET LOCAL hnsw.ef_search = 1")
             seen.add((backend(other), backend(one)))
             found = search_column(one, "items", query, where=sql.SQL("id < 150"))
-            assert found.keys == expected.keys
+            assert found.ids == expected.ids
             np.testing.assert_array_equal(found.scores, expected.scores)
         row = [1000 + i, str(vectors[1 + i % 9].tolist())]
         one.execute("INSERT INTO items (id, embedding) VALUES (%s, %s)", row)

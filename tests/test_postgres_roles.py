@@ -97,7 +97,7 @@ def test_a_reader_searches_and_changes_nothing(installed: Connection, role: sql.
         installed.execute(grant)
     with acting(installed, role):
         assert installed.execute(SEARCH, [QUERY]).fetchall() == expected
-        assert len(search_column(installed, "items", integer_rows(7, 3)).keys) == 3
+        assert len(search_column(installed, "items", integer_rows(7, 3)).ids) == 3
         assert installed.execute("SELECT codec FROM bitryoshka.code_columns").fetchall() == [
             (LABEL,)
         ]
@@ -194,7 +194,7 @@ def test_a_session_that_knows_sql_alone(
     )
     [(nearest,)] = execute_sql(
         f"SELECT (s.item).id FROM bitryoshka.search(NULL::items, '{QUERY}', k => 1, "
-        "candidates => 100, exact => 100) AS s"
+        "candidates => 100, rescore => 'exact') AS s"
     )
     assert str(nearest) == "900"
     assert execute_sql("SELECT label, fingerprint FROM bitryoshka.codecs") == [

@@ -528,12 +528,13 @@ def test_names_of_tables_and_columns_mean_the_users_own(installed: Connection, n
         name,
         vectors[1:2],
         k=1,
-        exact=20,
+        rescore="exact",
+        shortlist=20,
         where=sql.SQL("EXISTS (SELECT FROM {} AS o WHERE o.id = {}.id)").format(
             sql.Identifier(name), sql.Identifier("bitryoshka_row")
         ),
     )
-    assert found.keys == [[(1,)]]
+    assert found.ids == [[1]]
     assert verify(installed, name).good
     detach(installed, name)
 
@@ -546,11 +547,12 @@ def test_a_statement_reads_the_same_table_under_every_path(installed: Connection
     for path in ("public", "other, public", ""):
         installed.execute(sql.SQL("SET search_path = {}").format(sql.Literal(path)))
         [(text,)] = installed.execute(
-            "SELECT bitryoshka.search_statement('public.items', exact => 10)"
+            "SELECT bitryoshka.search_statement('public.items', "
+            "rescore => 'exact', shortlist => 10)"
         ).fetchall()
         assert text.count("FROM public.items AS") == 1
         assert text.count("JOIN public.items AS") == 2
-        assert len(search_column(installed, "items", integer_rows(7, 1)).keys[0]) == 10
+        assert len(search_column(installed, "items", integer_rows(7, 1)).ids[0]) == 10
 
 
 def test_the_filter_means_what_it_means_to_the_caller(installed: Connection) -> None:
@@ -565,9 +567,9 @@ def test_the_filter_means_what_it_means_to_the_caller(installed: Connection) -> 
     )
     installed.execute("SET search_path = app, public")
     for where in ("wanted(id)", "id === ANY (ARRAY[1, 2, 3]::bigint[])"):
-        keys = search_column(installed, "items", integer_rows(7, 1), where=sql.SQL(where)).keys[0]  # type: ignore[arg-type]
+        keys = search_column(installed, "items", integer_rows(7, 1), where=sql.SQL(where)).ids[0]  # type: ignore[arg-type]
         assert keys
-        assert all(key < 20 for (key,) in keys)
+        assert all(key < 20 for key in keys)
 
 
 def test_names_that_postgres_would_cut_are_refused(installed: Connection) -> None:
@@ -584,9 +586,7 @@ def test_names_that_postgres_would_cut_are_refused(installed: Connection) -> Non
             search_column(installed, name, integer_rows(7, 1))
     long = "ü" * 31
     attach(installed, "items", "embedding", LABEL, code_column=long)
-    assert (
-        len(search_column(installed, "items", integer_rows(7, 1), code_column=long).keys[0]) == 10
-    )
+    assert len(search_column(installed, "items", integer_rows(7, 1), code_column=long).ids[0]) == 10
 
 
 def test_searches_through_switches_find_one_codecs_rows(
@@ -601,13 +601,13 @@ def test_searches_through_switches_find_one_codecs_rows(
     query, wanted = vectors[1:2], []
     for name in ("code", "code_new"):
         found = search_column(installed, "items", query, code_column=name)
-        wanted.append((found.keys[0], found.scores[0].tolist()))
+        wanted.append((found.ids[0], found.scores[0].tolist()))
     assert wanted[0] != wanted[1]
     stop = threading.Event()
 
     def look(connection: Connection) -> int:
         found = search_column(connection, "items", query)
-        return wanted.index((found.keys[0], found.scores[0].tolist()))
+        return wanted.index((found.ids[0], found.scores[0].tolist()))
 
     def statements() -> set[int]:
         seen = set()
@@ -688,10 +688,10 @@ def test_no_call_goes_to_what_somebody_planted(connection: Connection, case: str
             )
             assert attached.filled == 60
             write(connection, rows[:20], 60)
-            for options in ({}, {"exact": 30}, {"rescore": False, "exact": 100}):
+            for options in ({}, {"rescore": "exact", "shortlist": 30}, {"rescore": "exact"}):
                 found = search_column(connection, "items", rows[1:2], k=10, **options)
-                assert len(found.keys[0]) == 10
-                assert (1,) in found.keys[0] or options.get("exact") != 100
+                assert len(found.ids[0]) == 10
+                assert 1 in found.ids[0] or options != {"rescore": "exact"}
             assert verify(connection, "items").good
             assert status(connection, "items").counts.rows == 80
             connection.execute(

@@ -38,7 +38,7 @@ def use_everything(connection: Connection, odd: str) -> None:
         assert pg.create_index(connection, table, BINARIZER.hamming_bits)
         for rescore in ("asymmetric", "exact" if kind else None):
             found = pg.search(connection, table, BINARIZER, queries, rescore=rescore)  # type: ignore[arg-type]
-            assert (found.ids != -1).all()
+            assert all(len(ids) == 10 for ids in found.ids)
     more = pg.register(connection, "more", additive_binarizer(1, dimensions=16)).label
     for binarizer, label in ((BINARIZER, LABEL), (exact_binarizer(4), "docs@2")):
         assert pg.register(connection, "docs", binarizer).label == label
@@ -70,9 +70,9 @@ def use_everything(connection: Connection, odd: str) -> None:
     pg.attach(connection, odd, "v " + odd, "docs@2", code_column="c " + odd)
     pg.switch(connection, odd, "c " + odd)
     where = sql.SQL("{} IS NULL").format(sql.Identifier(odd))
-    hits = pg.search_column(connection, odd, queries, exact=20, where=where)
-    assert {key for keys in hits.keys for key in keys} <= {(f"{odd} {i}",) for i in ids}
-    assert all(len(keys) == 10 for keys in hits.keys)
+    hits = pg.search_column(connection, odd, queries, rescore="exact", where=where)
+    assert {key for keys in hits.ids for key in keys} <= {f"{odd} {i}" for i in ids}
+    assert all(len(keys) == 10 for keys in hits.ids)
     assert sample_vectors(connection, odd, "v " + odd, 10)[1] == 30
     pg.detach(connection, odd, code_column="code_old")
     pg.drop_codec(connection, LABEL)

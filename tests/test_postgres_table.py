@@ -81,7 +81,13 @@ def test_a_new_table_has_these_columns(
     assert columns(connection, "items") == expected
     assert table.columns() == [(name, type_) for name, type_, _ in expected]
     assert table == CodeTable(
-        "public", "items", binarizer.bits, 16, vector_type, binarizer.fingerprint
+        "public",
+        "items",
+        binarizer.bits,
+        binarizer.hamming_bits,
+        16,
+        vector_type,
+        binarizer.fingerprint,
     )
     [(key,)] = connection.execute(
         "SELECT pg_get_constraintdef(oid) FROM pg_constraint "
@@ -263,7 +269,9 @@ def test_an_index_covers_the_prefix_or_the_whole_code(
 ) -> None:
     table = filled(connection, binarizer, integer_rows(0, 20))
     bits = binarizer.bits
-    assert create_index(connection, table) == f"items_code_{bits}_hnsw"
+    assert create_index(connection, table) == f"items_code_{binarizer.hamming_bits}_hnsw"
+    connection.execute(f"DROP INDEX items_code_{binarizer.hamming_bits}_hnsw")  # type: ignore[arg-type]
+    assert create_index(connection, table, bits) == f"items_code_{bits}_hnsw"
     assert create_index(connection, table, np.int64(8), m=4, ef_construction=9) == (  # type: ignore[arg-type]
         "items_code_8_hnsw"
     )

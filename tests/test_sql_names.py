@@ -16,7 +16,7 @@ from bitryoshka.sql_files import project_folder
 
 FILES = sorted(project_folder("sql").glob("*.sql"))
 # expressions, which stand in other statements
-EXPRESSIONS = ("prefix", "has_dimensions", "has_length", "codec_id")
+EXPRESSIONS = ("prefix", "weighted_distance", "has_dimensions", "has_length", "codec_id")
 # what a brace stands for, where a name would not do
 FILLED = {
     "operator": "<#>",

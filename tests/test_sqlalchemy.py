@@ -42,7 +42,7 @@ from tests.synthetic import clustered
 
 import bitryoshka
 from bitryoshka.bits import hamming, query_planes, unpack
-from bitryoshka.errors import BitsError, SearchError, VectorsError
+from bitryoshka.errors import SearchError, VectorsError
 from bitryoshka.postgres import connect, install
 from bitryoshka.sqlalchemy import Code, funnel, prefix_index, reflect_codes
 
@@ -508,7 +508,7 @@ def test_funnel_refuses_what_does_not_fit(
         funnel(select(Doc), Doc.code, np.ones(DIMENSIONS, np.int8), binarizer)
     with pytest.raises(VectorsError, match="zero"):
         funnel(select(Doc), Doc.code, vectors[0] * 0, binarizer)
-    with pytest.raises(BitsError, match="24"):
+    with pytest.raises(SearchError, match="24"):
         funnel(select(Doc), Doc.code, vectors[0], binarizer, prefix_bits=24)
     with pytest.raises(SearchError, match="found rescore='exact'"):
         funnel(select(Doc), Doc.code, vectors[0], binarizer, rescore="exact")  # type: ignore[arg-type]

@@ -9,8 +9,8 @@ CREATE OR REPLACE FUNCTION bitryoshka.search(
     candidates integer DEFAULT 100,
     code_column text DEFAULT 'code',
     prefix_bits integer DEFAULT NULL,
-    rescore boolean DEFAULT true,
-    exact integer DEFAULT 0,
+    rescore text DEFAULT 'asymmetric',
+    shortlist integer DEFAULT NULL,
     filter text DEFAULT NULL,
     filter_values jsonb DEFAULT NULL
 ) RETURNS TABLE (item anyelement, score double precision)
@@ -21,8 +21,6 @@ DECLARE
         SELECT t.typrelid FROM pg_catalog.pg_type AS t
         WHERE t.oid OPERATOR(pg_catalog.=) pg_catalog.pg_typeof(items)::pg_catalog.oid);
     asked {pgvector}.vector := query::{pgvector}.vector;
-    codec pg_catalog.text;
-    prefix integer;
     ef_search pg_catalog.text := pg_catalog.current_setting('hnsw.ef_search', true);
     iterative_scan pg_catalog.text := pg_catalog.current_setting('hnsw.iterative_scan', true);
     max_scan_tuples pg_catalog.text := pg_catalog.current_setting('hnsw.max_scan_tuples', true);
@@ -37,26 +35,12 @@ BEGIN
                 'expected NULL of the type of a table''s rows, such as NULL::public.docs, found ',
                 pg_catalog.pg_typeof(items));
     END IF;
-    SELECT c.codec, coalesce(search.prefix_bits, c.prefix_bits) INTO codec, prefix
-    FROM bitryoshka.code_columns AS c
-    WHERE c.relation::pg_catalog.oid OPERATOR(pg_catalog.=) target::pg_catalog.oid
-        AND c.search_name::pg_catalog.text OPERATOR(pg_catalog.=) search.code_column;
     IF asked IS NULL THEN
         RETURN;
     END IF;
-    PERFORM
-        pg_catalog.set_config(
-            'hnsw.ef_search', least(candidates, 1000)::pg_catalog.text, true),
-        pg_catalog.set_config('hnsw.iterative_scan', 'relaxed_order', true),
-        pg_catalog.set_config('hnsw.max_scan_tuples', '2147483647', true),
-        pg_catalog.set_config('hnsw.scan_mem_multiplier', '1000', true);
     RETURN QUERY EXECUTE bitryoshka.search_statement(
-        target, code_column, k, candidates, search.prefix_bits, rescore, exact, filter)
-    USING
-        bitryoshka.encode_query(codec, asked, prefix),
-        CASE WHEN rescore THEN bitryoshka.query_planes(codec, asked) END,
-        asked,
-        filter_values;
+        target, code_column, k, candidates, prefix_bits, rescore, shortlist, filter)
+    USING asked, filter_values;
     PERFORM
         pg_catalog.set_config('hnsw.ef_search', ef_search, true),
         pg_catalog.set_config('hnsw.iterative_scan', iterative_scan, true),
@@ -65,13 +49,15 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION bitryoshka.search(
-    anyelement, anycompatible, integer, integer, text, integer, boolean, integer, text, jsonb
+    anyelement, anycompatible, integer, integer, text, integer, text, integer, text, jsonb
 ) IS
 'The k best rows for a query, best first:
 SELECT (s.item).id, s.score FROM bitryoshka.search(NULL::docs, query_vector, k => 10) AS s.
 query: a vector, a halfvec, an array, or the text of one.
-The candidates nearest by Hamming distance on the prefix are ranked by the float query against
-their whole codes (rescore), and the best of those, exact of them, by their stored vectors.
+The candidates nearest by Hamming distance on the first prefix_bits are ranked by the float query
+against their whole codes (rescore => ''asymmetric''), by their stored vectors (''exact''; with a
+shortlist, so many of them, which the float query has chosen by their codes), or not at all (NULL).
+score: greater is better; the cosine or the inner product after exact rescoring, else from -1 to 1.
 filter is SQL of your own over the table''s columns, under your own search_path; give it values as
-$4, filter_values, and never paste a user''s input into it:
-filter => ''tenant = ($4->>''''tenant'''')::int''.';
+$2, filter_values, and never paste a user''s input into it:
+filter => ''tenant = ($2->>''''tenant'''')::int''.';

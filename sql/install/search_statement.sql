@@ -4,8 +4,8 @@ CREATE OR REPLACE FUNCTION bitryoshka.search_statement(
     k integer DEFAULT 10,
     candidates integer DEFAULT 100,
     prefix_bits integer DEFAULT NULL,
-    rescore boolean DEFAULT true,
-    exact integer DEFAULT 0,
+    rescore text DEFAULT 'asymmetric',
+    shortlist integer DEFAULT NULL,
     filter text DEFAULT NULL
 ) RETURNS text
 LANGUAGE plpgsql STABLE
@@ -22,7 +22,8 @@ DECLARE
     prefix integer;
     vector_type text;
     similarity text;
-    at_once boolean;
+    by_codes boolean := coalesce(rescore = 'asymmetric', false) OR shortlist IS NOT NULL;
+    by_vectors boolean := coalesce(rescore = 'exact', false);
     best text := 'bitryoshka_candidates';
     statement text;
 BEGIN
@@ -36,8 +37,8 @@ BEGIN
     JOIN pg_namespace AS v ON v.oid = e.extnamespace
     WHERE r.oid = search_statement.relation AND e.extname = 'vector';
     SELECT
-        c.id, c.code_column::text, c.vector_column, c.prefix_bits, k.metric, k.bits, k.hamming_bits,
-        k.nested_bits
+        c.id, c.code_column::text, c.vector_column, c.prefix_bits, k.label, k.metric, k.bits,
+        k.hamming_bits, k.nested_bits
     INTO one
     FROM bitryoshka.columns AS c JOIN bitryoshka.codecs AS k ON k.id = c.codec_id
     WHERE c.relation = search_statement.relation
@@ -56,19 +57,31 @@ BEGIN
             MESSAGE = concat('prefix_bits must be one of ', one.nested_bits::text, ' up to ',
                 one.hamming_bits, ', found ', prefix);
     END IF;
-    IF (1 <= k AND k <= candidates AND exact <= candidates AND (exact = 0 OR exact >= k))
+    IF NOT coalesce(rescore IN ('asymmetric', 'exact'), true) THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'invalid_parameter_value',
+            MESSAGE = concat('rescore must be ''asymmetric'', ''exact'' or NULL, found ',
+                quote_literal(rescore));
+    END IF;
+    IF shortlist IS NOT NULL AND NOT by_vectors THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'invalid_parameter_value',
+            MESSAGE = concat('a shortlist is what stored vectors rank: expected rescore => ',
+                '''exact'', found ', coalesce(quote_literal(rescore), 'NULL'));
+    END IF;
+    IF (1 <= k AND k <= coalesce(shortlist, k) AND coalesce(shortlist, k) <= candidates)
         IS NOT TRUE
     THEN
         RAISE EXCEPTION USING
             ERRCODE = 'invalid_parameter_value',
-            MESSAGE = concat('expected 1 <= k <= exact (or 0) <= candidates, found k = ',
-                coalesce(k::text, 'NULL'), ', exact = ', coalesce(exact::text, 'NULL'),
+            MESSAGE = concat('expected 1 <= k <= shortlist (or NULL) <= candidates, found k = ',
+                coalesce(k::text, 'NULL'), ', shortlist = ', coalesce(shortlist::text, 'NULL'),
                 ', candidates = ', coalesce(candidates::text, 'NULL'));
     END IF;
-    IF exact > 0 AND one.vector_column IS NULL THEN
+    IF by_vectors AND one.vector_column IS NULL THEN
         RAISE EXCEPTION USING
             ERRCODE = 'invalid_parameter_value',
-            MESSAGE = concat(title, ' has codes alone, found exact = ', exact);
+            MESSAGE = concat(title, ' has codes alone, found rescore => ''exact''');
     END IF;
     -- a type of the table owner's own could bring casts of its own
     IF NOT EXISTS (
@@ -87,8 +100,9 @@ BEGIN
     IF prefix < one.bits THEN
         beginning := concat('substring(', code, ' FROM 1 FOR ', prefix, ')::bit(', prefix, ')');
     END IF;
-    distance := concat(beginning, ' OPERATOR(', pgvector, '.<~>) $1::bit(', prefix, ')');
-    IF exact > 0 THEN
+    distance := concat(beginning, ' OPERATOR(', pgvector,
+        '.<~>) (SELECT code FROM bitryoshka_query)');
+    IF by_vectors THEN
         SELECT v.kind INTO vector_type
         FROM bitryoshka.vector_type(search_statement.relation, one.vector_column) AS v;
         IF vector_type IS NULL THEN
@@ -98,47 +112,61 @@ BEGIN
                     ' of type vector or halfvec in ', title, ', found none');
         END IF;
         similarity := concat(
+            CASE one.metric WHEN 'cosine' THEN '1 ' END,
             'OPERATOR(pg_catalog.-) (bitryoshka_row.', quote_ident(one.vector_column::text),
             ' OPERATOR(', pgvector, '.',
             CASE one.metric WHEN 'cosine' THEN '<=>' ELSE '<#>' END,
-            ') $3::', pgvector, '.', vector_type, ')');
+            ') $1::', pgvector, '.vector::', pgvector, '.', vector_type, ')');
     END IF;
-    -- where every candidate is compared by its vector, one look at its row is enough
-    at_once := exact = candidates AND NOT rescore;
     statement := concat(
-        'WITH bitryoshka_candidates AS MATERIALIZED (', E'\n',
+        'WITH bitryoshka_query AS MATERIALIZED (', E'\n',
+        '    SELECT bitryoshka.encode_query(', quote_literal(one.label), ', $1::', pgvector,
+        '.vector, ', prefix, ') AS code,', E'\n',
+        CASE WHEN by_codes THEN concat('        bitryoshka.query_planes(',
+            quote_literal(one.label), ', $1::', pgvector, '.vector) AS planes,', E'\n') END,
+        '        $2::pg_catalog.jsonb AS filter_values,', E'\n',
+        '        pg_catalog.set_config(''hnsw.ef_search'', ''', least(candidates, 1000),
+        ''', true),', E'\n',
+        '        pg_catalog.set_config(''hnsw.iterative_scan'', ''relaxed_order'', true),', E'\n',
+        '        pg_catalog.set_config(''hnsw.max_scan_tuples'', ''2147483647'', true),', E'\n',
+        '        pg_catalog.set_config(''hnsw.scan_mem_multiplier'', ''1000'', true)', E'\n',
+        '), bitryoshka_candidates AS MATERIALIZED (', E'\n',
         '    SELECT bitryoshka_row.tableoid AS part, bitryoshka_row.ctid AS place, ',
-        CASE WHEN at_once THEN similarity ELSE concat(code, ' AS code,', E'\n',
-            '        OPERATOR(pg_catalog.-) (', distance, ')') END,
-        ' AS score', E'\n',
+        -- where every candidate is compared by its vector, one look at its row is enough
+        CASE
+            WHEN by_codes THEN concat(code, ' AS code')
+            WHEN by_vectors THEN concat(similarity, ' AS score')
+            ELSE concat(E'\n', '        1 OPERATOR(pg_catalog.-) (2 OPERATOR(pg_catalog.*) (',
+                distance, ') OPERATOR(pg_catalog./) ', prefix, ') AS score')
+        END, E'\n',
         '    FROM ', title, ' AS bitryoshka_row', E'\n',
         '    WHERE ', code, ' IS NOT NULL', ' AND (' || filter || E'\n    )', E'\n',
         '    ORDER BY ', distance, E'\n',
         '    LIMIT ', candidates, E'\n', ')');
-    IF rescore THEN
+    IF by_codes THEN
         statement := concat(statement,
             ', bitryoshka_scored AS MATERIALIZED (', E'\n',
-            '    SELECT part, place, bitryoshka.asymmetric_score(code, $2) AS score', E'\n',
-            '    FROM bitryoshka_candidates', E'\n',
-            '    ORDER BY score DESC, part, place', E'\n',
-            '    LIMIT ', greatest(k, exact), E'\n', ')');
+            '    SELECT c.part, c.place, bitryoshka.asymmetric_score(c.code, q.planes) AS score',
+            E'\n', '    FROM bitryoshka_candidates AS c CROSS JOIN bitryoshka_query AS q', E'\n',
+            '    ORDER BY score DESC, c.part, c.place', E'\n',
+            '    LIMIT ', coalesce(shortlist, k), E'\n', ')');
         best := 'bitryoshka_scored';
     END IF;
-    IF exact > 0 AND NOT at_once THEN
+    IF by_codes AND by_vectors THEN
         statement := concat(statement,
-            ', bitryoshka_shortlist AS MATERIALIZED (', E'\n',
-            '    SELECT part, place FROM ', best, E'\n',
-            '    ORDER BY score DESC, part, place', E'\n',
-            '    LIMIT ', exact, E'\n',
-            '), bitryoshka_compared AS MATERIALIZED (', E'\n',
+            ', bitryoshka_compared AS MATERIALIZED (', E'\n',
             '    SELECT s.part, s.place, ', similarity, ' AS score', E'\n',
-            '    FROM bitryoshka_shortlist AS s JOIN ', title, ' AS bitryoshka_row ON ',
+            '    FROM bitryoshka_scored AS s JOIN ', title, ' AS bitryoshka_row ON ',
             'bitryoshka_row.ctid OPERATOR(pg_catalog.=) s.place AND ',
             'bitryoshka_row.tableoid OPERATOR(pg_catalog.=) s.part', E'\n', ')');
         best := 'bitryoshka_compared';
     END IF;
     RETURN concat(statement, E'\n',
-        'SELECT bitryoshka_row AS item, b.score::double precision AS score', E'\n',
+        'SELECT bitryoshka_row AS item, b.score::double precision',
+        -- the first plane is the code that answers the query best
+        CASE WHEN best = 'bitryoshka_scored' THEN concat(' OPERATOR(pg_catalog./) (', E'\n',
+            '        SELECT bitryoshka.asymmetric_score(planes[1], planes) FROM bitryoshka_query)')
+        END, ' AS score', E'\n',
         'FROM (SELECT * FROM ', best, ' ORDER BY score DESC, part, place LIMIT ', k, ') AS b',
         E'\n', 'JOIN ', title, ' AS bitryoshka_row ON ',
         'bitryoshka_row.ctid OPERATOR(pg_catalog.=) b.place AND ',
@@ -147,8 +175,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION bitryoshka.search_statement(
-    regclass, text, integer, integer, integer, boolean, integer, text) IS
-'The statement that bitryoshka.search runs, to be read, prepared, changed and owned. $1 is the
-query''s bits (encode_query, cut to the prefix), $2 its planes (query_planes), $3 the query itself,
-$4 the values of the filter. All but the filter is named with its schema. Run it with
-hnsw.ef_search at candidates or more, and with hnsw.iterative_scan on where it has a filter.';
+    regclass, text, integer, integer, integer, text, integer, text) IS
+'The statement that bitryoshka.search runs, to be read, prepared, changed and owned: it is right as
+it stands. $1 is the query, a vector, and $2 the values of the filter, jsonb or NULL. All but the
+filter is named with its schema. It sets hnsw.ef_search and three more settings of pgvector until
+the transaction ends, so that the scan goes on until it has found all candidates.';

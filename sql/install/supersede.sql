@@ -13,6 +13,8 @@ BEGIN
         bitryoshka.drop_if_possible('bitryoshka.encode_query(text, {pgvector}.vector, integer)'),
         bitryoshka.drop_if_possible('bitryoshka.query_planes(text, {pgvector}.vector, integer)'),
         bitryoshka.drop_if_possible('bitryoshka.search(anyelement, {pgvector}.vector, integer, '
-            'integer, text, integer, boolean, integer, text, jsonb)');
+            'integer, text, integer, boolean, integer, text, jsonb)'),
+        bitryoshka.drop_if_possible('bitryoshka.search_statement(regclass, text, integer, '
+            'integer, integer, boolean, integer, text)');
 END
 $$;

@@ -153,3 +153,14 @@ def query_planes(weights: ArrayLike, planes: int = 8) -> QueryPlanes:
     shifts = np.arange(planes - 1, -1, -1, dtype=np.uint16)
     spread = (level[:, None, :] >> shifts[None, :, None]) & 1
     return QueryPlanes(np.packbits(spread.astype(np.bool_), axis=2), scale[:, 0])
+
+
+def largest_scores(planes: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """The largest score ``(Q,)`` that any code has for `query_planes` (Q, P, bits/8), in units.
+
+    It is the score of the first plane as a code: the sum of the absolute integer weights.
+    """
+    steps = 1 << np.arange(planes.shape[1], dtype=np.int64)[::-1]
+    signs = 2 * np.unpackbits(planes, axis=2).astype(np.int64) - 1
+    found: NDArray[np.int64] = np.abs(np.einsum("p,qpb->qb", steps, signs)).sum(axis=1)
+    return found

@@ -10,7 +10,12 @@ from typing import Any
 from sqlalchemy import Cast, Column, Label
 from sqlalchemy.sql.functions import FunctionElement
 
-from bitryoshka.alembic.index_operations import CreateCodeIndexOp, DropCodeIndexOp, Opclass
+from bitryoshka.alembic.index_operations import (
+    CreateCodeIndexOp,
+    DropCodeIndexOp,
+    Opclass,
+    PrefixBits,
+)
 from bitryoshka.sqlalchemy import Code
 
 # the names that attach gives: such an index is its own affair
@@ -25,13 +30,13 @@ _PREFIX = re.compile(
 
 @dataclass(frozen=True)
 class CodeIndex:
-    """``prefix_bits``: None where the whole code is indexed."""
+    """``prefix_bits``: "all" where the whole code is indexed."""
 
     name: str
     table: str
     schema: str | None
     column: str
-    prefix_bits: int | None
+    prefix_bits: PrefixBits
     opclass: Opclass
     m: int
     ef_construction: int
@@ -42,7 +47,7 @@ class CodeIndex:
             self.name,
             self.table,
             self.column,
-            self.prefix_bits,
+            prefix_bits=self.prefix_bits,
             m=self.m,
             ef_construction=self.ef_construction,
             opclass=self.opclass,
@@ -73,9 +78,9 @@ def of_model(
     key = getattr(expression, "key", None)
     if isinstance(expression, Label):
         expression = expression.element
-    bits = None
+    bits: PrefixBits = "all"
     if isinstance(expression, Cast) and isinstance(expression.clause, FunctionElement):
-        bits = getattr(expression.type, "bits", None)
+        bits = getattr(expression.type, "bits", "all")
         expression = next(iter(expression.clause.clauses), None)
     if not (isinstance(expression, Column) and isinstance(expression.type, Code)):
         return None
@@ -91,7 +96,8 @@ def of_database(row: Sequence[Any]) -> CodeIndex | None:
     schema, table, name, expression, opclass, options = row
     settings = dict(part.split("=", 1) for part in options.split(",") if part)
     found = _PREFIX.fullmatch(expression)
-    column, bits = (found["column"], int(found["bits"])) if found else (expression, None)
+    column = found["column"] if found else expression
+    bits: PrefixBits = int(found["bits"]) if found else "all"
     if column.startswith('"') and column.endswith('"'):
         column = column[1:-1].replace('""', '"')
     elif not re.fullmatch(r"[a-z_][a-z0-9_$]*", column):

@@ -10,16 +10,17 @@ from alembic.operations import Operations
 from bitryoshka.alembic.operation import CodeOperation
 from bitryoshka.alembic.sending import identifier, send
 from bitryoshka.bits import check_bits
-from bitryoshka.errors import DatabaseError
+from bitryoshka.errors import BitsError, DatabaseError
 from bitryoshka.postgres_rules import EF_CONSTRUCTION, M
 from bitryoshka.schema_scripts import filled
 
 Opclass = Literal["bit_hamming_ops", "bit_jaccard_ops"]
+PrefixBits = int | Literal["all"]
 
 
 @Operations.register_operation("create_code_index")
 class CreateCodeIndexOp(CodeOperation):
-    """A code column has an HNSW index on a prefix, or on the whole code."""
+    """A code column has an HNSW index on a prefix, or on all of it."""
 
     call = "create_code_index"
     places = ("index_name", "table_name", "column")
@@ -37,8 +38,8 @@ class CreateCodeIndexOp(CodeOperation):
         index_name: str,
         table_name: str,
         column: str = "code",
-        prefix_bits: int | None = None,
         *,
+        prefix_bits: PrefixBits,
         m: int = M,
         ef_construction: int = EF_CONSTRUCTION,
         opclass: Opclass = "bit_hamming_ops",
@@ -47,7 +48,7 @@ class CreateCodeIndexOp(CodeOperation):
     ) -> None:
         self.index_name, self.table_name, self.schema = index_name, table_name, schema
         self.column = column
-        self.prefix_bits = None if prefix_bits is None else check_bits(prefix_bits, "prefix_bits")
+        self.prefix_bits = prefix_bits if prefix_bits == "all" else _length(prefix_bits)
         self.m, self.ef_construction, self.opclass = int(m), int(ef_construction), opclass
         self.concurrently = concurrently
 
@@ -58,15 +59,19 @@ class CreateCodeIndexOp(CodeOperation):
         index_name: str,
         table_name: str,
         column: str = "code",
-        prefix_bits: int | None = None,
         *,
+        prefix_bits: PrefixBits,
         m: int = M,
         ef_construction: int = EF_CONSTRUCTION,
         opclass: Opclass = "bit_hamming_ops",
         schema: str | None = None,
         concurrently: bool = True,
     ) -> None:
-        """Build an HNSW index on the first ``prefix_bits`` of a code (None: on the whole code).
+        """Build an HNSW index on the first ``prefix_bits`` of a code.
+
+        Searches that ask for nothing else compare all Hamming bits: name as many here, or "all"
+        where those are all bits of the code. No default could tell, since a migration is written
+        without the codec at hand.
 
         ``concurrently`` lets the table be written meanwhile, and ends the migration's transaction
         before it begins: set ``transaction_per_migration`` in env.py. A build that was broken off
@@ -78,7 +83,7 @@ class CreateCodeIndexOp(CodeOperation):
                 index_name,
                 table_name,
                 column,
-                prefix_bits,
+                prefix_bits=prefix_bits,
                 m=m,
                 ef_construction=ef_construction,
                 opclass=opclass,
@@ -138,10 +143,17 @@ class DropCodeIndexOp(CodeOperation):
         return self._reverse
 
 
+def _length(prefix_bits: int) -> int:
+    if not isinstance(prefix_bits, int):
+        raise BitsError(f"prefix_bits must be a number of bits or 'all', found {prefix_bits!r}")
+    return check_bits(prefix_bits, "prefix_bits")
+
+
 @Operations.implementation_for(CreateCodeIndexOp)
 def _create(operations: Operations, operation: CreateCodeIndexOp) -> None:
-    code = identifier(operation.column)
-    bits = operation.prefix_bits
+    expression = identifier(operation.column)
+    if (bits := operation.prefix_bits) != "all":
+        expression = filled("prefix", code=expression, prefix_bits=str(bits))
 
     def create(concurrently: str) -> None:
         send(
@@ -150,7 +162,7 @@ def _create(operations: Operations, operation: CreateCodeIndexOp) -> None:
             concurrently=concurrently,
             index=identifier(operation.index_name),
             table=identifier(operation.schema, operation.table_name),
-            expression=code if bits is None else filled("prefix", code=code, prefix_bits=str(bits)),
+            expression=expression,
             opclass=identifier(operation.opclass),
             m=str(operation.m),
             ef_construction=str(operation.ef_construction),

@@ -51,7 +51,7 @@ def _render_note(context: AutogenContext, operation: NoteOp) -> list[str]:
 
 
 def render_codes(context: AutogenContext) -> None:
-    """Let the scripts of this run name `Code` by its public place, and import it."""
+    """Let the scripts of this run name `Code` by its public place, and import what they name."""
     before = context.opts.get("render_item")
     if getattr(before, "renders_codes", False):
         return
@@ -61,6 +61,8 @@ def render_codes(context: AutogenContext) -> None:
         if found is False and kind == "type" and isinstance(item, Code):
             current.imports.add("import bitryoshka.sqlalchemy")
             return f"bitryoshka.sqlalchemy.Code({item.bits})"
+        if found is False and kind == "type" and type(item).__module__.startswith("pgvector."):
+            current.imports.add("import pgvector.sqlalchemy")
         return found
 
     render_item.renders_codes = True  # type: ignore[attr-defined]

@@ -62,7 +62,8 @@ def compare_searches(
 
     def ours(table: CodeTable, rescore: Any) -> Search:
         def run(queries: Floats) -> NDArray[np.int64]:
-            return search(connection, table, binarizer, queries, k=K, rescore=rescore).ids
+            found = search(connection, table, binarizer, queries, K, rescore=rescore)
+            return np.array(found.ids, np.int64)
 
         return run
 

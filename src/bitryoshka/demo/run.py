@@ -106,7 +106,7 @@ def run(
     (out / "demo.json").write_text(json.dumps(summary, indent=1) + "\n")
     plot_recall(quality, out / "recall.png")
     say(report(summary))
-    for question, rows in zip(shown, hits.tolist(), strict=True):
+    for question, rows in zip(shown, hits, strict=True):
         right = corpus.answers[question]
         say(f"\n? {corpus.questions[question]}   (expected: {corpus.names[right]})")
         for row in rows:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from langchain_core.documents import Document
@@ -29,6 +29,7 @@ from bitryoshka.langchain.table import (
     table_exists,
 )
 from bitryoshka.limits import check_counts
+from bitryoshka.search_parameters import CANDIDATES, Rescore, SearchParameters
 from bitryoshka.vectors import check_vectors
 
 T = TypeVar("T")
@@ -47,16 +48,26 @@ class DocumentStore(VectorStore):
         async_engine: AsyncEngine | None = None,
         schema: str = "public",
         vector_type: VectorType | None = "vector",
-        candidates: int = 200,
+        candidates: int = CANDIDATES,
         prefix_bits: int | None = None,
-        exact: int | None = None,
+        rescore: Rescore | Literal["auto"] | None = "auto",
+        shortlist: int | None = None,
         batch_size: int = 500,
     ) -> None:
-        check_counts(batch_size=batch_size, candidates=candidates)
+        check_counts(batch_size=batch_size)
+        if rescore == "auto":
+            rescore = "asymmetric" if vector_type is None else "exact"
+        asked = SearchParameters(
+            k=1,
+            candidates=candidates,
+            prefix_bits=prefix_bits,
+            rescore=rescore,
+            shortlist=shortlist,
+        )
         self.binarizer = binarizer
         self.table = define_table(table_name, schema, binarizer, vector_type)
         self.index = define_index(self.table, binarizer, prefix_bits)
-        self._searcher = Searcher(self.table, binarizer, candidates, prefix_bits, exact)
+        self._searcher = Searcher(self.table, binarizer, asked)
         self._engines = Engines(engine, async_engine)
         self._embedding = embedding
         self._batch_size = batch_size

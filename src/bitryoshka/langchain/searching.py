@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NamedTuple, cast
 
@@ -13,12 +13,12 @@ from numpy.typing import ArrayLike, NDArray
 from sqlalchemy import ColumnElement, Connection, Row, Select, Table, func, select
 
 from bitryoshka.binarizer import Binarizer
-from bitryoshka.bits import prefix, query_planes, unpack
+from bitryoshka.bits import largest_scores, prefix, query_planes, unpack
 from bitryoshka.errors import SearchError
 from bitryoshka.langchain.engines import Work
 from bitryoshka.langchain.rows import Filter, conditions, row_document
-from bitryoshka.limits import check_count, check_counts
 from bitryoshka.postgres_rules import scan_settings
+from bitryoshka.search_parameters import SearchParameters
 from bitryoshka.sqlalchemy import Code, funnel
 from bitryoshka.vectors import normalized
 
@@ -44,19 +44,18 @@ class Hit(NamedTuple):
 
 @dataclass(frozen=True)
 class Searcher:
-    """How a store searches: its table, and how many rows each stage hands on."""
+    """How a store searches: its table, and the stages of a search that asks for nothing else."""
 
     table: Table
     binarizer: Binarizer
-    candidates: int
-    prefix_bits: int | None
-    exact: int | None
+    asked: SearchParameters
 
     def __post_init__(self) -> None:
-        if self.exact is not None and "vector" not in self.table.c:
-            raise SearchError(f"expected exact=None without stored vectors, found {self.exact}")
-        if self.exact is not None:
-            check_count(self.exact, "exact")
+        self._check(self.asked)
+
+    def _check(self, asked: SearchParameters) -> None:
+        if asked.rescore == "exact" and not self.keeps_vectors:
+            raise SearchError("the store keeps no vectors, found rescore='exact'")
 
     @property
     def keeps_vectors(self) -> bool:
@@ -66,7 +65,7 @@ class Searcher:
     @property
     def uses_functions(self) -> bool:
         """Whether searches need schema ``bitryoshka``."""
-        return self.exact is not None or not self.keeps_vectors
+        return self.asked.rescore == "asymmetric" or self.asked.shortlist is not None
 
     def search(
         self,
@@ -75,32 +74,35 @@ class Searcher:
         *,
         likeness: bool = False,
         filter: Filter | None = None,  # noqa: A002 - LangChain's name for it
-        candidates: int | None = None,
+        **options: Any,
     ) -> Work[list[Hit]]:
-        """The best ``k`` rows for one query (d,), best first; ``likeness`` for `diverse`."""
+        """The best ``k`` rows for one query (d,), best first; ``likeness`` for `diverse`.
+
+        ``options``: those of `SearchParameters` that this search has otherwise.
+        """
         one = normalized(
             np.asarray(query)[None], self.binarizer.metric, self.binarizer.dimensions, "queries"
         )
-        limit = self.candidates if candidates is None else candidates
-        check_counts(k=k, candidates=limit)
+        asked = replace(self.asked, k=k, **options)
+        self._check(asked)
         columns = self.table.c
         near = partial(
             funnel,
             code=columns.code,
             query=one,
             binarizer=self.binarizer,
-            candidates=limit,
-            prefix_bits=self.prefix_bits,
+            candidates=asked.candidates,
+            prefix_bits=asked.prefix_bits,
         )
         rows = select(columns.id, columns.content, columns.metadata)
         if likeness:
             rows = rows.add_columns(columns.vector if self.keeps_vectors else columns.code)
-        ranked = self._by_vectors if self.keeps_vectors else self._by_codes
-        statement = ranked(rows, near, one, k, conditions(self.table, filter))
-        factor, constant = self._line(one)
+        ranked = self._by_vectors if asked.rescore == "exact" else self._by_codes
+        statement = ranked(rows, near, one, asked, conditions(self.table, filter))
+        factor, constant = self._line(one, asked)
 
         def work(connection: Connection) -> list[Hit]:
-            _set(connection, {f"hnsw.{n}": v for n, v in scan_settings(limit).items()})
+            _set(connection, {f"hnsw.{n}": v for n, v in scan_settings(asked.candidates).items()})
             found = connection.execute(statement).all()
             if len(found) < k:
                 # the graph's links may lead to no more rows, and the scan's memory has an end
@@ -111,36 +113,49 @@ class Searcher:
         return work
 
     def _by_vectors(
-        self, rows: Select[Any], near: Near, query: Floats, k: int, where: list[Condition]
+        self,
+        rows: Select[Any],
+        near: Near,
+        query: Floats,
+        asked: SearchParameters,
+        where: list[Condition],
     ) -> Select[Any]:
         comparator = cast("Any", self.table.c.vector.comparator)
         cosine = self.binarizer.metric == "cosine"
         operator = comparator.cosine_distance if cosine else comparator.max_inner_product
         distance = operator(query[0])
         rows = rows.add_columns(distance.label("value"))
-        if self.exact is None:
-            return near(rows.where(*where), k=k, rescore=distance)
-        kept = min(self.exact, near.keywords["candidates"])
-        if not 1 <= k <= kept:
-            raise SearchError(
-                f"k must be between 1 and the {kept} rows that are ranked by vectors, found {k}"
-            )
+        if asked.shortlist is None:
+            return near(rows.where(*where), k=asked.k, rescore=distance)
         key = self.table.c.id
-        short = near(select(key).where(*where), k=kept).subquery("short")
-        return rows.join(short, short.c.id == key).order_by(distance, key).limit(k)
+        short = near(select(key).where(*where), k=asked.shortlist).subquery("short")
+        return rows.join(short, short.c.id == key).order_by(distance, key).limit(asked.k)
 
     def _by_codes(
-        self, rows: Select[Any], near: Near, query: Floats, k: int, where: list[Condition]
+        self,
+        rows: Select[Any],
+        near: Near,
+        query: Floats,
+        asked: SearchParameters,
+        where: list[Condition],
     ) -> Select[Any]:
+        if asked.rescore is None:
+            bits = asked.prefix_bits or self.binarizer.hamming_bits
+            prefix = cast("Code.Comparator", self.table.c.code.comparator).prefix(bits)
+            signs = self.binarizer.encode_queries(query, bits)[0]
+            distance = cast("Any", prefix.comparator).hamming_distance(signs).label("value")
+            return near(rows.add_columns(distance).where(*where), k=asked.k, rescore=None)
         planes = query_planes(self.binarizer.query_weights(query)).planes[0]
         comparator = cast("Code.Comparator", self.table.c.code.comparator)
         value = comparator.asymmetric_score(planes).label("value")
-        return near(rows.add_columns(value).where(*where), k=k)
+        return near(rows.add_columns(value).where(*where), k=asked.k)
 
-    def _line(self, query: NDArray[np.float32]) -> tuple[float, float]:
+    def _line(self, query: NDArray[np.float32], asked: SearchParameters) -> tuple[float, float]:
         """Factor and constant that make a score of a distance, or of an asymmetric score."""
-        if self.keeps_vectors:
+        if asked.rescore == "exact":
             return -1, 1 if self.binarizer.metric == "cosine" else 0
+        if asked.rescore is None:
+            return -2 / (asked.prefix_bits or self.binarizer.hamming_bits), 1
         [planes], [scale] = query_planes(self.binarizer.query_weights(query))
         if (additive := self.binarizer.additive) is not None:
             return float(scale), float(query[0] @ additive.centre[-1])
@@ -148,8 +163,8 @@ class Searcher:
             # the weights score the row less its mean: what the mean scores is missing
             mean = query[0] @ self.binarizer.projection.T @ self.binarizer.offset
             return float(scale), float(mean)
-        reach = _reach(planes)
-        return 1 / reach if reach else 0, 0
+        [reach] = largest_scores(planes[None])
+        return 1 / int(reach), 0
 
     def diverse(
         self, query: ArrayLike, hits: list[Hit], k: int, lambda_mult: float
@@ -193,12 +208,6 @@ def _set(connection: Connection, settings: Mapping[str, str | int]) -> None:
     connection.execute(
         select(*(func.pg_catalog.set_config(n, str(v), True) for n, v in settings.items()))
     )
-
-
-def _reach(planes: NDArray[np.uint8]) -> int:
-    """The largest asymmetric score that a code can have for one query's planes."""
-    signs = 2 * unpack(planes).astype(np.int64) - 1
-    return int(np.abs((1 << np.arange(len(signs))[::-1]) @ signs).sum())
 
 
 def _floats(value: Any) -> Any:

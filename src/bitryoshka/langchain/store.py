@@ -24,22 +24,21 @@ class CodeVectorStore(DocumentStore):
     use of a store checks it.
 
     * ``vector_type``: keep the embeddings too, as "vector" or "halfvec"; None keeps codes alone.
-    * ``candidates``: rows that Hamming distance on the first ``prefix_bits`` hands on (None: on all
-      Hamming bits). Kept vectors rank all of them; with ``exact``, only so many, which the float
-      query has chosen by their whole codes. Without vectors the float query against the codes
-      ranks. That asymmetric score needs schema ``bitryoshka`` in the database.
+    * ``candidates``, ``prefix_bits``, ``rescore``, ``shortlist``: the stages of a search, as in
+      `bitryoshka.SearchParameters`. "auto" rescores by the vectors where they are kept, else
+      asymmetrically. An asymmetric score needs schema ``bitryoshka`` in the database.
     * ``batch_size``: texts that are embedded and encoded at once.
 
-    Searches take ``candidates`` for one call, and ``filter``: an expression of SQLAlchemy over
+    Searches take these four for one call, and ``filter``: an expression of SQLAlchemy over
     ``store.table``, or a dict that the metadata must contain (``@>`` of jsonb), in which
     ``{"year": {"$gt": 2000}}`` and the other operators of langchain-postgres are understood: on a
     key ``$eq $ne $gt $gte $lt $lte $between $in $nin $like $ilike $exists``, and around dicts
     ``$and $or $not``. Fewer than ``k`` documents are found only where fewer pass.
 
-    Scores: larger is better. With vectors, cosine similarity, or the inner product where that is
-    the binarizer's metric. With codes alone an estimate of it, a little nearer to 0; where
-    all bits are Hamming bits, the share of the query's weight on which query and code agree, less
-    the share on which they do not: between -1 and 1, but no cosine.
+    Scores: larger is better. By vectors, cosine similarity, or the inner product where that is
+    the binarizer's metric. By codes an estimate of it, a little nearer to 0; of plain sign codes
+    the share of the query's weight on which query and code agree, less the share on which they do
+    not, from -1 to 1; and without rescoring that share of the compared bits.
 
     Raises BitsError, SearchError and TableError for settings that do not fit together. Uses raise
     TableError where the table is missing or has another shape, FingerprintError where its codes are

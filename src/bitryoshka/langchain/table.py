@@ -12,7 +12,7 @@ from sqlalchemy.exc import NoSuchTableError, ProgrammingError
 from sqlalchemy.schema import CreateTable, SetColumnComment
 
 from bitryoshka.binarizer import Binarizer
-from bitryoshka.errors import BitsError, DatabaseError, PgvectorError, TableError
+from bitryoshka.errors import DatabaseError, PgvectorError, TableError
 from bitryoshka.langchain.engines import sqlstates
 from bitryoshka.postgres_rules import (
     CODEC_COMMENT,
@@ -23,6 +23,7 @@ from bitryoshka.postgres_rules import (
     check_pgvector_version,
     name_within,
 )
+from bitryoshka.search_parameters import check_prefix_bits
 from bitryoshka.sql_files import read_sql
 from bitryoshka.sqlalchemy import Code, prefix_index
 
@@ -58,11 +59,9 @@ def define_table(
 
 
 def define_index(table: Table, binarizer: Binarizer, prefix_bits: int | None) -> Index:
-    """The HNSW index on the prefix that searches use; BitsError for one that is not offered."""
+    """The HNSW index on the prefix that searches use; SearchError for one that is not offered."""
     bits = binarizer.hamming_bits if prefix_bits is None else prefix_bits
-    offered = [b for b in binarizer.nested_bits if b <= binarizer.hamming_bits]
-    if bits not in offered:
-        raise BitsError(f"prefix_bits must be one of {offered}, found {bits}")
+    check_prefix_bits(bits, [n for n in binarizer.nested_bits if n <= binarizer.hamming_bits])
     name = name_within(table.name, f"_code_{bits}_hnsw")
     return prefix_index(quoted_name(name, True), table.c.code, bits)
 

@@ -16,14 +16,15 @@ from bitryoshka.postgres.attached_column import Counts
 from bitryoshka.postgres.attachment import Attached, attach, attach_statements
 from bitryoshka.postgres.bulk import load
 from bitryoshka.postgres.codecs import Codec, drop_codec, export, list_codecs, register
-from bitryoshka.postgres.column_search import Found, search_column, search_column_async
+from bitryoshka.postgres.column_search import search_column, search_column_async
 from bitryoshka.postgres.detachment import detach
+from bitryoshka.postgres.exchange import SearchResult
 from bitryoshka.postgres.installation import install, uninstall
 from bitryoshka.postgres.repair import repair
-from bitryoshka.postgres.search import SearchResult, search
 from bitryoshka.postgres.server import connect, embedded_server, prepare_database
 from bitryoshka.postgres.switching import switch
 from bitryoshka.postgres.table import CodeTable, create_index, create_table, open_table
+from bitryoshka.postgres.table_search import search, search_async
 from bitryoshka.postgres.verification import Status, Verification, status, verify
 
 __all__ = [
@@ -31,7 +32,6 @@ __all__ = [
     "CodeTable",
     "Codec",
     "Counts",
-    "Found",
     "SearchResult",
     "Status",
     "Verification",
@@ -53,6 +53,7 @@ __all__ = [
     "register",
     "repair",
     "search",
+    "search_async",
     "search_column",
     "search_column_async",
     "status",

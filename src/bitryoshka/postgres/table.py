@@ -35,6 +35,7 @@ class CodeTable:
     schema: str
     name: str
     bits: int
+    hamming_bits: int
     dimensions: int
     vector_type: VectorType | None
     fingerprint: str
@@ -121,7 +122,8 @@ def open_table(
     if shape != table.columns():
         raise TableError(
             f"table {schema}.{name} has another shape: expected columns {_text(table.columns())}, "
-            f"found {_text(shape)}; choose another name, or drop the table"
+            f"found {_text(shape)}; choose another name, or give the table that there is a column "
+            "of codes with attach"
         )
     codec = next(comment for column, _, comment in found if column == "code")
     check_codec(f"{schema}.{name}", codec, binarizer.fingerprint)
@@ -138,7 +140,13 @@ def _described(
     for text in (schema, name):
         check_name(text)
     return CodeTable(
-        schema, name, binarizer.bits, binarizer.dimensions, vector_type, binarizer.fingerprint
+        schema,
+        name,
+        binarizer.bits,
+        binarizer.hamming_bits,
+        binarizer.dimensions,
+        vector_type,
+        binarizer.fingerprint,
     )
 
 
@@ -161,13 +169,12 @@ def create_index(
 ) -> str:
     """Build an HNSW index over the Hamming distance of the first ``prefix_bits``; give its name.
 
-    ``prefix_bits``: None indexes the whole code, which suits codes whose bits are all Hamming bits;
-    for others pass ``hamming_bits`` or a shorter nested length. ``m`` and ``ef_construction`` are
-    pgvector's; its own defaults, 16 and 64, suit float vectors, whose lists are short.
+    ``prefix_bits``: None takes all Hamming bits, as a search does. ``m`` and ``ef_construction``
+    are pgvector's; its own defaults, 16 and 64, suit float vectors, whose lists are short.
 
     Raises TableError if an index of that name exists.
     """
-    prefix_bits = check_prefix(table, prefix_bits)
+    prefix_bits = _prefix_length(table, prefix_bits)
     name = name_within(table.name, f"_code_{prefix_bits}_hnsw")
     try:
         connection.execute(
@@ -186,10 +193,10 @@ def create_index(
     return name
 
 
-def check_prefix(table: CodeTable, prefix_bits: int | None) -> int:
-    """The prefix length in bits, or the whole code's for None; BitsError if it is too long."""
+def _prefix_length(table: CodeTable, prefix_bits: int | None) -> int:
+    """The prefix length in bits, all Hamming bits for None; BitsError if it is too long."""
     if prefix_bits is None:
-        return table.bits
+        return table.hamming_bits
     length = check_bits(prefix_bits, "prefix_bits")
     if length > table.bits:
         raise BitsError(f"prefix_bits must be at most the code's {table.bits}, found {prefix_bits}")

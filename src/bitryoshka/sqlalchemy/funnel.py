@@ -15,6 +15,7 @@ from bitryoshka.binarizer import Binarizer
 from bitryoshka.errors import BitsError, SearchError, TableError
 from bitryoshka.limits import check_counts
 from bitryoshka.postgres_rules import EF_CONSTRUCTION, M
+from bitryoshka.search_parameters import CANDIDATES, K, check_prefix_bits
 from bitryoshka.sqlalchemy.code import Code
 from bitryoshka.sqlalchemy.queries import bound_query
 
@@ -29,16 +30,16 @@ def funnel(
     query: ArrayLike | BindParameter[Any],
     binarizer: Binarizer,
     *,
-    k: int = 10,
-    candidates: int = 200,
+    k: int = K,
+    candidates: int = CANDIDATES,
     prefix_bits: int | None = None,
     rescore: Literal["asymmetric"] | ColumnElement[Any] | None = "asymmetric",
 ) -> Select[Any]:
     """``statement`` with its rows limited to the best for ``query`` (d,), best first.
 
-    The ``candidates`` nearest by Hamming distance on the first ``prefix_bits`` (None: all sign
-    bits), of those rows that the caller's conditions and joins let through, are ranked by the
-    float query against their whole codes, or by an expression such as
+    The ``candidates`` nearest by Hamming distance on the first ``prefix_bits`` (None: all
+    Hamming bits), of those rows that the caller's conditions and joins let through, are ranked by
+    the float query against their whole codes, or by an expression such as
     ``rescore=Doc.embedding.cosine_distance(query)``, smallest first, or, with None, by that Hamming
     distance. Conditions, joins, loader options, limit and offset stay the caller's; without a
     limit, ``k`` rows. A join that multiplies rows multiplies candidates: use ``exists``.
@@ -57,9 +58,9 @@ def funnel(
     conditions, ``hnsw.iterative_scan`` to relaxed_order, ``hnsw.max_scan_tuples`` to 2147483647
     and ``hnsw.scan_mem_multiplier`` to 1000, by SET LOCAL.
 
-    Raises BitsError for prefixes that the binarizer does not offer and for a column of another
-    length, SearchError for more results than candidates, for SELECT DISTINCT, which cannot be
-    ordered by a score, and for another ``rescore``, TableError for a table without a primary key,
+    Raises BitsError for a column of another length, SearchError for prefixes that the binarizer
+    does not offer, for more results than candidates, for SELECT DISTINCT, which cannot be ordered
+    by a score, and for another ``rescore``, TableError for a table without a primary key,
     VectorsError for a query of another dimension or not finite. A parameter's vector is checked
     when it is sent: SQLAlchemy's StatementError has the VectorsError as its ``orig``.
     """
@@ -76,7 +77,8 @@ def funnel(
         raise SearchError(
             f"expected 'asymmetric', an expression or None, found rescore={rescore!r}"
         )
-    bits = prefix_bits or binarizer.hamming_bits
+    bits = binarizer.hamming_bits if prefix_bits is None else prefix_bits
+    check_prefix_bits(bits, [n for n in binarizer.nested_bits if n <= binarizer.hamming_bits])
     part = _of(column).prefix(bits)
     signs, parameter = bound_query(query, binarizer, bits, scored)
     distance = _of(part).hamming_distance(signs)
@@ -124,16 +126,20 @@ def _check(statement: Select[Any], k: int, candidates: int) -> None:
 
 
 def prefix_index(
-    name: str, code: CodeColumn, bits: int, m: int = M, ef_construction: int = EF_CONSTRUCTION
+    name: str,
+    code: CodeColumn,
+    prefix_bits: int,
+    m: int = M,
+    ef_construction: int = EF_CONSTRUCTION,
 ) -> Index:
-    """An HNSW index on the first ``bits`` of a code, for the expression that `funnel` uses.
+    """An HNSW index on the first ``prefix_bits`` of a code, for the expression that `funnel` uses.
 
     ``m`` and ``ef_construction`` are pgvector's; its own defaults, 16 and 64, suit float vectors,
     whose lists are short. The index belongs to the column's table, and is made with it; or
     ``.create(connection)`` makes it on its own.
     """
     column = getattr(code, "expression", code)
-    part = _of(column).prefix(bits)
+    part = _of(column).prefix(prefix_bits)
     expression = part if part is column else part.label("code_prefix")
     return Index(
         name,
