@@ -32,7 +32,7 @@ with postgres.connect(os.environ["BITRYOSHKA_DSN"]) as connection:
 
     codec = postgres.register(connection, "example", binarizer)
     postgres.attach(connection, "example", "embedding", codec.label)
-    ids, scores = postgres.search_column(connection, "example", vectors[:2], k=3)
+    ids, scores = postgres.search_column(connection, "example", vectors[:2], k=3, rescore="exact")
     for found, similar in zip(ids, scores, strict=True):
         print(found, np.round(similar, 3))
 
