@@ -19,7 +19,7 @@ import pytest
 from docs import reference_pages
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
-from tests.test_qdrant_tutorial import blocks
+from tests.pages import blocks
 from tests.test_readme import check_make, check_pip, commands
 
 import bitryoshka

@@ -20,6 +20,7 @@ from sqlalchemy import create_engine, select
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import NullPool
 from test_readme import Block, check_pip, commands
+from tests.pages import blocks
 
 from bitryoshka import Binarizer
 from bitryoshka.errors import DatabaseError, SearchError
@@ -38,14 +39,6 @@ EXPECTED = {
     ("text", "name of a unicode character"): "unicodedata.name",
 }
 FOREIGN = ("text", "delete a whole directory tree", "shutil.rmtree")
-
-
-def blocks() -> list[Block]:
-    text = (EXAMPLE / "README.md").read_text("utf-8")
-    return [
-        Block(found[1], found[2], f"example, line {text.count(chr(10), 0, found.start()) + 1}")
-        for found in re.finditer(r"^```(\w*)\n(.*?)^```$", text, re.M | re.S)
-    ]
 
 
 class Application:
@@ -126,7 +119,7 @@ def test_its_page_runs_and_its_searches_are_good(
 ) -> None:
     before = catalogs(connection)
     judged = 0
-    for block in blocks():
+    for block in blocks(EXAMPLE / "README.md"):
         if block.language == "sh":
             application.run(block)
         elif block.language == "text":

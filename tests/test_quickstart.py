@@ -11,7 +11,8 @@ import pytest
 from pgvector import Vector
 from synthetic import clustered
 from tests.engines import url
-from tests.test_qdrant_tutorial import blocks, existing_shard
+from tests.pages import blocks
+from tests.test_qdrant_tutorial import existing_shard
 from tests.test_readme import run_sh, run_sql
 
 import bitryoshka

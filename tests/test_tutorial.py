@@ -15,19 +15,12 @@ from pgvector import Vector
 from psycopg import sql
 from synthetic import clustered
 from test_readme import Block, check_pip, commands, run_cli, run_sql
+from tests.pages import blocks
 
 from bitryoshka.postgres.server import Connection
 
 TUTORIAL = Path(__file__).parents[1] / "docs" / "tutorial.md"
 ROLES = ("tutorial_reader", "tutorial_writer", "tutorial_owner")
-
-
-def blocks() -> list[Block]:
-    text = TUTORIAL.read_text("utf-8")
-    return [
-        Block(found[1], found[2], f"tutorial, line {text.count(chr(10), 0, found.start()) + 1}")
-        for found in re.finditer(r"^```(\w*)\n(.*?)^```$", text, re.M | re.S)
-    ]
 
 
 @pytest.fixture
@@ -48,12 +41,12 @@ def test_its_blocks_run(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    found = blocks()
+    found = blocks(TUTORIAL)
     [create] = (block.text for block in found if block.language == "text")
     connection.execute(create.encode())
     rows = clustered(0, 600, 192, 40)
     # in an order, so that the first of them are no sample
-    rows = rows[np.argsort(rows[:, 0])]
+    rows = rows[np.argsort(rows @ rows[0])]
     with connection.cursor() as cursor, cursor.copy("COPY articles FROM STDIN") as copy:
         for i, row in enumerate(rows):
             copy.write_row((i, i % 5, f"title {i}", Vector(row).to_text()))
