@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 from benchmarks.datasets import read_dataset
 from benchmarks.results import FOLDER, Target, at_least, read, write
 from bitryoshka import demo
+from bitryoshka.cli.sample import from_postgres, from_qdrant
 from bitryoshka.demo.database import SCHEMA
 from bitryoshka.demo.defaults import LIMIT
 from bitryoshka.postgres import embedded_server
 from bitryoshka.report import Findings, find, to_html, to_markdown
-from bitryoshka.sources import from_postgres, from_qdrant
 
 MANY = 20_000_000
 TARGET_RECALL = 0.95

@@ -2,19 +2,29 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
+import signal
 import subprocess
 import sys
+import time
 import warnings
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, replace
+from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import typer
 from synthetic import additive_binarizer, exact_signs, signed_rows
 
 import bitryoshka
-from bitryoshka import Binarizer, cli, commands, demo, quality
+from bitryoshka import Binarizer, cli, demo, quality
 from bitryoshka.bits import prefix
+from bitryoshka.cli import fit as commands
+from bitryoshka.cli import sample
+from bitryoshka.cli.app import app
 from bitryoshka.demo.defaults import LIMIT
 from bitryoshka.evaluation import (
     asymmetric_topk,
@@ -107,7 +117,7 @@ def test_fit_writes_what_the_library_fits(run, data, tmp_path):
 def test_fit_passes_every_option_on(run, data, tmp_path):
     output = tmp_path / "b.safetensors"
     run(
-        *("fit", data / "vectors.npz", "-o", output, "--array", "emb", "--bits", 48),
+        *("fit", data / "vectors.npz", "-o", output, "--column", "emb", "--bits", 48),
         *("--queries", data / "queries.npy", "--hamming-bits", 16, "--metric", "inner_product"),
         *("--method", "progressive", "--seed", 5, "--quiet"),
     )
@@ -137,7 +147,7 @@ def test_fit_shows_tables_and_is_quiet_when_asked(run, data, tmp_path):
     ("more", "message"),
     [
         (["--bits", "12"], "bits must be a positive multiple of 8, found 12"),
-        (["--nested-bits", "16,x"], "numbers separated by commas, found '16,x'"),
+        (["--nested-bits", "16,x"], "numbers such as 64,128, found '16,x'"),
         (["--nested-bits", "12"], "multiple of 8"),
         (["--nested-bits", "4096"], "nested_bits must be at most bits"),
         (["--queries", "nowhere.npy"], "nowhere.npy: no such file"),
@@ -202,7 +212,7 @@ def test_too_little_memory_is_one_line_too(run, data, tmp_path, monkeypatch):
     def too_much(*_arguments):
         raise MemoryError("Unable to allocate 9 TiB")
 
-    monkeypatch.setattr(commands, "read_vectors", too_much)
+    monkeypatch.setattr(sample, "read_vectors", too_much)
     assert_fails(run(*fit_arguments(data, tmp_path / "b.safetensors")), "Unable to allocate")
 
 
@@ -226,8 +236,8 @@ def test_an_impossible_output_is_refused_before_the_work(run, data, tmp_path, mo
     def forbidden(*_args, **_options):
         raise AssertionError("the work has begun")
 
-    monkeypatch.setattr(commands, "fit", forbidden)
-    monkeypatch.setattr(commands, "read_vectors", forbidden)
+    for module in (commands, sample):
+        monkeypatch.setattr(module, "read_vectors", forbidden)
     (tmp_path / "folder.safetensors").mkdir()
     for name, message in [
         ("none/b.safetensors", "no such folder"),
@@ -537,6 +547,28 @@ def test_evaluate_refuses_options_that_do_not_fit(run, data):
     assert_fails(run(*evaluate, "--candidates", 5), "candidates must be at least k = 10, found 5")
 
 
+# plan
+
+
+def test_plan(run, data, tmp_path):
+    arguments = ("plan", data / "b.safetensors", data / "vectors.npy", "--target-recall", 0.5)
+    arguments += ("-k", 5, "--rescoring", "asymmetric,exact")
+    shown = run(*arguments, "-o", tmp_path / "plan.json")
+    expected = bitryoshka.plan(
+        Binarizer.load(data / "b.safetensors"),
+        np.load(data / "vectors.npy"),
+        k=5,
+        target_recall=0.5,
+        rescoring=("asymmetric", "exact"),
+    )
+    assert shown.out == f"{expected.text()}\nwrote {tmp_path / 'plan.json'}\n"
+    assert bitryoshka.Plan.load(tmp_path / "plan.json") == expected
+    assert run(*arguments, "--json").json == asdict(expected)
+    assert_fails(run(*arguments, "--rescoring", "magic"), "rescoring must be of", "['magic']")
+    assert_fails(run(*arguments, "--target-recall", 95), "found 95.0; 95 percent are 0.95")
+    assert_fails(run(*arguments, "-o", tmp_path / "plan.txt"), "must be called .json")
+
+
 # inspect
 
 
@@ -554,6 +586,9 @@ def test_inspect(run, data):
     shown = run("inspect", data / "b.safetensors")
     for text in (b.fingerprint, "bits per plane", "held-out recall", "cosine", "progressive"):
         assert text in shown.out
+    assert len(found["info"]["reference"]["mean"]) == b.hamming_bits
+    assert "reference" not in shown.out
+    assert shown.out.count("\n") < 40
 
 
 def test_inspect_tells_how_additive_codes_are_found(run, tmp_path):
@@ -634,50 +669,116 @@ def test_demo_without_its_packages(run, monkeypatch):
         raise bitryoshka.MissingExtraError("the demo", "demo")
 
     monkeypatch.setattr(demo, "run", fake)
-    assert_fails(run("demo"), "pip install 'bitryoshka[demo]'")
+    assert_fails(run("demo"), "the demo needs the extra 'demo': pip install '.[demo]'")
 
 
 # the process
 
 
-def in_process(
-    *arguments: object, code: str = "from bitryoshka.cli import main; main()"
-) -> Outcome:
+def in_process(*arguments: object, program: Sequence[str] = ("-m", "bitryoshka")) -> Outcome:
     done = subprocess.run(
-        [sys.executable, "-c", code, *map(str, arguments)], capture_output=True, text=True
+        [sys.executable, *program, *map(str, arguments)], capture_output=True, text=True
     )
     return Outcome(done.returncode, done.stdout, done.stderr)
 
 
 def test_version():
     done = in_process("--version")
-    assert (done.code, done.out) == (0, f"bitryoshka {bitryoshka_version()}\n")
-
-
-def bitryoshka_version() -> str:
-    from importlib.metadata import version
-
-    return version("bitryoshka")
+    assert (done.code, done.out) == (0, f"bitryoshka {version('bitryoshka')}\n")
 
 
 @pytest.mark.parametrize("missing", ["typer", "rich"])
 def test_without_typer_one_line_says_what_to_install(missing):
     code = f"import sys; sys.modules[{missing!r}] = None\nfrom bitryoshka.cli import main; main()"
-    assert_fails(in_process("--version", code=code), "pip install 'bitryoshka[cli]'")
+    assert_fails(in_process("--version", program=("-c", code)), "pip install '.[cli]'")
 
 
 def test_commands_load_neither_torch_nor_a_database_driver():
     code = (
-        "import sys, bitryoshka.commands\n"
+        "import sys, bitryoshka.cli.app\n"
         "print({'torch', 'psycopg', 'pyarrow', 'matplotlib'} & set(sys.modules))"
     )
-    assert in_process(code=code).out == "set()\n"
+    assert in_process(program=("-c", code)).out == "set()\n"
 
 
-def test_without_arguments_help_is_shown(run):
-    outcome = run()
-    for command in ("fit", "encode", "evaluate", "inspect", "demo"):
-        assert command in outcome.out + outcome.err
+# help
+
+
+def all_commands(group=None, above=()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Names and command, each command once."""
+    for name, command in (group or typer.main.get_command(app)).commands.items():
+        if hasattr(command, "commands"):
+            yield from all_commands(command, (*above, name))
+        else:
+            yield (*above, name), command
+
+
+COMMANDS = dict(all_commands())
+
+
+@pytest.mark.parametrize("names", COMMANDS, ids=" ".join)
+def test_help_ends_with_an_example_that_parses(names, run):
+    shown = run(*names, "-h")
+    *_, title, example = shown.out.rstrip().splitlines()
+    assert (shown.code, title.strip()) == (0, "Example:")
+    program, *words = shlex.split(example)
+    assert (program, *words[: len(names)]) == ("bitryoshka", *names)
+    with COMMANDS[names].make_context(names[-1], words[len(names) :]):
+        pass
+
+
+@pytest.mark.parametrize("group", [(), ("qdrant",)])
+def test_help_lists_every_command_in_whole_sentences(group, run):
+    shown, asked = run(*group), run(*group, "-h")
+    listed = {line.split()[0] for line in asked.out.partition("Commands:")[2].splitlines() if line}
+    within = {names[len(group)] for names in COMMANDS if names[: len(group)] == group}
+    assert listed == within
+    assert "..." not in asked.out.partition("Commands:")[2]
+    assert asked.out in shown.out + shown.err
+
+
+def test_a_misspelt_command_is_guessed(run):
+    assert "Did you mean 'evaluate'?" in run("evalute").err
+    assert "Did you mean 'search'?" in run("qdrant", "serch").err
+
+
+def test_the_shell_completes_commands(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    asked = {"_BITRYOSHKA_COMPLETE": "complete_bash", "COMP_CWORD": "1"}
+    for name, value in {**asked, "COMP_WORDS": "bitryoshka eva"}.items():
+        monkeypatch.setenv(name, value)
+    assert in_process().out == "evaluate\n"
+
+
+# Ctrl-C
+
+
+def interrupted(*arguments: object, ready: Callable[[], bool]) -> Outcome:
+    """The command gets SIGINT as soon as it is ready."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "bitryoshka", *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        while not ready():
+            assert process.poll() is None, process.stderr.read()
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate()
+    return Outcome(process.returncode, out, err)
+
+
+def test_an_interrupted_encode_leaves_nothing(data, tmp_path):
+    np.save(tmp_path / "v.npy", np.tile(make_vectors(1000), (1000, 1)))
+    encode = ("encode", data / "b.safetensors", tmp_path / "v.npy", "-o", tmp_path / "c.npy")
+
+    def writing() -> bool:
+        return any(p.name.startswith(".c.npy") and p.stat().st_size for p in tmp_path.iterdir())
+
+    done = interrupted(*encode, ready=writing)
+    assert (done.code, done.out, done.err) == (130, "", "interrupted: nothing was written\n")
+    assert [p.name for p in tmp_path.iterdir()] == ["v.npy"]
 
 
 def test_progress_goes_to_a_terminal_only(run, data, tmp_path, monkeypatch):

@@ -7,9 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from attached_rows import BINARIZER, LABEL, check_codes, make_table, registered
+from attached_rows import BINARIZER, LABEL, check_codes, make_table, registered, rows_of
+from test_cli import interrupted
 
 from bitryoshka import Binarizer, cli
+from bitryoshka.postgres import register
 from bitryoshka.postgres.server import Connection
 
 Run = Callable[..., tuple[int, str, str]]
@@ -43,9 +45,46 @@ def test_register_attach_and_export(run: Run, installed: Connection, tmp_path: P
     assert (code, err) == (0, "")
     assert out.startswith("180 rows encoded; 200 rows, 20 without a vector, 0 whose vector has no")
     assert check_codes(installed) == 180
-    assert run("export", LABEL, "-o", tmp_path / "again.safetensors")[0] == 0
+    name = LABEL.partition("@")[0]
+    assert run("export", name, "-o", tmp_path / "again.safetensors")[0] == 0
     again = Binarizer.load(tmp_path / "again.safetensors")
     assert again.fingerprint == BINARIZER.fingerprint
+
+
+def test_a_codec_without_a_version_is_the_newest(run: Run, installed: Connection) -> None:
+    for version in (1, 2, 10):
+        register(installed, "docs", BINARIZER, version)
+    make_table(installed)
+    assert run("attach", "items", "embedding", "--codec", "docs", "--quiet", "--no-index")[0] == 0
+    found = json.loads(run("columns", "--json")[1])
+    columns = {"schema": "public", "table": "items", "column": "code", "codec": "docs@10"}
+    assert found == [{**columns, "state": "ready", "prefix_bits": None}]
+    assert "docs@10" in run("columns")[1]
+    assert run("drop-codec", "docs@2") == (0, "dropped docs@2\n", "")
+    labels = [f"{c['name']}@{c['version']}" for c in json.loads(run("codecs", "--json")[1])]
+    assert labels == ["docs@1", "docs@10"]
+    shown = run("codecs")[1]
+    assert all(label in shown for label in (*labels, BINARIZER.fingerprint))
+    assert run("detach", "items")[0] == 0
+    assert run("drop-codec", "docs") == (0, "dropped docs@10\n", "")
+
+
+def test_an_interrupted_attach_goes_on(run: Run, installed: Connection) -> None:
+    registered(installed)
+    make_table(installed)
+    attach = ("attach", "items", "embedding", "--codec", LABEL, "--batch-rows", "1", "--no-index")
+
+    def begun() -> bool:
+        filled = "SELECT FROM bitryoshka.backfill WHERE rows > 1"
+        return installed.execute(filled).rowcount > 0
+
+    done = interrupted(*attach, ready=begun)
+    message = "interrupted: run the same command again to go on\n"
+    assert (done.code, done.out, done.err) == (130, "", message)
+    kept = sum(code is not None for _, _, code in rows_of(installed))
+    assert 0 < kept < 180
+    assert run(*attach)[0] == 0
+    assert check_codes(installed) == 180
 
 
 def test_a_dry_run_prints_statements_alone(run: Run, installed: Connection) -> None:
@@ -113,6 +152,14 @@ def test_a_command_without_a_database_says_how_to_name_one(
     code, _, err = run("status", "items")
     assert (code, err.count("\n")) == (2, 1)
     assert err.endswith("(neither --dsn nor BITRYOSHKA_DSN is given)\n")
+
+
+def test_no_statement_is_shown(run: Run, installed: Connection) -> None:
+    installed.execute("ALTER TABLE bitryoshka.backfill RENAME TO gone")
+    registered(installed)
+    make_table(installed)
+    code, _, err = run("attach", "items", "embedding", "--codec", LABEL)
+    assert (code, err) == (2, 'error: relation "bitryoshka.backfill" does not exist\n')
 
 
 def test_an_error_of_the_server_is_one_line(run: Run, installed: Connection) -> None:

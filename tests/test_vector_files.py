@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from synthetic import exact_signs
 
 from bitryoshka import vector_files as module
+from bitryoshka.cli.report import read_texts
 from bitryoshka.errors import FileFormatError, MissingExtraError, VectorsError
-from bitryoshka.quality_commands import read_texts
 from bitryoshka.vector_files import read_vectors
 from bitryoshka.vectors import blocks
 
@@ -158,7 +158,7 @@ def test_parquet_rows_are_counted_over_the_whole_file(tmp_path):
 def test_parquet_without_pyarrow(tmp_path, monkeypatch):
     path = make(".parquet", tmp_path)
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(MissingExtraError, match=r"pip install 'bitryoshka\[cli\]'"):
+    with pytest.raises(MissingExtraError, match=r"a .parquet file needs the extra 'cli': "):
         read_vectors(path)
 
 

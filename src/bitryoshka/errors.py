@@ -65,7 +65,10 @@ class MissingExtraError(BitryoshkaError, ImportError):
     """A feature needs packages that are not installed; the message names the extra."""
 
     def __init__(self, feature: str, extra: str) -> None:
-        super().__init__(f"{feature} needs more packages: pip install 'bitryoshka[{extra}]'")
+        super().__init__(
+            f"{feature} needs the extra {extra!r}: pip install '.[{extra}]' in a checkout, "
+            f"'FILE.whl[{extra}]' for a wheel"
+        )
 
 
 class DatabaseError(BitryoshkaError, RuntimeError):

@@ -17,7 +17,7 @@ from bitryoshka.atomic_file import replacing
 from bitryoshka.binarizer import Binarizer
 from bitryoshka.errors import FileFormatError, PlanError, SearchError, VectorsError
 from bitryoshka.limits import check_counts
-from bitryoshka.search_parameters import TARGET_RECALL, K, SearchParameters
+from bitryoshka.search_parameters import TARGET_RECALL, K, SearchParameters, check_share
 from bitryoshka.search_ways import Rescoring, cost, measure
 from bitryoshka.vectors import check_values, check_vectors, normalized
 
@@ -229,9 +229,8 @@ def _check(
     check_counts(k=k, max_candidates=max_candidates)
     if max_candidates < k:
         raise SearchError(f"k must be between 1 and max_candidates = {max_candidates}, found {k}")
-    for name, value in (("target_recall", target_recall), ("confidence", confidence)):
-        if not 0 < value < 1:
-            raise SearchError(f"{name} must lie between 0 and 1, found {value}")
+    check_share(target_recall, "target_recall")
+    check_share(confidence, "confidence")
 
 
 def _split(

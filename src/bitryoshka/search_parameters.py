@@ -78,3 +78,11 @@ def check_prefix_bits(
     if offered is not None and prefix_bits not in offered:
         raise SearchError(f"{name} must be one of {tuple(offered)}, found {prefix_bits}")
     return int(prefix_bits)
+
+
+def check_share(value: float, name: str) -> float:
+    """The value; SearchError where it does not lie between 0 and 1."""
+    if not 0 < value < 1:
+        meant = f"; {value:g} percent are {value / 100:g}" if 1 < value < 100 else ""
+        raise SearchError(f"{name} must lie between 0 and 1, found {value}{meant}")
+    return value

@@ -64,7 +64,7 @@ def refused_as(kind: type[DatabaseError], *errors: type[psycopg.Error]) -> Itera
         yield
     except errors as error:
         hint = f": {error.diag.message_hint}" if error.diag.message_hint else ""
-        raise kind(f"{error.diag.message_primary}{hint}") from error
+        raise kind(f"{error.diag.message_primary or error}{hint}") from error
 
 
 def pgvector_schema(connection: psycopg.Connection[Any]) -> sql.Identifier:

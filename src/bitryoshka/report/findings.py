@@ -24,7 +24,7 @@ from bitryoshka.evaluation import (
 from bitryoshka.planning import Plan, plan_among
 from bitryoshka.quality import Evaluation, evaluate
 from bitryoshka.report.advice import Advice, Memory, Option, advise, cheapest, memory
-from bitryoshka.search_parameters import TARGET_RECALL, SearchParameters
+from bitryoshka.search_parameters import TARGET_RECALL, SearchParameters, check_share
 from bitryoshka.search_ways import compared, measure
 from bitryoshka.training import FitResult, fit
 from bitryoshka.vectors import check_values, check_vectors, normalized
@@ -128,9 +128,10 @@ def find(
     ``judgements``: as for `bitryoshka.quality.evaluate`. ``rows``: how many there will be, N if
     None. ``texts``, ``query_texts``: one for each row and query, to show the worst queries by.
 
-    The FitResult is the advised method's. Raises as `bitryoshka.fit` does, and VectorsError where
-    texts and rows differ in number.
+    The FitResult is the advised method's. Raises as `bitryoshka.fit` does, VectorsError where texts
+    and rows differ in number, and SearchError for a target that is no share.
     """
+    check_share(target_recall, "target_recall")
     array = check_vectors(vectors)
     check_values(array, metric)
     _check_texts(texts, len(array), "texts")

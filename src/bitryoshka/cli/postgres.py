@@ -2,34 +2,35 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from bitryoshka.atomic_file import check_output
 from bitryoshka.binarizer import Binarizer
-from bitryoshka.command_output import JsonOption, QuietOption, echo, print_json, show_progress
+from bitryoshka.cli import options, tables
+from bitryoshka.cli.interrupts import resumable
+from bitryoshka.cli.options import example
+from bitryoshka.cli.output import echo, print_json, show_facts, show_progress
 from bitryoshka.errors import DatabaseError, ServerUnreachableError
 
 if TYPE_CHECKING:
     from bitryoshka.postgres.server import Connection
 
+# that a clean-up after Ctrl-C failed as well is no news
+logging.getLogger("psycopg").addHandler(logging.NullHandler())
+
 database = typer.Typer()
 
-DsnOption = Annotated[
-    str,
-    typer.Option(
-        "--dsn", envvar="BITRYOSHKA_DSN", help="The database: postgresql://... or host=..."
-    ),
-]
 TableArgument = Annotated[str, typer.Argument(metavar="TABLE", help="Its name, as it is.")]
 SchemaOption = Annotated[str, typer.Option("--schema", help="Schema of the table.")]
 CodeOption = Annotated[str, typer.Option("--code-column", help="The column of codes.")]
-LabelArgument = Annotated[str, typer.Argument(metavar="CODEC", help="name@version.")]
+CODEC = "name@version, or name for its newest version."
+CodecArgument = Annotated[str, typer.Argument(metavar="CODEC", help=CODEC)]
 
 
 @contextmanager
@@ -38,22 +39,28 @@ def _connected(dsn: str) -> Iterator[Connection]:
     import psycopg
 
     from bitryoshka.postgres import connect
+    from bitryoshka.postgres.statements import refused_as
 
     try:
         opened = connect(dsn)
     except ServerUnreachableError as error:
         given = "--dsn or BITRYOSHKA_DSN" if dsn else "neither --dsn nor BITRYOSHKA_DSN is given"
         raise ServerUnreachableError(f"{error} ({given})") from error
-    with opened as connection:
-        try:
-            yield connection
-        except psycopg.Error as error:
-            raise DatabaseError(str(error)) from error
+    with opened as connection, resumable(), refused_as(DatabaseError, psycopg.Error):
+        yield connection
 
 
-@database.command("install")
+def _label(connection: Connection, codec: str) -> str:
+    """The newest version of a name; a label as it is, and a name that nobody has."""
+    from bitryoshka.postgres import list_codecs
+
+    found = [c for c in list_codecs(connection) if c.name == codec]
+    return max(found, key=lambda c: c.version).label if found else codec
+
+
+@database.command("install", epilog=example("install --dsn postgresql://user@host/database"))
 def _install(
-    dsn: DsnOption = "",
+    dsn: options.Dsn = "",
     sql: Annotated[bool, typer.Option("--sql", help="Print the SQL for a new database.")] = False,
 ) -> None:
     """Create schema bitryoshka in a database, or upgrade it."""
@@ -67,9 +74,9 @@ def _install(
         echo(f"schema bitryoshka is at revision {install(connection)}")
 
 
-@database.command("uninstall")
-def _uninstall(dsn: DsnOption = "") -> None:
-    """Drop schema bitryoshka with its codecs; refused while a column uses one."""
+@database.command("uninstall", epilog=example("uninstall"))
+def _uninstall(dsn: options.Dsn = "") -> None:
+    """Drop schema bitryoshka; refused while a column uses it."""
     from bitryoshka.postgres import uninstall
 
     with _connected(dsn) as connection:
@@ -77,14 +84,14 @@ def _uninstall(dsn: DsnOption = "") -> None:
     echo("schema bitryoshka is gone")
 
 
-@database.command("register")
+@database.command("register", epilog=example("register docs.safetensors docs"))
 def _register(
-    binarizer: Annotated[Path, typer.Argument(metavar="BINARIZER", help="A .safetensors file.")],
+    binarizer: options.Binarizer,
     name: Annotated[str, typer.Argument(metavar="NAME", help="The codec's name.")],
     version: Annotated[
         int | None, typer.Option(help="By default the next one, or that of the same file.")
     ] = None,
-    dsn: DsnOption = "",
+    dsn: options.Dsn = "",
 ) -> None:
     """Write a binarizer into the database, as a codec."""
     from bitryoshka.postgres import register
@@ -94,36 +101,68 @@ def _register(
     echo(f"{codec.label} {codec.fingerprint}")
 
 
-@database.command("export")
+@database.command("export", epilog=example("export docs@1 -o docs.safetensors"))
 def _export(
-    codec: LabelArgument,
-    output: Annotated[Path, typer.Option("--output", "-o", help="The .safetensors to write.")],
-    dsn: DsnOption = "",
+    codec: CodecArgument,
+    output: options.CodeFile,
+    dsn: options.Dsn = "",
 ) -> None:
     """Write a codec of the database to a file."""
     from bitryoshka.postgres import export
 
     check_output(output, ".safetensors")
     with _connected(dsn) as connection:
-        export(connection, codec).save(output)
+        export(connection, _label(connection, codec)).save(output)
     echo(f"wrote {output}")
 
 
-@database.command("drop-codec")
-def _drop_codec(codec: LabelArgument, dsn: DsnOption = "") -> None:
+@database.command("codecs", epilog=example("codecs"))
+def _codecs(dsn: options.Dsn = "", as_json: options.Json = False) -> None:
+    """List the codecs of the database."""
+    from bitryoshka.postgres import list_codecs
+
+    with _connected(dsn) as connection:
+        found = list_codecs(connection)
+    if as_json:
+        print_json([asdict(codec) for codec in found])
+        return
+    names = ("codec", "metric", "dimensions", "bits", "hamming bits", "fingerprint")
+    rows = [(c.label, c.metric, c.dimensions, c.bits, c.hamming_bits, c.fingerprint) for c in found]
+    tables.show(names, rows)
+
+
+@database.command("columns", epilog=example("columns"))
+def _columns(dsn: options.Dsn = "", as_json: options.Json = False) -> None:
+    """List the columns of codes in the database."""
+    from bitryoshka.postgres.installation import require_installed
+    from bitryoshka.postgres.statements import fetch, statement
+
+    names = ("schema", "table", "column", "codec", "state", "prefix_bits")
+    with _connected(dsn) as connection:
+        require_installed(connection)
+        found = fetch(connection, statement("list_columns"))
+    if as_json:
+        print_json([dict(zip(names, row, strict=True)) for row in found])
+    else:
+        tables.show([name.replace("_", " ") for name in names], found)
+
+
+@database.command("drop-codec", epilog=example("drop-codec docs@1"))
+def _drop_codec(codec: CodecArgument, dsn: options.Dsn = "") -> None:
     """Forget a codec; refused while a column uses it."""
     from bitryoshka.postgres import drop_codec
 
     with _connected(dsn) as connection:
-        drop_codec(connection, codec)
-    echo(f"dropped {codec}")
+        label = _label(connection, codec)
+        drop_codec(connection, label)
+    echo(f"dropped {label}")
 
 
-@database.command("attach")
+@database.command("attach", epilog=example("attach articles embedding --codec docs"))
 def _attach(
     table: TableArgument,
     vector_column: Annotated[str, typer.Argument(metavar="COLUMN", help="Of the vectors.")],
-    codec: Annotated[str, typer.Option("--codec", help="name@version, as register prints it.")],
+    codec: Annotated[str, typer.Option("--codec", metavar="CODEC", help=CODEC)],
     schema: SchemaOption = "public",
     code_column: CodeOption = "code",
     prefix_bits: Annotated[
@@ -141,10 +180,13 @@ def _attach(
     ] = False,
     batch_rows: Annotated[int, typer.Option(help="Keys in a batch; each is committed.")] = 5000,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the SQL alone.")] = False,
-    quiet: QuietOption = False,
-    dsn: DsnOption = "",
+    quiet: options.Quiet = False,
+    dsn: options.Dsn = "",
 ) -> None:
-    """Give a table in use a column of codes; killed at any moment, the same call goes on."""
+    """Give a table in use a column of codes.
+
+    Killed or stopped at any moment, the same command goes on.
+    """
     from bitryoshka.postgres import attach, attach_statements
 
     places: dict[str, Any] = {
@@ -155,15 +197,16 @@ def _attach(
         "bad_vectors": bad_vectors,
     }
     with _connected(dsn) as connection:
+        label = _label(connection, codec)
         if dry_run:
-            for text in attach_statements(connection, table, vector_column, codec, **places):
+            for text in attach_statements(connection, table, vector_column, label, **places):
                 typer.echo(f"{text};\n")
             return
         found = attach(
             connection,
             table,
             vector_column,
-            codec,
+            label,
             in_database=in_database,
             published=published,
             batch_rows=batch_rows,
@@ -175,13 +218,13 @@ def _attach(
         echo(f"{found.filled} rows encoded; {repaired}{found.verification.text()}")
 
 
-@database.command("status")
+@database.command("status", epilog=example("status articles"))
 def _status(
     table: TableArgument,
     schema: SchemaOption = "public",
     code_column: CodeOption = "code",
-    dsn: DsnOption = "",
-    as_json: JsonOption = False,
+    dsn: options.Dsn = "",
+    as_json: options.Json = False,
 ) -> None:
     """Show how far a column of codes is filled."""
     from bitryoshka.postgres import status
@@ -191,7 +234,7 @@ def _status(
     _show(found, as_json)
 
 
-@database.command("verify")
+@database.command("verify", epilog=example("verify articles --full"))
 def _verify(
     table: TableArgument,
     schema: SchemaOption = "public",
@@ -200,11 +243,14 @@ def _verify(
     full: Annotated[
         bool, typer.Option("--full", help="Encode all rows anew, not 1,000 of them.")
     ] = False,
-    quiet: QuietOption = False,
-    dsn: DsnOption = "",
-    as_json: JsonOption = False,
+    quiet: options.Quiet = False,
+    dsn: options.Dsn = "",
+    as_json: options.Json = False,
 ) -> None:
-    """Check a column of codes against its codec; exit code 1 where it is not true."""
+    """Check a column of codes against its codec.
+
+    The exit code is 1 where it is not true.
+    """
     from bitryoshka.postgres import verify
 
     with _connected(dsn) as connection:
@@ -223,16 +269,16 @@ def _verify(
         raise typer.Exit(1)
 
 
-@database.command("repair")
+@database.command("repair", epilog=example("repair articles"))
 def _repair(
     table: TableArgument,
     schema: SchemaOption = "public",
     code_column: CodeOption = "code",
-    quiet: QuietOption = False,
-    dsn: DsnOption = "",
-    as_json: JsonOption = False,
+    quiet: options.Quiet = False,
+    dsn: options.Dsn = "",
+    as_json: options.Json = False,
 ) -> None:
-    """Look at every row of a column of codes, and encode anew those that are wrong or missing."""
+    """Encode anew what is wrong or missing in a column of codes."""
     from bitryoshka.postgres import repair
 
     with _connected(dsn) as connection:
@@ -246,16 +292,16 @@ def _repair(
     _show({"mended": mended}, as_json)
 
 
-@database.command("switch")
+@database.command("switch", epilog=example("switch articles code_new"))
 def _switch(
     table: TableArgument,
     new: Annotated[str, typer.Argument(metavar="NEW", help="The column that takes over.")],
     schema: SchemaOption = "public",
     code_column: CodeOption = "code",
     kept: Annotated[str, typer.Option(help="Name that the old column gets.")] = "code_old",
-    dsn: DsnOption = "",
+    dsn: options.Dsn = "",
 ) -> None:
-    """Let the codes of another codec take the place of a column's, at once."""
+    """Let another column of codes take over, at once."""
     from bitryoshka.postgres import switch
 
     with _connected(dsn) as connection:
@@ -263,15 +309,15 @@ def _switch(
     echo(f"searches for {code_column} find the other column's codes now; {kept} finds those before")
 
 
-@database.command("detach")
+@database.command("detach", epilog=example("detach articles --code-column code_old"))
 def _detach(
     table: TableArgument,
     schema: SchemaOption = "public",
     code_column: CodeOption = "code",
-    quiet: QuietOption = False,
-    dsn: DsnOption = "",
+    quiet: options.Quiet = False,
+    dsn: options.Dsn = "",
 ) -> None:
-    """Take a column of codes away, with its trigger, its index and its catalogue entry."""
+    """Take a column of codes away, with its trigger and index."""
     from bitryoshka.postgres import detach
 
     with _connected(dsn) as connection:
@@ -281,12 +327,8 @@ def _detach(
 
 
 def _show(found: dict[str, Any], as_json: bool) -> None:
-    if as_json:
-        print_json(found)
-        return
-    flat = {**found, **found.get("counts", {})}
-    if "trigger" in flat:
-        flat["trigger"] = flat["trigger"] or "in order"
-    for name, value in flat.items():
-        if name != "counts":
-            echo(f"{name.replace('_', ' ')}: {'none' if value is None else value}")
+    if not as_json:
+        found = {**found, **found.pop("counts", {})}
+        if "trigger" in found:
+            found["trigger"] = found["trigger"] or "in order"
+    show_facts(found, as_json)

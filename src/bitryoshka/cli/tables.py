@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rich.box import SIMPLE
@@ -11,17 +11,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from bitryoshka.cli.terminal import printable
 from bitryoshka.evaluation import Interval
 from bitryoshka.quality import Evaluation
-from bitryoshka.terminal import printable
 
-__all__ = [
-    "show_candidates",
-    "show_evaluation",
-    "show_inspection",
-    "show_lengths",
-    "show_peers",
-]
+# longer lists of a binarizer's file are for programs
+LISTED = 16
 
 
 class _Console(Console):
@@ -44,6 +39,14 @@ def _table(left: tuple[str, ...], right: tuple[str, ...]) -> Table:
     for name in right:
         table.add_column(name, justify="right")
     return table
+
+
+def show(names: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Values under their names."""
+    table = _table(tuple(names), ())
+    for row in rows:
+        table.add_row(*("" if value is None else str(value) for value in row))
+    _console().print(table)
 
 
 def _ranged(mean: float, low: float, high: float) -> str:
@@ -120,14 +123,14 @@ def show_evaluation(found: Evaluation) -> None:
 
 
 def show_inspection(found: Mapping[str, Any]) -> None:
-    """What is in a binarizer file."""
+    """What is in a binarizer file, but for long lists and what is not a plain value."""
     table = _table(("", "found"), ())
-    facts = dict(found, **{k: v for k, v in found["info"].items() if k != "held_out"})
-    for name, value in facts.items():
-        if name in ("file", "info"):
-            continue
-        listed = ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
-        table.add_row(name.replace("_", " "), "" if value is None else listed)
+    facts = {k: v for k, v in found.items() if k not in ("file", "info")}
+    for name, value in {**facts, **found["info"]}.items():
+        if isinstance(value, (list, tuple)) and len(value) <= LISTED:
+            value = ", ".join(map(str, value))
+        if not isinstance(value, (Mapping, list, tuple)):
+            table.add_row(name.replace("_", " "), "" if value is None else str(value))
     _console().print(found["file"], table)
 
 

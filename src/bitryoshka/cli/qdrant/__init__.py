@@ -1,5 +1,5 @@
 """The commands for Qdrant."""
 
-from bitryoshka.qdrant_commands.app import qdrant
+from bitryoshka.cli.qdrant.collections import qdrant
 
 __all__ = ["qdrant"]

@@ -1,4 +1,4 @@
-"""Create, fill, search and move collections: on a server with ``--url``, else in process."""
+"""``bitryoshka qdrant``: collections on a server with ``--url``, else in process."""
 
 from __future__ import annotations
 
@@ -11,36 +11,52 @@ import numpy as np
 import typer
 
 from bitryoshka.binarizer import Binarizer
-from bitryoshka.command_output import JsonOption, QuietOption, echo, print_json, show_progress
-from bitryoshka.errors import CollectionError, VectorsError
-from bitryoshka.qdrant_commands.options import (
-    BatchOption,
-    BinarizerArgument,
-    ColumnOption,
-    EncodingOption,
-    FromShardOption,
+from bitryoshka.cli import options
+from bitryoshka.cli.options import example, numbers
+from bitryoshka.cli.output import echo, print_json, show_facts, show_progress
+from bitryoshka.cli.qdrant.choosing import choosing
+from bitryoshka.cli.qdrant.opening import (
     KeyOption,
-    NameArgument,
-    QuantizationOption,
     UrlOption,
-    VectorOption,
-    VectorsArgument,
     client_of,
-    numbers,
     opened,
     settled,
-    show,
     source_of,
 )
+from bitryoshka.errors import CollectionError, FileFormatError, OptionError, VectorsError
+from bitryoshka.search_parameters import CANDIDATES, K
 from bitryoshka.vector_files import read_vectors
 
-collections = typer.Typer()
+NameArgument = Annotated[
+    str, typer.Argument(metavar="NAME", help="The collection; in process: the shard's directory.")
+]
+VectorOption = Annotated[
+    str, typer.Option("--vector", help="Name of the vectors that the binarizer was fitted to.")
+]
+FromShardOption = Annotated[
+    bool, typer.Option("--from-shard", help="What is copied is a directory, though on a server.")
+]
+BatchOption = Annotated[int, typer.Option("--batch-rows", min=1, help="Points in a batch.")]
+QuantizationOption = Annotated[
+    Literal["binary", "code", "turbo1", "turbo1_5", "turbo2", "turbo4", "turbo8"] | None,
+    typer.Option(
+        help="code: all bits, as additive codes need; of progressive codes also binary: the sign "
+        "bits, their default, and turbo...: the projection."
+    ),
+]
+EncodingOption = Annotated[
+    Literal["binary", "scalar4bits", "scalar8bits"], typer.Option(help="Of queries.")
+]
+
+qdrant = typer.Typer(name="qdrant", help="Codes in Qdrant.", no_args_is_help=True)
 
 
-@collections.command("create")
+@qdrant.command(
+    "create", epilog=example("qdrant create articles docs.safetensors --url http://127.0.0.1:6333")
+)
 def _create(
     name: NameArgument,
-    binarizer: BinarizerArgument,
+    binarizer: options.Binarizer,
     exact: Annotated[bool, typer.Option(help="Keep the vectors too, for rescoring.")] = True,
     prefixes: Annotated[str, typer.Option(help="Lengths for a first stage, as 64,128.")] = "",
     quantization: QuantizationOption = None,
@@ -98,11 +114,11 @@ def _create(
     echo(f"{name} is there")
 
 
-@collections.command("upsert")
+@qdrant.command("upsert", epilog=example("qdrant upsert articles docs.safetensors vectors.npy"))
 def _upsert(
     name: NameArgument,
-    binarizer: BinarizerArgument,
-    vectors: VectorsArgument,
+    binarizer: options.Binarizer,
+    vectors: options.Vectors,
     payloads: Annotated[
         Path | None, typer.Option(help="A .jsonl with one object a row; key id is the point's id.")
     ] = None,
@@ -110,11 +126,11 @@ def _upsert(
     resume: Annotated[bool, typer.Option("--resume", help="Leave out what is there.")] = False,
     parallel: Annotated[int, typer.Option(min=1, help="Batches under way at once.")] = 1,
     batch_rows: BatchOption = 500,
-    column: ColumnOption = None,
+    column: options.Column = None,
     url: UrlOption = "",
     api_key: KeyOption = None,
-    quiet: QuietOption = False,
-    as_json: JsonOption = False,
+    quiet: options.Quiet = False,
+    as_json: options.Json = False,
 ) -> None:
     """Write embeddings into a collection; safe to repeat."""
     from bitryoshka.qdrant import upsert
@@ -136,11 +152,14 @@ def _upsert(
             progress=show_progress(quiet),
         )
     if not quiet or as_json:
-        show(found._asdict(), as_json)
+        show_facts(found._asdict(), as_json)
 
 
 def _objects(path: Path, rows: int) -> list[dict[str, Any]]:
-    found = [json.loads(line) for line in path.read_text("utf-8").splitlines() if line.strip()]
+    try:
+        found = [json.loads(line) for line in path.read_text("utf-8").splitlines() if line.strip()]
+    except ValueError as error:
+        raise FileFormatError(f"{path}: expected a JSON object a line: {error}") from error
     if len(found) != rows or not all(isinstance(o, dict) for o in found):
         raise VectorsError(
             f"{path}: expected {rows} JSON objects, one a vector, found {len(found)}"
@@ -148,34 +167,66 @@ def _objects(path: Path, rows: int) -> list[dict[str, Any]]:
     return found
 
 
-@collections.command("search")
+@qdrant.command(
+    "search", epilog=example("qdrant search articles docs.safetensors queries.npy -k 5")
+)
 def _search(
     name: NameArgument,
-    binarizer: BinarizerArgument,
-    queries: VectorsArgument,
-    k: Annotated[int, typer.Option("-k", min=1, help="Results of a query.")] = 10,
+    binarizer: options.Binarizer,
+    queries: options.Vectors,
+    k: options.K = K,
+    candidates: options.Candidates = CANDIDATES,
     rescore: Annotated[
-        Literal["none", "projected", "original"], typer.Option(help="By which floats.")
-    ] = "none",
-    oversampling: Annotated[float, typer.Option(min=1, help="Candidates, times k.")] = 4.0,
-    column: ColumnOption = None,
+        Literal["asymmetric", "exact", "none"] | None,
+        typer.Option(help="What ranks the candidates; by default exact where vectors are kept."),
+    ] = None,
+    condition: Annotated[
+        str, typer.Option("--filter", metavar="JSON", help="A filter as Qdrant's REST API has it.")
+    ] = "",
+    column: options.Column = None,
     url: UrlOption = "",
     api_key: KeyOption = None,
 ) -> None:
     """Search, and print one JSON array of hits a query."""
     from bitryoshka.qdrant import SearchPlan, search
 
-    plan = SearchPlan(k=k, rescore=rescore, oversampling=oversampling)
+    where = _filter(condition) if condition else None
     with opened(name, binarizer, url, api_key) as collection:
         asked = np.asarray(read_vectors(queries, column))
-        for hits in search(collection, asked, plan, with_payload=True):
+        exact = collection.settings.exact if rescore is None else rescore == "exact"
+        plan = SearchPlan(
+            k=k, rescore="original" if exact else "none", oversampling=max(1, candidates / k)
+        )
+        for hits in search(collection, asked, plan, points_filter=where, with_payload=True):
             typer.echo(json.dumps([hit._asdict() for hit in hits]))
 
 
-@collections.command("add")
+def _filter(text: str) -> Any:
+    """A `models.Filter`."""
+    from pydantic import ValidationError
+    from qdrant_client import models
+
+    try:
+        return models.Filter.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        raise OptionError(
+            "--filter must be a filter of Qdrant as JSON, such as "
+            '{"must": [{"key": "year", "match": {"value": 2020}}]}, '
+            f"found {text!r}: {place + ': ' if place else ''}{first['msg']}"
+        ) from error
+
+
+@qdrant.command(
+    "add",
+    epilog=example(
+        "qdrant add articles docs.safetensors --vector text --url http://127.0.0.1:6333"
+    ),
+)
 def _add(
     name: NameArgument,
-    binarizer: BinarizerArgument,
+    binarizer: options.Binarizer,
     vector: VectorOption,
     quantization: QuantizationOption = None,
     query_encoding: EncodingOption = "scalar8bits",
@@ -185,9 +236,12 @@ def _add(
     batch_rows: BatchOption = 500,
     url: UrlOption = "",
     api_key: KeyOption = None,
-    quiet: QuietOption = False,
+    quiet: options.Quiet = False,
 ) -> None:
-    """Add codes to a collection of a server (1.18 or newer), in place and while it is in use."""
+    """Add codes to a server's collection, in place.
+
+    It may be in use. The server must be 1.18 or newer.
+    """
     from bitryoshka.qdrant import add_codes
 
     if not url:
@@ -206,11 +260,13 @@ def _add(
         )
 
 
-@collections.command("move")
+@qdrant.command(
+    "move", epilog=example("qdrant move articles articles_codes docs.safetensors --vector text")
+)
 def _move(
     source: Annotated[str, typer.Argument(metavar="SOURCE", help="What to copy from.")],
     target: Annotated[str, typer.Argument(metavar="TARGET", help="A collection of create --like.")],
-    binarizer: BinarizerArgument,
+    binarizer: options.Binarizer,
     vector: VectorOption = "",
     drop: Annotated[
         list[str] | None,
@@ -224,13 +280,14 @@ def _move(
     batch_rows: BatchOption = 500,
     url: UrlOption = "",
     api_key: KeyOption = None,
-    quiet: QuietOption = False,
-    as_json: JsonOption = False,
+    quiet: options.Quiet = False,
+    as_json: options.Json = False,
 ) -> None:
-    """Copy a collection or shard into one with codes, and check it; exit code 1 where it is bad.
+    """Copy a collection or shard into one with codes.
 
-    What the target cannot be given is told, and nothing is written, unless --drop names it. Run
-    again, it goes on after a kill, and brings over what was added or changed since.
+    The copy is checked, and the exit code is 1 where it is bad. What the target cannot be given is
+    told, and nothing is written, unless --drop names it. Run again, it goes on after a kill, and
+    brings over what was added or changed since.
     """
     from bitryoshka.qdrant import move, verify_move
 
@@ -247,19 +304,24 @@ def _move(
         settled(collection)
         checked = verify_move(given, collection, vector, least_recall=least_recall, **common)
     if not quiet or as_json:
-        show(moved._asdict() | asdict(checked) | {"good": checked.good}, as_json)
+        show_facts(moved._asdict() | asdict(checked) | {"good": checked.good}, as_json)
     if not checked.good:
         raise typer.Exit(1)
 
 
-@collections.command("alias")
+@qdrant.command(
+    "alias", epilog=example("qdrant alias live articles_codes --url http://127.0.0.1:6333")
+)
 def _alias(
     alias: Annotated[str, typer.Argument(metavar="ALIAS", help="The name that searches use.")],
     name: NameArgument,
     url: UrlOption = "",
     api_key: KeyOption = None,
 ) -> None:
-    """Let an alias mean another collection, at once; its old meaning is printed."""
+    """Let an alias mean another collection, at once.
+
+    Its old meaning is printed.
+    """
     from bitryoshka.qdrant import point_alias
 
     if not url:
@@ -267,3 +329,6 @@ def _alias(
     with client_of(url, api_key) as client:
         before = point_alias(client, alias, name)
     echo(f"{alias} means {name} now, and meant {before or 'nothing'}")
+
+
+qdrant.add_typer(choosing)

@@ -1,4 +1,4 @@
-"""Samples of vectors that lie in a database."""
+"""Vectors that commands look at: all of a file, or a sample of it or of a database."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bitryoshka.errors import DatabaseError, TableError
+from bitryoshka.errors import DatabaseError, OptionError, TableError
+from bitryoshka.judgements import read_judgements
 from bitryoshka.limits import check_counts
-
-__all__ = ["Sampled", "from_postgres", "from_qdrant"]
+from bitryoshka.vector_files import read_vectors
+from bitryoshka.vectors import check_values, renumbered
 
 
 class Sampled(NamedTuple):
@@ -33,6 +34,59 @@ class Sampled(NamedTuple):
         """One for each vector."""
         return [f"{self.word} {number}" for number in self.numbers]
 
+    def check(self, metric: str) -> None:
+        """VectorsError names a vector that is unusable as its source does."""
+        with renumbered(self.numbers, self.word):
+            check_values(self.vectors, metric, self.place)
+
+
+def sample_of(
+    vectors: Path | None,
+    table: tuple[str, str, str] | None,
+    collection: tuple[str, str] | None,
+    column: str | None,
+    limit: int,
+    seed: int,
+) -> Sampled:
+    """Up to ``limit`` random vectors of the one source that was named, as yet unchecked."""
+    if sum(source is not None for source in (vectors, table, collection)) != 1:
+        raise OptionError("expected one of VECTORS, --from-postgres and --from-qdrant")
+    if table is not None:
+        return from_postgres(*table, limit, seed)
+    if collection is not None:
+        return from_qdrant(*collection, limit)
+    assert vectors is not None  # noqa: S101
+    array = read_vectors(vectors, column)
+    rows = len(array)
+    if rows <= limit:
+        return Sampled(array, rows, vectors.name, "row", range(rows))
+    picked = np.sort(np.random.default_rng(seed).choice(rows, limit, replace=False))
+    return Sampled(array[picked], rows, vectors.name, "row", picked)
+
+
+def read_beside(path: Path | None, column: str | None) -> NDArray[np.number] | None:
+    """Queries, say: a .npy has no columns, so the column's name is for the file of the rows."""
+    if path is None:
+        return None
+    return read_vectors(path, None if path.suffix.lower() == ".npy" else column)
+
+
+def check_judging(qrels: Path | None, ids: Path | None, queries: Path | None) -> None:
+    """OptionError for judgements of queries that are not given, before anything is read."""
+    if qrels is not None and queries is None:
+        raise OptionError("--qrels needs --queries: held-out rows have no judgements")
+    if ids is not None and qrels is None:
+        raise OptionError("--ids needs --qrels")
+
+
+def judgements_of(
+    qrels: Path | None, ids: Path | None, queries: NDArray[np.number] | None, rows: int
+) -> list[dict[int, float]] | None:
+    """Grades by row number for each query, None without --qrels."""
+    if qrels is None or queries is None:
+        return None
+    return read_judgements(qrels, ids, len(queries), rows)
+
 
 def from_postgres(dsn: str, table: str, column: str, limit: int, seed: int = 0) -> Sampled:
     """Vectors of a table, ``schema.table`` where it is not in ``public``."""
@@ -40,15 +94,13 @@ def from_postgres(dsn: str, table: str, column: str, limit: int, seed: int = 0) 
 
     from bitryoshka.postgres import connect
     from bitryoshka.postgres.sampling import sample_vectors
+    from bitryoshka.postgres.statements import refused_as
 
     schema, _, name = table.rpartition(".")
-    with connect(dsn) as connection:
-        try:
-            found, rows = sample_vectors(
-                connection, name, column, limit, schema=schema or "public", seed=seed
-            )
-        except psycopg.Error as error:
-            raise DatabaseError(str(error)) from error
+    with connect(dsn) as connection, refused_as(DatabaseError, psycopg.Error):
+        found, rows = sample_vectors(
+            connection, name, column, limit, schema=schema or "public", seed=seed
+        )
     return Sampled(found, rows, f"{table}.{column}", "sampled row", range(len(found)))
 
 

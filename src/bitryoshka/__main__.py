@@ -1,0 +1,6 @@
+"""``python -m bitryoshka`` is the command line."""
+
+from bitryoshka.cli import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,180 @@
+"""The commands for a binarizer's file: fit, encode, inspect."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from numpy.typing import NDArray
+
+from bitryoshka.atomic_file import check_output, replacing
+from bitryoshka.binarizer import Binarizer
+from bitryoshka.binarizer_file import format_version
+from bitryoshka.cli import options, tables
+from bitryoshka.cli.options import example, numbers
+from bitryoshka.cli.output import echo, print_json, show_progress
+from bitryoshka.cli.sample import read_beside, sample_of
+from bitryoshka.errors import VectorsError
+from bitryoshka.limits import MAX_COUNT
+from bitryoshka.progress import progress_bar
+from bitryoshka.training import fit
+from bitryoshka.training.fitting import SAMPLE_ROWS
+from bitryoshka.vector_files import read_vectors
+from bitryoshka.vectors import renumbered
+
+ENCODE_ROWS = 32_768
+
+fitting = typer.Typer()
+
+
+@fitting.command("fit", epilog=example("fit vectors.npy -o docs.safetensors --bits 192"))
+def _fit(
+    output: options.CodeFile,
+    vectors: options.Source = None,
+    from_postgres: options.FromPostgres = None,
+    from_qdrant: options.FromQdrant = None,
+    queries: options.Queries = None,
+    bits: options.Bits = 384,
+    hamming_bits: Annotated[
+        int | None, typer.Option(help="Number of Hamming bits; by default several are tried.")
+    ] = None,
+    nested_bits: Annotated[
+        str | None, typer.Option(help="Lengths to cut the code at, such as 64,128,256.")
+    ] = None,
+    method: options.Method = "auto",
+    metric: options.Metric = "cosine",
+    seed: options.Seed = 0,
+    column: options.Column = None,
+    source_model: Annotated[
+        str | None, typer.Option(help="Name of the embedding model, kept in the file.")
+    ] = None,
+    quiet: options.Quiet = False,
+    as_json: options.Json = False,
+) -> None:
+    """Fit a binarizer to embeddings, and write it to a file."""
+    lengths = numbers(nested_bits) or None
+    check_output(output, ".safetensors", vectors, queries)
+    # of a file's rows the fit itself takes a sample
+    limit = SAMPLE_ROWS if vectors is None else MAX_COUNT
+    taken = sample_of(vectors, from_postgres, from_qdrant, column, limit, seed)
+    if vectors is None:
+        taken.check(metric)
+    result = fit(
+        taken.vectors,
+        read_beside(queries, column),
+        bits,
+        lengths,
+        method,
+        seed,
+        progress=show_progress(quiet),
+        hamming_bits=hamming_bits,
+        metric=metric,
+        source_model=source_model,
+    )
+    result.binarizer.save(output)
+    comparison = result.comparison.as_dict()
+    if as_json:
+        print_json(_inspection(output, result.binarizer) | {"comparison": comparison})
+    elif not quiet:
+        tables.show_candidates(comparison)
+        tables.show_lengths(comparison["candidates"][result.comparison.chosen])
+        echo(f"wrote {output}")
+
+
+@fitting.command("encode", epilog=example("encode docs.safetensors vectors.npy -o codes.npy"))
+def _encode(
+    binarizer: options.Binarizer,
+    vectors: options.Vectors,
+    output: Annotated[Path, typer.Option("--output", "-o", help="The .npy of codes to write.")],
+    bits: Annotated[
+        int | None, typer.Option(help="One of the binarizer's lengths; by default the whole code.")
+    ] = None,
+    column: options.Column = None,
+    quiet: options.Quiet = False,
+    as_json: options.Json = False,
+) -> None:
+    """Write the codes of embeddings as a .npy of bytes.
+
+    Its shape is (rows, bits / 8), and the first bit of a code is the high bit of its first byte.
+    """
+    check_output(output, ".npy", binarizer, vectors)
+    loaded, array = Binarizer.load(binarizer), read_vectors(vectors, column)
+    length = loaded.bits if bits is None else bits
+    _write_codes(output, loaded, array, length, str(vectors), show_progress(quiet))
+    if as_json:
+        print_json(
+            {
+                "file": str(output),
+                "rows": len(array),
+                "bits": length,
+                "bytes_per_vector": length // 8,
+                "fingerprint": loaded.fingerprint,
+            }
+        )
+    elif not quiet:
+        echo(f"wrote {output}: {len(array)} codes of {length} bits")
+
+
+def _write_codes(
+    output: Path, b: Binarizer, vectors: NDArray[np.number], bits: int, name: str, progress: bool
+) -> None:
+    """Written, not memory-mapped: a full disk is an error then, and not a killed process."""
+    header = {"descr": "|u1", "fortran_order": False, "shape": (len(vectors), bits // 8)}
+    with replacing(output) as file, progress_bar(len(vectors), "encode", progress, "rows") as step:
+        np.lib.format.write_array_header_1_0(file, header)
+        for start in range(0, len(vectors), ENCODE_ROWS):
+            block = vectors[start : start + ENCODE_ROWS]
+            try:
+                with renumbered(range(start, start + len(block))):
+                    file.write(b.encode(block, bits).tobytes())
+            except VectorsError as error:
+                raise VectorsError(f"{name}: {error}", error.row) from error
+            step(by=len(block))
+
+
+@fitting.command("inspect", epilog=example("inspect docs.safetensors"))
+def _inspect(binarizer: options.Binarizer, as_json: options.Json = False) -> None:
+    """Show what is in a binarizer's file; with --json all of it."""
+    found = _inspection(binarizer, Binarizer.load(binarizer))
+    if as_json:
+        print_json(found)
+        return
+    tables.show_inspection(found)
+    # info is free: other programs may have written anything there
+    with suppress(AttributeError, KeyError, TypeError, ValueError):
+        tables.show_lengths(found["info"]["held_out"])
+
+
+def _inspection(path: Path, b: Binarizer) -> dict[str, Any]:
+    float_bytes = 4 * b.dimensions
+    return {
+        "file": str(path),
+        "file_bytes": path.stat().st_size,
+        "format_version": format_version(b),
+        "fingerprint": b.fingerprint,
+        "metric": b.metric,
+        "dimensions": b.dimensions,
+        "bits": b.bits,
+        "hamming_bits": b.hamming_bits,
+        "nested_bits": list(b.nested_bits),
+        **_encoder(b),
+        "bytes_per_vector": b.bits // 8,
+        "float32_bytes_per_vector": float_bytes,
+        "times_smaller": round(float_bytes / (b.bits // 8), 2),
+        "info": dict(b.info),
+    }
+
+
+def _encoder(b: Binarizer) -> dict[str, Any]:
+    """What finds the bits."""
+    if b.additive is None:
+        return {"encoder": "progressive", "bits_per_plane": np.bincount(b.bit_plane).tolist()}
+    return {
+        "encoder": "additive",
+        "searched_lengths": list(b.additive.lengths),
+        "sweeps": b.additive.sweeps,
+        "restarts": len(b.additive.flips),
+    }
