@@ -35,8 +35,6 @@ COPIES = {
     "project/changelog": "CHANGELOG.md",
 }
 
-# packages behind the command line, whose page is made of the commands themselves
-COMMANDS = ("cli", "commands")
 # modules that the guides import from, beside the packages
 MODULES = ("bits", "drift", "evaluation", "quality", "vector_files", "qdrant.edge")
 
@@ -70,9 +68,9 @@ class SqlFunction(NamedTuple):
 
 
 def python_packages() -> list[str]:
-    """Every public package, and the further modules that guides import from."""
+    """Every package for users, and the further modules that guides import from."""
     found = [m.name for m in walk_packages(bitryoshka.__path__, "bitryoshka.") if m.ispkg]
-    public = [name for name in found if not name.split(".")[1].endswith(COMMANDS)]
+    public = [name for name in found if not name.startswith("bitryoshka.cli")]
     return sorted(["bitryoshka", *public, *(f"bitryoshka.{name}" for name in MODULES)])
 
 
@@ -192,7 +190,7 @@ def cell(text: str) -> str:
 
 def typer_app() -> Any:
     """The command line."""
-    from bitryoshka.commands import app
+    from bitryoshka.cli.app import app
 
     return app
 
@@ -232,6 +230,8 @@ def cli_page() -> str:
         name = path.removeprefix("bitryoshka ")
         lines += [f"## {name}", "", "```text", f"{usage} [OPTIONS]", "```", ""]
         lines += [escaped(inspect.cleandoc(command.help or "").partition("\f")[0]), ""]
+        if example := re.search(r"^ *(bitryoshka .*)", command.epilog or "", re.M):
+            lines += ["```sh", example[1], "```", ""]
         if arguments or options:
             lines += ["| | | default |", "| --- | --- | --- |"]
             lines += [f"| `{placeholder(a)}` | {cell(a.help or '')} | |" for a in arguments]

@@ -80,7 +80,7 @@ def test_the_table_names_pages_that_exist() -> None:
 def public_packages() -> list[str]:
     """The packages whose `__init__` is for users; commands have a page of their own."""
     folders = [path.parent for path in (ROOT / "src" / "bitryoshka").glob("*/__init__.py")]
-    names = {folder.name for folder in folders if not folder.name.endswith(("cli", "commands"))}
+    names = {folder.name for folder in folders if folder.name != "cli"}
     return ["bitryoshka", *(f"bitryoshka.{name}" for name in sorted(names))]
 
 

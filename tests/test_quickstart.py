@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,8 @@ def run(section: str, connection: Connection | None = None, **given: Any) -> dic
             run_sql(block, connection)
         else:
             assert block.language == "sh", block.place
-            run_sh(block)
+            dsn = os.environ.get("BITRYOSHKA_DSN", "")
+            run_sh(block._replace(text=block.text.replace("$BITRYOSHKA_DSN", dsn)))
     return namespace
 
 
