@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -159,7 +160,7 @@ def codes(judge: Judge) -> Iterator[tuple[str, Coded]]:
         yield name, Coded.of(judge, binarizer)
     coded = Coded.of(judge, code)
     for name, found in imitations(rows, code):
-        yield name, coded._replace(codes=found)
+        yield name, coded._replace(encoded=replace(coded.encoded, codes=found))
 
 
 def measure(coded: Coded, usual: Coded | None) -> dict[str, Any]:
@@ -171,7 +172,8 @@ def measure(coded: Coded, usual: Coded | None) -> dict[str, Any]:
         "hamming": {length: judge.figures(coded.hamming(BITS))},
     }
     if usual is not None and coded.binarizer is usual.binarizer:
-        found["same_bits"] = float((unpack(coded.codes) == unpack(usual.codes)).mean())
+        same = unpack(coded.encoded.codes) == unpack(usual.encoded.codes)
+        found["same_bits"] = float(same.mean())
     return found
 
 

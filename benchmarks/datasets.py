@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bitryoshka.judgements import read_judgements
+from bitryoshka.evaluation import read_judgements
 
 Floats = NDArray[np.float32]
 Rows = NDArray[np.int64]

@@ -17,8 +17,7 @@ import numpy as np
 
 from benchmarks.datasets import Floats, read_dataset
 from benchmarks.results import Target, at_least, at_most, write
-from bitryoshka import Binarizer, fit
-from bitryoshka.drift import check
+from bitryoshka import Binarizer, check_drift, fit
 
 TRIALS = 100
 PLANTED_TRIALS = 20
@@ -52,7 +51,7 @@ def trials(binarizer: Binarizer, fresh: Floats, others: dict[str, Floats]) -> di
     noticed: Counter[str] = Counter()
 
     def look(name: str, rows: Floats) -> None:
-        found = check(binarizer, draw(rows))
+        found = check_drift(binarizer, draw(rows))
         advice.setdefault(name, Counter())[found.advice] += 1
         noticed[name] += found.moved or found.advice != "keep"
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from benchmarks.datasets import Dataset, Floats, Rows, leave_out
 from bitryoshka.binarizer import Binarizer
-from bitryoshka.evaluation import asymmetric_topk, hamming_topk, ndcg_at_k, rescore
+from bitryoshka.evaluation import EncodedSearch, ndcg_at_k, recall_at_k
 
 K = 10
 CANDIDATES = 100
@@ -86,12 +86,7 @@ class Judge(NamedTuple):
 
     def recalls(self, found: Rows) -> NDArray[np.float64]:
         """Share of each query's exact first 10 rows among its found ones, (Q,)."""
-        return np.array(
-            [
-                len(set(a) & set(b)) / K
-                for a, b in zip(found.tolist(), self.exact.tolist(), strict=True)
-            ]
-        )
+        return recall_at_k(found, self.exact, K)
 
     def figures(self, search: Search) -> dict[str, float]:
         """``recall`` and, where the set is judged, nDCG ``retention``."""
@@ -108,36 +103,28 @@ class Judge(NamedTuple):
 
 
 class Coded(NamedTuple):
-    """A set encoded once by a binarizer: codes (N, bits/8), query signs (Q, hamming_bits/8)."""
+    """A set encoded once by a binarizer."""
 
     judge: Judge
     binarizer: Binarizer
-    codes: NDArray[np.uint8]
-    signs: NDArray[np.uint8]
+    encoded: EncodedSearch
 
     @classmethod
     def of(cls, judge: Judge, binarizer: Binarizer) -> Coded:
         """Encode the set's documents and queries."""
-        codes = binarizer.encode(judge.data.documents)
-        return cls(judge, binarizer, codes, binarizer.encode_queries(judge.data.queries))
+        data = judge.data
+        return cls(judge, binarizer, EncodedSearch.of(binarizer, data.documents, data.queries))
 
     def hamming(self, bits: int) -> Search:
         """Bits against bits on a prefix; all sign bits where there are fewer."""
-        width = min(bits, self.binarizer.hamming_bits) // 8
-        return lambda n: hamming_topk(self.signs[:, :width], self.codes[:, :width], n).rows
+        return lambda n: self.encoded.hamming(min(bits, self.binarizer.hamming_bits), n)
 
     def asymmetric(self, bits: int) -> Search:
         """Float query against a cut, every row scored."""
-        weights = self.binarizer.query_weights(self.judge.data.queries, bits)
-        return lambda n: asymmetric_topk(weights, self.codes[:, : bits // 8], n).rows
+        return lambda n: self.encoded.asymmetric(bits, n)
 
     def funnel(self, bits: int) -> Search:
         """Hamming top 100 on the cut's sign bits, then asymmetric on the cut."""
-        weights = self.binarizer.query_weights(self.judge.data.queries, bits)
-        codes, candidates = self.codes[:, : bits // 8], CANDIDATES + self.judge.spare
-
-        def search(n: int) -> Rows:
-            shortlist = self.hamming(bits)(min(candidates, len(codes)))
-            return rescore(weights, codes, shortlist, min(n, shortlist.shape[1])).rows
-
-        return search
+        most = min(CANDIDATES + self.judge.spare, len(self.judge.data.documents))
+        width = min(bits, self.binarizer.hamming_bits)
+        return lambda n: self.encoded.funnel(min(n, most), most, prefix_bits=width, bits=bits)

@@ -12,9 +12,13 @@ import numpy as np
 
 from benchmarks.datasets import Dataset, Floats, Rows
 from benchmarks.judge import OVERSAMPLING, Judge, K, Search, score_search
-from bitryoshka.qdrant.budget import choose_for_budget
-from bitryoshka.qdrant.measuring import Way, measure
-from bitryoshka.qdrant.ways import our_way, plain_ways
+from bitryoshka.qdrant import choose_for_budget
+from bitryoshka.qdrant.quantizers import (
+    Quantizer,
+    code_quantizer,
+    qdrant_quantizers,
+    try_quantizer,
+)
 
 TRUNCATED_BYTES = (24, 48, 96, 192)
 BUDGETS = (48, 96, 192)
@@ -124,28 +128,33 @@ def qdrant_rows(judge: Judge) -> dict[str, Any]:
     copies serve the rescoring.
     """
     rows: dict[str, Any] = {}
-    for way in plain_ways():
-        figures = engine_figures(judge, way)
-        rows.setdefault(way.label, {})[str(figures["code_bytes"])] = figures
+    for quantizer in qdrant_quantizers():
+        figures = engine_figures(judge, quantizer)
+        rows.setdefault(quantizer.label, {})[str(figures["code_bytes"])] = figures
     for budget in BUDGETS:
         choice = choose_for_budget(judge.data.documents, budget)
-        way = our_way(choice.binarizer, quantization=choice.quantization)
+        quantizer = code_quantizer(choice.binarizer, quantization=choice.quantization)
         chosen = {"chosen": str(choice.binarizer.info["method"])}
         rows.setdefault("ours for one size", {})[str(budget)] = {
-            **engine_figures(judge, way),
+            **engine_figures(judge, quantizer),
             **chosen,
         }
     return rows
 
 
-def engine_figures(judge: Judge, way: Way) -> dict[str, Any]:
-    """Figures of one way in a shard without a graph."""
+def engine_figures(judge: Judge, quantizer: Quantizer) -> dict[str, Any]:
+    """Figures of one quantizer in a shard without a graph."""
     data = judge.data
-    found = measure(
-        way, data.documents, data.queries, k=K + judge.spare, oversampling=OVERSAMPLING, repeats=1
+    found = try_quantizer(
+        quantizer,
+        data.documents,
+        data.queries,
+        k=K + judge.spare,
+        oversampling=OVERSAMPLING,
+        repeats=1,
     )
     return {
-        **judge.figures(lambda n: found.found[:, :n]),
-        "rescored": judge.figures(lambda n: found.rescored[:, :n]),
+        **judge.figures(lambda n: found.rows[:, :n]),
+        "rescored": judge.figures(lambda n: found.rescored_rows[:, :n]),
         "code_bytes": round(found.bytes),
     }

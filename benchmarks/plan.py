@@ -17,8 +17,8 @@ import numpy as np
 from benchmarks.datasets import Dataset, Floats, hold_out, read_dataset
 from benchmarks.results import Target, at_least, write
 from bitryoshka import Binarizer, PlanError, fit
+from bitryoshka.evaluation import query_cost, recalls_by_parameters
 from bitryoshka.planning import choose
-from bitryoshka.search_ways import cost, measure
 
 K = 10
 TARGETS = (0.9, 0.95, 0.98)
@@ -40,21 +40,23 @@ def pools(data: Dataset) -> dict[str, Dataset]:
 
 def trials(binarizer: Binarizer, documents: Floats, queries: Floats) -> dict[str, dict[str, Any]]:
     """For each target: plans made, the share of them that was kept, and what they looked like."""
-    recalls = measure(binarizer, documents, queries, K, ("asymmetric", "exact", "shortlist"))
+    recalls = recalls_by_parameters(
+        binarizer, documents, queries, K, ("asymmetric", "exact", "shortlist")
+    )
     figures = {}
     for target in TARGETS:
         kept, costs, reached = [], [], []
         for trial in range(TRIALS):
             order = np.random.default_rng(trial).permutation(len(queries))
             planning, fresh = np.array_split(order, 2)
-            planned = {way: values[planning] for way, values in recalls.items()}
+            planned = {choice: values[planning] for choice, values in recalls.items()}
             try:
-                way, _ = choose(planned, K, target, CONFIDENCE, trial)
+                chosen, _ = choose(planned, K, target, CONFIDENCE, trial)
             except PlanError:
                 continue
-            recall = float(recalls[way][fresh].mean())
+            recall = float(recalls[chosen][fresh].mean())
             kept.append(recall >= target - TOLERANCE)
-            costs.append(cost(way))
+            costs.append(query_cost(chosen))
             reached.append(recall)
         figures[str(target)] = {"planned": len(kept)} | (
             {

@@ -30,10 +30,10 @@ from benchmarks.postgres_statements import (
     quantized,
     vector_hnsw,
 )
-from benchmarks.recall_curves import ENOUGH, WANTED, Point, Rows, at_recall, exact_rows
+from benchmarks.recall_curves import ENOUGH, WANTED, Point, Rows, at_recall
 from bitryoshka import Binarizer
 from bitryoshka.bits import query_planes, unpack
-from bitryoshka.evaluation import hamming_topk
+from bitryoshka.evaluation import EncodedSearch, exact_topk, recall_at_k
 from bitryoshka.postgres import attach, connect, create_index, create_table, load
 from bitryoshka.postgres.binary import BIGINT, rows_of, vector_column, write_rows
 from bitryoshka.postgres.server import Connection
@@ -86,7 +86,7 @@ def measure_search(
     dsn: str, binarizer: Binarizer, signs: Binarizer, vectors: Floats, queries: Floats
 ) -> dict[str, Any]:
     """Build tables and indexes anew, and give their costs and the curve of every search."""
-    truth = exact_rows(vectors, queries)
+    truth = exact_topk(queries, vectors, K, "inner_product").rows
     # a connection of its own: prepared statements do not survive the tables of a smaller size
     with connect(dsn) as connection:
         connection.prepared_max = None
@@ -260,22 +260,13 @@ def bits_only(
     length: int = 1000,
 ) -> Point:
     """Recall of prefix HNSW and asymmetric scores, and of the same funnel in NumPy."""
-    truth = exact_rows(vectors, queries)
-    codes = binarizer.encode(vectors)
-    near = hamming_topk(
-        binarizer.encode_queries(queries, PREFIX), codes[:, : PREFIX // 8].copy(), length
-    )
-    weights = binarizer.query_weights(queries)
-    shared = []
-    for weight, shortlist, best in zip(weights, near.rows, truth, strict=True):
-        signs = np.unpackbits(codes[shortlist], axis=1).astype(np.float32) * 2 - 1
-        top = shortlist[np.argsort(-(signs @ weight), kind="stable")[:K]]
-        shared.append(len(set(top.tolist()) & set(best.tolist())))
+    truth = exact_topk(queries, vectors, K, "inner_product").rows
+    found = EncodedSearch.of(binarizer, vectors, queries).funnel(K, length, prefix_bits=PREFIX)
     search = Ours(connection, binarizer).codes_alone(length)
     return {
         "candidates": length,
         "recall": search.recall(connection, queries, truth),
-        "numpy_recall": float(np.mean(shared)) / K,
+        "numpy_recall": float(recall_at_k(found, truth, K).mean()),
     }
 
 
@@ -283,7 +274,7 @@ def measure_planes(
     codecs: dict[str, Binarizer], vectors: Floats, queries: Floats
 ) -> dict[str, Point]:
     """Recall@K that rounding a query's weights to so many bit planes loses, by codec."""
-    truth = exact_rows(vectors, queries)
+    truth = exact_topk(queries, vectors, K, "inner_product").rows
     found: dict[str, Point] = {}
     for name, binarizer in codecs.items():
         signs = unpack(binarizer.encode(vectors)).astype(np.float32) * 2 - 1
@@ -304,8 +295,7 @@ def measure_planes(
 def recall_of_scores(scores: Floats, truth: Rows) -> float:
     """Recall@K of the best rows under scores (Q, N)."""
     best = np.argpartition(-scores, K, axis=1)[:, :K]
-    shared = [len(set(b) & set(t)) for b, t in zip(best.tolist(), truth.tolist(), strict=True)]
-    return float(np.mean(shared)) / K
+    return float(recall_at_k(best, truth, K).mean())
 
 
 def rescoring(

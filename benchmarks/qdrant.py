@@ -24,13 +24,16 @@ from benchmarks.datasets import Dataset, Floats, read_dataset
 from benchmarks.judge import Judge, K
 from benchmarks.results import FOLDER, at_least, at_most, read, write
 from bitryoshka import Binarizer
-from bitryoshka.qdrant import Collection, collection_config, search, upsert
-from bitryoshka.qdrant.budget import additive_code, choose_for_budget
+from bitryoshka.qdrant import Collection, choose_for_budget, collection_config, search, upsert
+from bitryoshka.qdrant.choosing import additive_code
 from bitryoshka.qdrant.edge import Shard, create_shard, open_shard
 from bitryoshka.qdrant.edge_types import edge_config
-from bitryoshka.qdrant.measuring import Way, measure
-from bitryoshka.qdrant.searching import SearchPlan
-from bitryoshka.qdrant.ways import our_way, plain_ways
+from bitryoshka.qdrant.quantizers import (
+    Quantizer,
+    code_quantizer,
+    qdrant_quantizers,
+    try_quantizer,
+)
 
 BUDGETS = {48: "TurboQuant 1 bits", 96: "TurboQuant 2 bits", 192: "TurboQuant 4 bits"}
 GAINS = {48: 0.08, 96: 0.05, 192: 0.01}
@@ -47,18 +50,20 @@ def set_rows(data: Dataset) -> dict[str, Any]:
     """Every way of keeping one set's vectors."""
     judge = Judge.of(data)
     code = additive_code(data.documents, 384)
-    ways: list[tuple[Way, str]] = [(way, "") for way in plain_ways()]
-    ways.append((our_way(code, query_encoding="binary"), ""))
+    tried: list[tuple[Quantizer, str]] = [(quantizer, "") for quantizer in qdrant_quantizers()]
+    tried.append((code_quantizer(code, query_encoding="binary"), ""))
     for budget in BUDGETS:
         choice = choose_for_budget(data.documents, budget)
-        way = our_way(choice.binarizer, ours_for(budget), quantization=choice.quantization)
-        ways.append((way, str(choice.binarizer.info["method"])))
+        quantizer = code_quantizer(
+            choice.binarizer, ours_for(budget), quantization=choice.quantization
+        )
+        tried.append((quantizer, str(choice.binarizer.info["method"])))
     rows = {}
-    for way, chosen in ways:
-        found = measure(way, data.documents, data.queries, k=K + judge.spare)
-        plain = judge.figures(lambda n, found=found: found.found[:, :n])
-        again = judge.figures(lambda n, found=found: found.rescored[:, :n])
-        rows[way.label] = {
+    for quantizer, chosen in tried:
+        found = try_quantizer(quantizer, data.documents, data.queries, k=K + judge.spare)
+        plain = judge.figures(lambda n, found=found: found.rows[:, :n])
+        again = judge.figures(lambda n, found=found: found.rescored_rows[:, :n])
+        rows[quantizer.label] = {
             "bytes": found.bytes,
             **plain,
             "rescored": again,
@@ -97,7 +102,7 @@ def raw_shard(folder: Path, dimensions: int) -> Iterator[Shard]:
         levels=np.ones((1, dimensions)),
         nested_bits=(dimensions,),
     )
-    config = edge_config(collection_config(identity, exact=False))
+    config = edge_config(collection_config(identity, keep_vectors=False))
     folder.mkdir()
     shard = qdrant_edge.EdgeShard.create(str(folder), config)
     try:
@@ -116,7 +121,7 @@ def costs(vectors: Floats, rounds: int = ROUNDS) -> dict[str, Any]:
             tempfile.TemporaryDirectory() as folder,
             raw_shard(Path(folder) / "raw", vectors.shape[1]) as raw,
         ):
-            create_shard(Path(folder) / "ours", collection_config(binarizer, exact=False))
+            create_shard(Path(folder) / "ours", collection_config(binarizer, keep_vectors=False))
             with open_shard(Path(folder) / "ours", binarizer) as ours:
                 with _timed(seconds["plain"]):
                     for start in range(0, len(vectors), 500):
@@ -151,7 +156,7 @@ def _search_both(
                 raw.query(plain_requests(query[None]))
         with _timed(seconds["search"]):
             for query in queries:
-                search(ours, query[None], SearchPlan())
+                search(ours, query[None], rescore=None)
 
 
 def plain_requests(queries: Floats) -> list[models.QueryRequest]:

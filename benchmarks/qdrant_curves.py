@@ -42,18 +42,17 @@ from benchmarks.recall_curves import (
     Rows,
     at_recall,
     drawn,
-    exact_rows,
 )
 from benchmarks.results import write
 from bitryoshka import Binarizer
-from bitryoshka.qdrant import SearchPlan, Settings, collection_config, search_requests
-from bitryoshka.qdrant.budget import additive_code
+from bitryoshka.evaluation import exact_topk
+from bitryoshka.qdrant import Settings, collection_config, search_requests
+from bitryoshka.qdrant.choosing import additive_code
 from bitryoshka.qdrant.edge import Shard
 from bitryoshka.qdrant.edge_types import edge_config
+from bitryoshka.qdrant.quantizers import qdrant_quantizers
 from bitryoshka.qdrant.representation import stored_vectors
-from bitryoshka.qdrant.searching import Rescore
 from bitryoshka.qdrant.settings import BITS
-from bitryoshka.qdrant.ways import plain_ways
 
 SIZES = (10_000, 50_000, 200_000)
 SCAN, FLOAT = "exact scan", "HNSW, float32"
@@ -127,9 +126,14 @@ def ours(binarizer: Binarizer, **chosen: Any) -> Kept:
     settings = Settings.of(binarizer, **chosen)
 
     def request(query: Floats, length: int, rescored: bool) -> models.QueryRequest:
-        rescore: Rescore = "original" if rescored else "none"
-        plan = SearchPlan(k=K, rescore=rescore, oversampling=length / K, hnsw_ef=length)
-        [found] = search_requests(binarizer, settings, query[None], plan)
+        [found] = search_requests(
+            binarizer,
+            settings,
+            query[None],
+            K,
+            candidates=length,
+            rescore="exact" if rescored else None,
+        )
         return found
 
     return Kept(vectors, lambda rows: stored_vectors(binarizer, settings, rows), request)
@@ -142,7 +146,7 @@ def graph(edges: int) -> models.HnswConfigDiff:
 
 def ways(*codes: Binarizer) -> dict[str, Kept]:
     """Every way that is compared; the first is the exact one."""
-    own = {way.label: way.quantization for way in plain_ways()}
+    own = {q.label: q.quantization for q in qdrant_quantizers()}
     int8 = models.ScalarQuantization(
         scalar=models.ScalarQuantizationConfig(
             type=models.ScalarType.INT8, quantile=0.99, memory=models.Memory.PINNED
@@ -202,7 +206,7 @@ def sizes(folder: Path) -> dict[str, float]:
 
 def measure_curves(kept: Mapping[str, Kept], vectors: Floats, queries: Floats) -> dict[str, Any]:
     """Build every collection, and give its costs and the curve of its search."""
-    truth = exact_rows(vectors, queries)
+    truth = exact_topk(queries, vectors, K, "inner_product").rows
     costs: dict[str, Point] = {}
     curves: dict[str, dict[int, Point]] = {}
     alone: dict[str, dict[int, Point]] = {}

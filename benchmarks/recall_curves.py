@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.datasets import read_dataset
-from benchmarks.judge import K
 
 Floats = NDArray[np.float32]
 Rows = NDArray[np.int64]
@@ -28,12 +27,6 @@ def drawn(folders: Sequence[Path], *counts: int) -> list[Floats]:
         raise ValueError(f"expected {sum(counts):,} different documents, found {len(every):,}")
     order = np.random.default_rng(0).permutation(len(every))
     return [every[rows] for rows in np.split(order, np.cumsum(counts))[:-1]]
-
-
-def exact_rows(vectors: Floats, queries: Floats) -> Rows:
-    """The K nearest rows by cosine; all are of unit length."""
-    best = [np.argpartition(-(vectors @ query), K)[:K] for query in queries]
-    return np.array(best, np.int64)
 
 
 def at_recall(curves: Mapping[str, Sequence[Point]], wanted: float) -> dict[str, Point]:

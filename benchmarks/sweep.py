@@ -21,7 +21,7 @@ from benchmarks.peers import engine_figures
 from benchmarks.quality_table import mean_rows
 from benchmarks.results import FOLDER, read, write
 from bitryoshka.qdrant.config import TURBO
-from bitryoshka.qdrant.ways import turbo_way
+from bitryoshka.qdrant.quantizers import turbo_quantizer
 from bitryoshka.training.closed_form import Goal, itq_codes, rotation_codes, sign_codes
 
 BITS = (64, 128, 192, 256, 384, 768, 1152, 1536, 2304, 3072)
@@ -62,7 +62,7 @@ def set_rows(data: Dataset, lengths: Sequence[int] = BITS) -> Rows:
             if name != "progressive":
                 row.setdefault("hamming", {})[str(bits)] = judge.figures(coded.hamming(bits))
         print(f"  {bits} bits", flush=True)
-    found = [engine_figures(judge, turbo_way(name)) for name in TURBO]
+    found = [engine_figures(judge, turbo_quantizer(name)) for name in TURBO]
     return {**rows, "turboquant": {"asymmetric": {str(8 * f["code_bytes"]): f for f in found}}}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -49,13 +50,13 @@ class TestCodes:
         found = dict(ablation.codes(judge))
         assert {name for pair in ablation.GAINS.values() for name in pair} < set(found)
         assert len(found) == 21
-        assert {coded.codes.shape for coded in found.values()} == {(300, 2)}
-        assert found["usual, 8 Hamming bits"].signs.shape == (40, 1)
+        assert {coded.encoded.codes.shape for coded in found.values()} == {(300, 2)}
+        assert found["usual, 8 Hamming bits"].encoded.query_codes.shape == (40, 1)
         usual = found[ablation.USUAL]
         for name, coded in found.items():
             if name.startswith("network"):
                 assert coded.binarizer is usual.binarizer
-                np.testing.assert_array_equal(coded.signs, usual.signs)
+                np.testing.assert_array_equal(coded.encoded.query_codes, usual.encoded.query_codes)
 
     def test_the_start_alone_is_what_a_descent_begins_with(self, judge: Judge) -> None:
         rows = judge.data.documents
@@ -91,7 +92,7 @@ class TestCodes:
         code = additive_codes(rows, rows[:0], ablation.GOAL, 16, usual_settings(16, rows.shape[1]))
         usual = Coded.of(judge, code)
         assert ablation.measure(usual, usual)["same_bits"] == 1
-        turned = usual._replace(codes=~usual.codes)
+        turned = usual._replace(encoded=replace(usual.encoded, codes=~usual.encoded.codes))
         assert ablation.measure(turned, usual)["same_bits"] == 0
         assert "same_bits" not in ablation.measure(usual, None)
 

@@ -23,7 +23,7 @@ from benchmarks.quality_table import lines, mean_rows, targets
 from benchmarks.results import FOLDER, read
 from synthetic import clustered
 
-from bitryoshka.qdrant.ways import plain_ways
+from bitryoshka.qdrant.quantizers import qdrant_quantizers
 
 
 @pytest.fixture(scope="module")
@@ -253,7 +253,8 @@ def test_qdrant_rows_have_the_bytes_of_the_engine(
 ) -> None:
     original = peers.choose_for_budget
     monkeypatch.setattr(peers, "BUDGETS", (16,))
-    monkeypatch.setattr(peers, "plain_ways", lambda: plain_ways()[:1] + plain_ways()[-1:])
+    first, *_, last = qdrant_quantizers()
+    monkeypatch.setattr(peers, "qdrant_quantizers", lambda: [first, last])
     monkeypatch.setattr(
         peers, "choose_for_budget", lambda rows, budget: original(rows, budget, held_out=60)
     )

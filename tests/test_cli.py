@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -17,10 +18,11 @@ from typing import Any
 import numpy as np
 import pytest
 import typer
+from progress_lines import without_progress
 from synthetic import additive_binarizer, exact_signs, signed_rows
 
 import bitryoshka
-from bitryoshka import Binarizer, cli, demo, quality
+from bitryoshka import Binarizer, cli, demo
 from bitryoshka.bits import prefix
 from bitryoshka.cli import fit as commands
 from bitryoshka.cli import sample
@@ -31,6 +33,7 @@ from bitryoshka.evaluation import (
     exact_topk,
     hamming_topk,
     ndcg_at_k,
+    ratio_interval,
     recall_at_k,
     rescore,
 )
@@ -61,7 +64,8 @@ def data(tmp_path_factory) -> Path:
 
 class Outcome:
     def __init__(self, code: int, out: str, err: str) -> None:
-        self.code, self.out, self.err = code, out, err
+        self.code, self.out, self.err = code, out, without_progress(err)
+        self.progress = err
 
     @property
     def json(self) -> dict:
@@ -124,7 +128,7 @@ def test_fit_passes_every_option_on(run, data, tmp_path):
     expected = bitryoshka.fit(
         np.load(data / "vectors.npy"),
         np.load(data / "queries.npy"),
-        48,
+        bits=48,
         method="progressive",
         seed=5,
         hamming_bits=16,
@@ -448,8 +452,8 @@ def test_a_row_hidden_among_its_copies_is_left_out_as_well(run, tmp_path):
 
 def test_the_interval_of_a_ratio_is_that_of_the_ratio():
     reference = np.random.default_rng(0).uniform(0.1, 1, 50)
-    assert quality._ratio_interval(reference / 4, reference) == (0.25, 0.25, 0.25)
-    assert quality._ratio_interval(reference, np.zeros(50)) is None
+    assert ratio_interval(reference / 4, reference) == (0.25, 0.25, 0.25)
+    assert ratio_interval(reference, np.zeros(50)) is None
 
 
 def write_judgements(folder: Path, named: bool) -> list[dict[int, float]]:
@@ -653,7 +657,7 @@ def test_demo_passes_its_options_on(run, tmp_path, monkeypatch):
         "dsn": "d",
         "shard": False,
         "refresh": True,
-        "progress": False,
+        "progress": True,
     }
     outcome = run("demo", "--json", "--shard")
     assert outcome.code == 0
@@ -781,11 +785,9 @@ def test_an_interrupted_encode_leaves_nothing(data, tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["v.npy"]
 
 
-def test_progress_goes_to_a_terminal_only(run, data, tmp_path, monkeypatch):
+def test_progress_is_told_unless_quiet(run, data, tmp_path):
     arguments = ("encode", data / "b.safetensors", data / "vectors.npy", "-o", tmp_path / "c.npy")
-    monkeypatch.setattr(commands, "show_progress", lambda quiet: not quiet)
     outcome = run(*arguments, "--json")
-    assert json.loads(outcome.out)["rows"] == ROWS
-    assert "encode" in outcome.err
-    monkeypatch.undo()
-    assert run(*arguments, "--json").err == ""
+    assert outcome.json["rows"] == ROWS
+    assert re.fullmatch(r"encode \.\.\.\nencode: done in .* s\n", outcome.progress)
+    assert run(*arguments, "--json", "--quiet").progress == ""

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from attached_rows import BINARIZER, LABEL, check_codes, make_table, registered, rows_of
+from progress_lines import without_progress
 from test_cli import interrupted
 
 from bitryoshka import Binarizer, cli
@@ -28,7 +29,7 @@ def run(
         with pytest.raises(SystemExit) as end:
             cli.main([str(a) for a in arguments])
         captured = capsys.readouterr()
-        return int(end.value.code or 0), captured.out, captured.err
+        return int(end.value.code or 0), captured.out, without_progress(captured.err)
 
     return call
 

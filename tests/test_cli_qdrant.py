@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import qdrant_edge as edge
+from progress_lines import without_progress
 from synthetic import clustered
 from test_qdrant_taking_over import BINARIZER as MOVED
 from test_qdrant_taking_over import source_shard
@@ -36,7 +37,7 @@ def run(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.
         with pytest.raises(SystemExit) as end:
             cli.main(["qdrant", *arguments])
         captured = capsys.readouterr()
-        return int(end.value.code or 0), captured.out, captured.err
+        return int(end.value.code or 0), captured.out, without_progress(captured.err)
 
     return call
 
@@ -76,7 +77,7 @@ def test_create_upsert_search_and_move(run: Run) -> None:
 def test_a_move_that_finds_too_little_is_told_by_the_exit_code(run: Run) -> None:
     run("create", "items", "b.safetensors")
     run("upsert", "items", "b.safetensors", "rows.npy", "--quiet")
-    run("create", "other", "b.safetensors", "--no-exact")
+    run("create", "other", "b.safetensors", "--no-keep-vectors", "--quantization", "code")
     move = ("move", "items", "other", "b.safetensors", "--vector", "original", "--json")
     code, out, _ = run(*move, "--least-recall", "1")
     assert code == 1

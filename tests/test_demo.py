@@ -135,7 +135,7 @@ def test_what_is_said(shown: Shown) -> None:
         assert all(hit[:3] in ("   ", " * ") for hit in lines[i + 1 : i + 4])
 
 
-def test_a_terminal_shows_how_far_it_is(shown: Shown) -> None:
+def test_how_far_it_is_is_told(shown: Shown) -> None:
     for title in ("embed docstrings", "embed summaries", "fit", "load"):
         assert f"{title}: " in shown.bars
 

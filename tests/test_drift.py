@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from synthetic import clustered
 
-from bitryoshka import Binarizer, VectorsError, fit
-from bitryoshka.drift import Reference, check, recalibrate
+from bitryoshka import Binarizer, VectorsError, check_drift, fit, recalibrate
+from bitryoshka.drift import Reference
 
 ROWS = clustered(0, 3000)
 FRESH = clustered(1, 3000)
@@ -29,7 +29,7 @@ def binarizer(request: pytest.FixtureRequest) -> Binarizer:
 def test_no_alarm_on_fresh_samples(binarizer: Binarizer) -> None:
     rng = np.random.default_rng(0)
     found = [
-        check(binarizer, FRESH[rng.choice(3000, size, replace=False)])
+        check_drift(binarizer, FRESH[rng.choice(3000, size, replace=False)])
         for size in (100, 150, 250, 400)
         for _ in range(25)
     ]
@@ -40,7 +40,7 @@ def test_no_alarm_on_fresh_samples(binarizer: Binarizer) -> None:
 def test_a_shift_that_does_not_matter_is_noticed() -> None:
     binarizer = fit(ROWS, bits=96, method="progressive").binarizer
     deviation = binarizer.project(ROWS).std(axis=0).mean()
-    found = check(binarizer, moved_rows(FRESH, binarizer, 0.12 * deviation))
+    found = check_drift(binarizer, moved_rows(FRESH, binarizer, 0.12 * deviation))
     assert found.advice == "keep"
     assert found.moved
     assert found.shift < found.shift_limit
@@ -60,7 +60,7 @@ def test_a_shift_that_does_not_matter_is_noticed() -> None:
 def test_planted_shifts_are_found(
     binarizer: Binarizer, plant: object, advice: set[str], rows: int
 ) -> None:
-    found = check(binarizer, plant(FRESH[:rows]))  # type: ignore[operator]
+    found = check_drift(binarizer, plant(FRESH[:rows]))  # type: ignore[operator]
     assert found.advice in advice
     limits = (
         (found.shift, found.shift_limit),
@@ -79,11 +79,11 @@ def moved_rows(rows: np.ndarray, binarizer: Binarizer, by: float) -> np.ndarray:
 def test_thresholds_follow() -> None:
     before = fit(ROWS, bits=48, method="centred", metric="inner_product").binarizer
     moved = moved_rows(FRESH, before, 0.1)
-    assert check(before, moved).advice == "recalibrate"
+    assert check_drift(before, moved).advice == "recalibrate"
     after = recalibrate(before, moved)
     assert after.fingerprint != before.fingerprint
     assert after.info["recalibrated_from"] == before.fingerprint
-    assert check(after, moved_rows(clustered(2, 2000), before, 0.1)).advice == "keep"
+    assert check_drift(after, moved_rows(clustered(2, 2000), before, 0.1)).advice == "keep"
     balance = Reference.of(after, moved).balance
     assert np.abs(balance - Reference.of(before, FRESH).balance).max() < 0.05
 
@@ -108,21 +108,21 @@ def test_the_fit_keeps_what_is_compared_with(binarizer: Binarizer, tmp_path: Pat
 
 
 def test_a_truncated_binarizer_is_checked_without_recall(binarizer: Binarizer) -> None:
-    found = check(binarizer.truncate(binarizer.hamming_bits), FRESH)
+    found = check_drift(binarizer.truncate(binarizer.hamming_bits), FRESH)
     assert (found.advice, found.recall) == ("keep", None)
 
 
 def test_without_statistics_a_sample_is_asked_for(binarizer: Binarizer) -> None:
     bare = replace(binarizer, info={})
     with pytest.raises(VectorsError, match="give a sample of them as reference="):
-        check(bare, FRESH)
-    assert check(bare, FRESH, reference=ROWS).advice == "keep"
-    assert check(bare, FRESH @ TURN, reference=ROWS).advice == "refit"
+        check_drift(bare, FRESH)
+    assert check_drift(bare, FRESH, reference=ROWS).advice == "keep"
+    assert check_drift(bare, FRESH @ TURN, reference=ROWS).advice == "refit"
     with pytest.raises(VectorsError, match="at least 100 vectors, found 99"):
-        check(binarizer, FRESH[:99])
+        check_drift(binarizer, FRESH[:99])
 
 
-@pytest.mark.parametrize("use", [check, recalibrate])
+@pytest.mark.parametrize("use", [check_drift, recalibrate])
 def test_an_unusable_row_is_named_by_its_own_number(binarizer: Binarizer, use: Any) -> None:
     many = np.tile(FRESH, (2, 1))
     many[[2500, 5500]] = 0  # of 6,000 rows 4,000 are looked at, in an order of their own

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -27,7 +28,7 @@ from bitryoshka import (
 )
 from bitryoshka.evaluation import asymmetric_topk, exact_topk, hamming_topk, recall_at_k
 from bitryoshka.training import Candidate, Comparison, FitResult, HeldOut, closed_form
-from bitryoshka.training.comparison import PLAINNESS, beats, compare, measure
+from bitryoshka.training.comparison import PLAINNESS, beats, compare, measure_candidate
 from bitryoshka.training.variants import CHANGES, hamming_sizes
 from bitryoshka.vectors import normalized
 
@@ -128,7 +129,7 @@ def test_held_out_figures_are_those_of_the_documented_searches(result: FitResult
     rows, queries = clustered(3, 400), clustered(4, 50)
     rows, queries = normalized(rows, "cosine"), normalized(queries, "cosine")
     b = result.binarizer
-    outcome = measure(Candidate("progressive", "x", b), HeldOut.of(queries, rows))
+    outcome = measure_candidate(Candidate("progressive", "x", b), HeldOut.of(queries, rows))
     exact = exact_topk(queries, rows).rows
     assert set(outcome.asymmetric) == set(b.nested_bits)
     assert set(outcome.hamming) == {n for n in b.nested_bits if n <= b.hamming_bits}
@@ -139,7 +140,7 @@ def test_held_out_figures_are_those_of_the_documented_searches(result: FitResult
         found = hamming_topk(b.encode_queries(queries, length), b.encode(rows, length)).rows
         np.testing.assert_array_equal(recall, recall_at_k(found, exact))
     shuffled = rng.permutation(400)
-    again = measure(Candidate("progressive", "x", b), HeldOut.of(queries, rows[shuffled]))
+    again = measure_candidate(Candidate("progressive", "x", b), HeldOut.of(queries, rows[shuffled]))
     np.testing.assert_allclose(again.funnel[0].mean(), outcome.funnel[0].mean(), atol=0.02)
 
 
@@ -207,7 +208,7 @@ def test_a_variant_that_is_better_for_sure_stands_for_its_method(
     def measured(c: Candidate, held_out: HeldOut) -> Any:
         return SimpleNamespace(candidate=c, utility=lambda lengths: utilities[c.label])
 
-    monkeypatch.setattr("bitryoshka.training.comparison.measure", measured)
+    monkeypatch.setattr("bitryoshka.training.comparison.measure_candidate", measured)
     held_out = HeldOut.of(np.eye(8, 48, dtype=np.float32), np.eye(20, 48, dtype=np.float32))
     progressive = Candidate("progressive", "progressive", result.binarizer)
     learned = [Candidate("learned", name, result.binarizer) for name in ("doubtful", "certain")]
@@ -473,13 +474,27 @@ def test_progress_goes_to_standard_error(
     fit(vectors[:100], bits=16, method="sign", progress=True)
     out, err = capfd.readouterr()
     assert out == ""
-    assert "fit" in err
+    stages = (
+        r"fit \.\.\.\nfit: sign\nfit: done in .* s\nfit sign to all rows \.\.\.\n.*done in .* s\n"
+    )
+    assert re.fullmatch(stages, err)
+
+
+def test_a_terminal_gets_a_bar(
+    vectors: NDArray[np.float32],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    fit(vectors[:100], bits=16, method="sign", progress=True)
+    assert "fit:   0%" in capsys.readouterr().err
 
 
 def test_progress_without_tqdm(
     vectors: NDArray[np.float32], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "tqdm", None)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     with pytest.raises(MissingExtraError, match="progress=True needs the extra 'cli': "):
         fit(vectors[:100], bits=16, method="sign", progress=True)
     assert fit(vectors[:100], bits=16, method="sign").binarizer.bits == 16
@@ -555,6 +570,7 @@ def test_queries_that_cannot_be_used(queries: NDArray[Any], message: str) -> Non
         ({"bits": 32, "nested_bits": range(8, 2**62, 8)}, "at most 64 lengths, found more"),
         ({"bits": 32, "hamming_bits": 12}, "hamming_bits must be a positive .* found 12"),
         ({"bits": 32, "hamming_bits": 40}, "hamming_bits must be at most bits = 32, found 40"),
+        ({"bits": 32, "nested_bits": 16}, "nested_bits must be a sequence of lengths, found 16"),
         ({"bits": 32, "nested_bits": (16, 20)}, "each of nested_bits must .* found 20"),
         ({"bits": 32, "nested_bits": (16, 64)}, "nested_bits must be at most bits = 32, found 64"),
         ({"bits": 56, "method": "sign"}, "sign codes of 48 dimensions have at most 48 bits"),
@@ -585,6 +601,10 @@ def test_lengths_that_cannot_be_made(settings: dict[str, Any], message: str) -> 
         ({"metric": "l2"}, "metric must be one of .*'cosine', 'inner_product'.* found 'l2'"),
         ({"seed": -1}, "seed must be an integer from 0 to [0-9]+, found -1"),
         ({"seed": None}, "seed must be an integer from 0 to [0-9]+, found None"),
+        ({"method": None}, "method must be one of .* found None"),
+        ({"metric": np.array(["cosine", "l2"])}, "metric must be one of .* found array"),
+        ({"source_model": b"name"}, "source_model must be a name or None, found b'name'"),
+        ({"callback": 5}, "callback must be a function or None, found 5"),
     ],
 )
 def test_options_that_are_not_known(settings: dict[str, Any], message: str) -> None:

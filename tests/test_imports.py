@@ -24,11 +24,11 @@ LAYERS = (
     ("search_parameters",),
     ("atomic_file", "bits", "postgres_rules", "progress", "sql_files", "vectors"),
     ("additive",),
-    ("binarizer_file", "evaluation", "judgements", "schema_scripts", "vector_files"),
+    ("binarizer_file", "schema_scripts", "vector_files"),
     ("binarizer",),
     ("catalogue",),
-    ("search_ways",),
-    ("drift", "planning", "quality"),
+    ("evaluation",),
+    ("drift", "planning"),
     ("training",),
     ("postgres", "qdrant", "sqlalchemy"),
     ("langchain", "report"),
@@ -57,8 +57,6 @@ AT_ONCE = {
     "qdrant": {"numpy", "qdrant_client", "tenacity"},
     "qdrant.edge": {"numpy", "qdrant_client", "qdrant_edge"},
     "qdrant.shard": {"numpy", "qdrant_client", "qdrant_edge"},
-    "qdrant.measuring": {"numpy", "qdrant_client", "qdrant_edge"},
-    "qdrant.edge_indexes": {"pydantic", "qdrant_client", "qdrant_edge"},
     "qdrant.edge_types": {"numpy", "pydantic", "qdrant_client", "qdrant_edge"},
     "langchain": {"langchain_core", "numpy", "pgvector", "sqlalchemy"},
     "sqlalchemy": {"numpy", "sqlalchemy"},
@@ -209,7 +207,7 @@ HEAVY = {
     [
         "import bitryoshka",
         "import bitryoshka.bits, bitryoshka.drift, bitryoshka.evaluation, bitryoshka.planning\n"
-        "import bitryoshka.quality, bitryoshka.vector_files",
+        "import bitryoshka.vector_files",
         "import bitryoshka.cli, bitryoshka.demo",
         "import bitryoshka\n"
         "bitryoshka.fit([[i % 7, *[i % n for n in range(3, 12)]] for i in range(1, 80)],"

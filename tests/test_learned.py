@@ -136,7 +136,7 @@ def test_large_samples_give_some_of_their_rows_as_anchors() -> None:
 
 def test_fit_learns_and_tells_its_steps(rows: Any, queries: Any) -> None:
     events: list[dict[str, Any]] = []
-    found = fit(rows, queries, 64, method="learned", hamming_bits=24, callback=events.append)
+    found = fit(rows, queries, bits=64, method="learned", hamming_bits=24, callback=events.append)
     assert found.binarizer.hamming_bits == 24
     assert found.binarizer.weight_projection is not None
     assert {o.candidate.method for o in found.comparison.outcomes} == {"learned"}
@@ -183,6 +183,7 @@ def test_wrong_labels_do_not_win(rows: Any) -> None:
 @pytest.mark.parametrize(
     ("pairs", "message"),
     [
+        (5, r"pairs must be \(queries, rows\), found 5"),
         ((np.ones((3, 48)),), r"pairs must be \(queries, rows\), found 1 parts"),
         ((np.ones((3, 48)), [0, 1]), r"3 row numbers, one for each query, found shape \(2,\)"),
         ((np.ones((2, 48)), [0.0, 1.0]), r"2 row numbers.* found shape \(2,\) of float64"),

@@ -176,7 +176,6 @@ assert not {"numba", "torch", "tqdm", "psycopg"} & set(sys.modules)
     ("code", "extra"),
     [
         ("bitryoshka.fit(vectors, bits=16, method='learned')", "train"),
-        ("bitryoshka.fit(vectors, bits=16, method='sign', progress=True)", "cli"),
         ("import bitryoshka.postgres", "postgres"),
         ("import bitryoshka.alembic", "alembic"),
         ("import bitryoshka.qdrant", "qdrant"),

@@ -9,12 +9,17 @@ import pytest
 from synthetic import clustered
 
 from bitryoshka import Binarizer, FileFormatError, Plan, PlanError, SearchError, VectorsError, fit
-from bitryoshka.evaluation import exact_topk, hamming_topk, recall_at_k, rescore
+from bitryoshka.evaluation import (
+    exact_topk,
+    hamming_topk,
+    recall_at_k,
+    recalls_by_parameters,
+    rescore,
+)
 from bitryoshka.planning import choose, lower_bound, plan
 from bitryoshka.postgres import attach, create_table, load, register, search, search_column
 from bitryoshka.postgres.server import Connection
 from bitryoshka.search_parameters import SearchParameters
-from bitryoshka.search_ways import measure
 
 ROWS, QUERIES = clustered(0, 1500), clustered(1, 300)
 
@@ -50,7 +55,9 @@ class TestLowerBound:
 
 def test_recalls_are_those_of_a_search_stage_by_stage(binarizer: Binarizer) -> None:
     unit = QUERIES[:40] / np.linalg.norm(QUERIES[:40], axis=1, keepdims=True)
-    found = measure(binarizer, ROWS, unit, 10, ("asymmetric", "exact", "shortlist"), 200)
+    found = recalls_by_parameters(
+        binarizer, ROWS, unit, 10, ("asymmetric", "exact", "shortlist"), 200
+    )
     exact = exact_topk(QUERIES[:40], ROWS, 10).rows
     codes, weights = binarizer.encode(ROWS), binarizer.query_weights(unit)
     scores = unit @ (ROWS / np.linalg.norm(ROWS, axis=1, keepdims=True)).T
@@ -84,14 +91,14 @@ def test_the_cheapest_way_that_surely_passes_is_taken() -> None:
 
     way, tested = choose(ways({10: 0.7, 20: 0.95, 40: 0.99}), 10, 0.9, 0.95, 0)
     assert (way.candidates, len(tested)) == (20, 400)
-    with pytest.raises(PlanError, match=r"no plan reaches recall@10 0.9.*: the best of 2 ways, 20"):
+    with pytest.raises(PlanError, match=r"no plan reaches recall@10 0.9.*: the best of 2, 20"):
         choose(ways({10: 0.7, 20: 0.85}), 10, 0.9, 0.95, 0)
 
 
 def test_plans_are_kept_on_fresh_queries(binarizer: Binarizer) -> None:
     unit = clustered(2, 2000)
     unit /= np.linalg.norm(unit, axis=1, keepdims=True)
-    found = measure(binarizer, ROWS, unit, 10)
+    found = recalls_by_parameters(binarizer, ROWS, unit, 10)
     kept = []
     for trial in range(100):
         order = np.random.default_rng(trial).permutation(len(unit))

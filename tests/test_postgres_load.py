@@ -326,5 +326,4 @@ def test_progress_is_shown_only_when_asked_for(
     load(connection, table, np.arange(ROWS) + ROWS, codes, progress=True)
     shown = capsys.readouterr()
     assert shown.out == ""
-    assert "load:" in shown.err
-    assert "/20 [" in shown.err
+    assert shown.err.startswith("load ...\nload: done in ")

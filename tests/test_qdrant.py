@@ -25,18 +25,23 @@ from bitryoshka import (
 )
 from bitryoshka.bits import hamming, unpack
 from bitryoshka.evaluation import recall_at_k
-from bitryoshka.qdrant import Collection, Hit, SearchPlan, collection_config, search, upsert
+from bitryoshka.qdrant import (
+    Collection,
+    Hit,
+    choose_for_budget,
+    collection_config,
+    compare,
+    move,
+    plan_search,
+    search,
+    upsert,
+    verify_move,
+)
 from bitryoshka.qdrant.adding import fill_codes
-from bitryoshka.qdrant.budget import choose_for_budget
-from bitryoshka.qdrant.moving import move
-from bitryoshka.qdrant.peers import compare
-from bitryoshka.qdrant.planning import plan_search
-from bitryoshka.qdrant.representation import query_vector, stored_vectors
-from bitryoshka.qdrant.verifying import verify_move
+from bitryoshka.qdrant.representation import query_vectors, stored_vectors
 
 ROWS = clustered(0, 900, 96, 40)
 QUERIES = clustered(1, 40, 96, 40)
-CODES_ALONE = SearchPlan()
 
 
 @pytest.fixture(scope="module")
@@ -82,8 +87,8 @@ def assert_quantized(collection: Collection[Any], queries: Any = QUERIES, rows: 
     """Without rescoring the scores are not the products of the floats that are stored."""
     binarizer, settings = collection.binarizer, collection.settings
     stored = stored_vectors(binarizer, settings, rows)["bits"]
-    products = query_vector(binarizer, settings, queries, "bits") @ stored.T
-    for hits, row in zip(search(collection, queries, CODES_ALONE), products, strict=True):
+    products = query_vectors(binarizer, settings, queries, "bits") @ stored.T
+    for hits, row in zip(search(collection, queries, rescore=None), products, strict=True):
         given = np.array([hit.score for hit in hits])
         assert not np.isclose(given, row[[hit.id for hit in hits]], rtol=1e-5).all()
 
@@ -91,7 +96,7 @@ def assert_quantized(collection: Collection[Any], queries: Any = QUERIES, rows: 
 def test_the_engines_bits_are_the_codes(make: Make, binarizer: Binarizer) -> None:
     collection = filled(make, binarizer, query_encoding="binary")
     assert_quantized(collection)
-    found = search(collection, QUERIES, CODES_ALONE)
+    found = search(collection, QUERIES, rescore=None)
     distances = hamming(binarizer.encode_queries(QUERIES), binarizer.encode(ROWS, 64))
     assert_in_order(found, -distances)
     for hits, row in zip(found, distances, strict=True):
@@ -105,7 +110,7 @@ def test_every_bit_is_that_of_the_code_at_zero_too(make: Make, datatype: str) ->
     assert (exact.project(rows) == 0).any()
     collection = filled(make, exact, rows, query_encoding="binary", datatype=datatype)
     assert_quantized(collection, rows[:20], rows)
-    found = search(collection, rows[:20], CODES_ALONE)
+    found = search(collection, rows[:20], rescore=None)
     m = exact.hamming_bits
     distances = hamming(exact.encode_queries(rows[:20]), exact.encode(rows, m))
     for hits, row in zip(found, distances, strict=True):
@@ -115,7 +120,7 @@ def test_every_bit_is_that_of_the_code_at_zero_too(make: Make, datatype: str) ->
 def test_eight_bit_queries_give_the_asymmetric_order(make: Make, binarizer: Binarizer) -> None:
     collection = filled(make, binarizer, query_encoding="scalar8bits")
     assert_quantized(collection)
-    found = search(collection, QUERIES, CODES_ALONE)
+    found = search(collection, QUERIES, rescore=None)
     scores = asymmetric_scores(binarizer, QUERIES, ROWS, 64)
     assert_in_order(found, scores, slack=0.005)
     distances = hamming(binarizer.encode_queries(QUERIES), binarizer.encode(ROWS, 64))
@@ -126,7 +131,7 @@ def test_eight_bit_queries_give_the_asymmetric_order(make: Make, binarizer: Bina
 def test_the_whole_code_gives_its_own_asymmetric_order(make: Make, binarizer: Binarizer) -> None:
     collection = filled(make, binarizer, quantization="code")
     assert_quantized(collection)
-    found = search(collection, QUERIES, CODES_ALONE)
+    found = search(collection, QUERIES, rescore=None)
     assert_in_order(found, asymmetric_scores(binarizer, QUERIES, ROWS, 256), slack=0.005)
 
 
@@ -136,7 +141,7 @@ def test_turbo_quant_of_the_projection(
 ) -> None:
     collection = filled(make, binarizer, quantization=bits)
     assert_quantized(collection)
-    found = [[hit.id for hit in hits] for hits in search(collection, QUERIES, CODES_ALONE)]
+    found = [[hit.id for hit in hits] for hits in search(collection, QUERIES, rescore=None)]
     # of the projected floats, which is all that the quantizer sees
     unit = QUERIES / np.linalg.norm(QUERIES, axis=1, keepdims=True)
     scores = (unit @ binarizer.projection.T) @ binarizer.project(ROWS).T
@@ -149,33 +154,75 @@ def test_rescoring_by_what_is_stored(make: Make, binarizer: Binarizer) -> None:
     assert_quantized(collection)
     unit = QUERIES / np.linalg.norm(QUERIES, axis=1, keepdims=True)
     rows = ROWS / np.linalg.norm(ROWS, axis=1, keepdims=True)
-    everything = {"oversampling": len(ROWS) / 10}
-    found = search(collection, QUERIES, SearchPlan(rescore="original", **everything))
+    found = search(collection, QUERIES, rescore="exact", candidates=len(ROWS))
     assert_in_order(found, unit @ rows.T, slack=0.002)
-    found = search(collection, QUERIES, SearchPlan(rescore="projected", **everything))
+    found = search(collection, QUERIES, rescore="asymmetric", candidates=len(ROWS))
     assert_in_order(found, (unit @ binarizer.projection.T) @ binarizer.project(ROWS).T, slack=0.002)
     best = [hit.score for hit in search(collection, QUERIES)[0]]
     assert best == sorted(best, reverse=True)
 
 
+def assert_best_of_the_nearest(
+    found: list[list[Hit]], distances: NDArray[Any], scores: NDArray[Any], candidates: int
+) -> None:
+    """The hits are among the nearest by Hamming distance, and the best of these by ``scores``."""
+    for hits, near, row in zip(found, distances, scores, strict=True):
+        ids, farthest = [hit.id for hit in hits], np.sort(near)[candidates - 1]
+        assert (near[ids] <= farthest).all()
+        best = np.sort(row[near < farthest])[::-1][: len(ids)]
+        assert row[ids].min() >= best[-1] - 0.005 * np.ptp(row)
+
+
 def test_a_prefix_makes_the_first_stage(make: Make, binarizer: Binarizer) -> None:
-    collection = filled(make, binarizer, prefixes=(32,))
+    collection = filled(make, binarizer, prefixes=(32,), quantization="code")
     assert_quantized(collection)
-    plan = SearchPlan(prefix=32, prefix_oversampling=3)
-    found = search(collection, QUERIES, plan)
     near = hamming(binarizer.encode_queries(QUERIES, 32), binarizer.encode(ROWS, 32))
-    scores = asymmetric_scores(binarizer, QUERIES, ROWS, 64)
-    for hits, distances, row in zip(found, near, scores, strict=True):
-        ids = [hit.id for hit in hits]
-        assert (distances[ids] <= np.sort(distances)[29]).all()
-        inside = distances < np.sort(distances)[29]
-        assert row[ids].min() >= np.sort(row[inside])[::-1][:10][-1] - 0.005 * np.ptp(row)
+    found = search(collection, QUERIES, prefix_bits=32, rescore=None)
+    assert_in_order(found, -near)
+    for hits, row in zip(found, near, strict=True):
+        assert [hit.score for hit in hits] == [32 - 2 * row[hit.id] for hit in hits]
+    stage: dict[str, Any] = {"prefix_bits": 32, "candidates": 60}
+    codes = asymmetric_scores(binarizer, QUERIES, ROWS, 256)
+    found = search(collection, QUERIES, rescore="asymmetric", **stage)
+    assert_best_of_the_nearest(found, near, codes, 60)
+    unit = [x / np.linalg.norm(x, axis=1, keepdims=True) for x in (QUERIES, ROWS)]
+    found = search(collection, QUERIES, **stage)
+    assert_best_of_the_nearest(found, near, unit[0] @ unit[1].T, 60)
+    assert search(collection, QUERIES, prefix_bits=32, oversampling=6) == found
+
+
+def test_a_shortlist_is_the_best_by_codes(make: Make, binarizer: Binarizer) -> None:
+    collection = filled(make, binarizer, prefixes=(32,), quantization="code")
+    for first in ({}, {"prefix_bits": 32}):
+        stages: dict[str, Any] = {"candidates": 200, **first}
+        codes = search(collection, QUERIES, 20, rescore="asymmetric", **stages)
+        found = search(collection, QUERIES, shortlist=20, **stages)
+        everything = search(collection, QUERIES, len(ROWS), candidates=len(ROWS))
+        for hits, among, exact in zip(found, codes, everything, strict=True):
+            known = {hit.id for hit in among}
+            assert hits == [hit for hit in exact if hit.id in known][:10]
+
+
+def test_float_queries_rank_what_signs_found(make: Make, binarizer: Binarizer) -> None:
+    """Not quantized, the stored signs of a whole code give the exact asymmetric scores."""
+    signs = binarizer.truncate(64)
+    collection = filled(
+        make, signs, quantization="code", query_encoding="binary", keep_vectors=False
+    )
+    found = search(collection, QUERIES, candidates=100)
+    scores = asymmetric_scores(signs, QUERIES, ROWS, 64)
+    near = hamming(signs.encode_queries(QUERIES), signs.encode(ROWS))
+    assert_best_of_the_nearest(found, near, scores, 100)
+    for hits, row in zip(found, scores, strict=True):
+        assert np.allclose([hit.score for hit in hits], row[[hit.id for hit in hits]], rtol=1e-3)
+    first = search(collection, QUERIES, rescore=None)
+    assert [h.id for hits in first for h in hits] != [h.id for hits in found for h in hits]
 
 
 def test_the_graph_finds_what_the_scan_finds(make: Make, binarizer: Binarizer) -> None:
     collection = filled(make, binarizer, hnsw_m=16)
     assert_quantized(collection)
-    found = search(collection, QUERIES, SearchPlan(hnsw_ef=256))
+    found = search(collection, QUERIES, rescore=None, hnsw_ef=256)
     assert_in_order(found, asymmetric_scores(binarizer, QUERIES, ROWS, 64), slack=0.03)
 
 
@@ -189,14 +236,14 @@ def test_filters_and_payloads(make: Make, binarizer: Binarizer) -> None:
             models.FieldCondition(key="group", range=models.Range(gt=1)),
         ],
     )
-    for plan in (
-        CODES_ALONE,
-        SearchPlan(rescore="original"),
-        SearchPlan(prefix=32, rescore="projected"),
-    ):
-        found = search(
-            collection, QUERIES, plan, points_filter=groups, with_payload=["group", "title"]
-        )
+    stages: list[dict[str, Any]] = [
+        {"rescore": None},
+        {"rescore": "exact"},
+        {"rescore": "asymmetric", "prefix_bits": 32},
+        {"shortlist": 20, "prefix_bits": 32},
+    ]
+    for chosen in stages:
+        found = search(collection, QUERIES, where=groups, with_payload=["group", "title"], **chosen)
         assert [len(hits) for hits in found] == [10] * len(QUERIES)
         for hit in (hit for hits in found for hit in hits):
             assert hit.payload == {"group": 1, "title": f"row {hit.id}"}
@@ -289,19 +336,24 @@ def test_what_cannot_be_written_is_refused_and_nothing_is(make: Make, binarizer:
 
 
 def test_what_cannot_be_asked_is_refused(make: Make, binarizer: Binarizer) -> None:
-    collection = make(binarizer, exact=False, quantization="code")
-    for plan, words in (
-        (SearchPlan(rescore="original"), "rescore must be one of \\['none'\\]"),
-        (SearchPlan(rescore="projected"), "found 'projected'"),
-        (SearchPlan(prefix=32), "prefix must be one of"),
-        (SearchPlan(k=0), "k must be an integer from 1 to 2147483647, found 0"),
-        (SearchPlan(k=None), "k must be an integer .* found None"),  # type: ignore[arg-type]
-        (SearchPlan(oversampling=float("nan")), "at least 1, found .*oversampling=nan"),
-        (SearchPlan(prefix_oversampling=0.5), "at least 1, found .*prefix_oversampling=0.5"),
-        (SearchPlan(hnsw_ef=0), "hnsw_ef must be an integer from 1 .* found 0"),
-    ):
-        with pytest.raises(BitsError, match=words):
-            search(collection, QUERIES, plan)
+    collection = make(binarizer, keep_vectors=False, quantization="code", prefixes=(32,))
+    refused: list[tuple[dict[str, Any], str]] = [
+        ({"rescore": "exact"}, r"rescore must be None or one of \('asymmetric',\), found 'exact'"),
+        ({"rescore": "projected"}, "found 'projected'"),
+        ({"prefix_bits": 64}, r"prefixes \(32,\), found 64: .*=\(64,\)"),
+        ({"k": 0}, "k must be an integer from 1 to 2147483647, found 0"),
+        ({"k": None}, "k must be an integer .* found None"),
+        ({"candidates": 9}, "at least k = 10 candidates, found 9"),
+        ({"shortlist": 20}, "expected rescore='exact', found shortlist=20"),
+        ({"oversampling": float("nan")}, "oversampling must be at least 1, found nan"),
+        ({"oversampling": 0.5}, "oversampling must be at least 1, found 0.5"),
+        ({"oversampling": 4, "candidates": 100}, "oversampling=4 and candidates=100"),
+        ({"hnsw_ef": 0}, "hnsw_ef must be an integer from 1 .* found 0"),
+        ({"where": {"must": []}}, "where must be a models.Filter"),
+    ]
+    for chosen, words in refused:
+        with pytest.raises(SearchError, match=words):
+            search(collection, QUERIES, **chosen)
     with pytest.raises(VectorsError, match="96 dimensions, found 5"):
         search(collection, QUERIES[:, :5])
 

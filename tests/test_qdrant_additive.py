@@ -13,13 +13,17 @@ from numpy.typing import NDArray
 from qdrant_client import models
 from qdrant_engines import ENGINES, Make, maker, settle
 from synthetic import clustered
-from test_qdrant import assert_in_order, assert_quantized, asymmetric_scores
+from test_qdrant import (
+    assert_best_of_the_nearest,
+    assert_in_order,
+    assert_quantized,
+    asymmetric_scores,
+)
 
 from bitryoshka import Binarizer, BitsError, CollectionError, FingerprintError
 from bitryoshka.bits import hamming, pack, unpack
 from bitryoshka.qdrant import (
     Collection,
-    SearchPlan,
     Settings,
     collection_config,
     move,
@@ -30,7 +34,7 @@ from bitryoshka.qdrant import (
 )
 from bitryoshka.qdrant.config import body
 from bitryoshka.qdrant.edge import create_shard, open_shard
-from bitryoshka.qdrant.ways import our_ways
+from bitryoshka.qdrant.quantizers import code_quantizers
 from bitryoshka.training.additive import Settings as Recipe
 from bitryoshka.training.additive import additive_codes
 from bitryoshka.training.closed_form import Goal
@@ -102,7 +106,7 @@ def test_hamming_distance_is_exact(make: Make, signs: Binarizer) -> None:
     collection = filled(make, signs, query_encoding="binary")
     assert_signs_are_compared(collection, "bits", 64)
     distances = hamming(signs.encode_queries(QUERIES), signs.encode(ROWS))
-    found = search(collection, QUERIES, SearchPlan())
+    found = search(collection, QUERIES, rescore=None)
     assert_in_order(found, -distances)
     for hits, row in zip(found, distances, strict=True):
         assert [hit.score for hit in hits] == [64 - 2 * row[hit.id] for hit in hits]
@@ -115,7 +119,7 @@ def test_float_queries_give_the_asymmetric_order(make: Make, longer: Binarizer, 
     assert collection.settings.quantization == "code"
     assert_quantized(collection, QUERIES, ROWS)
     scores = asymmetric_scores(binarizer, QUERIES, ROWS, cut)
-    assert_in_order(search(collection, QUERIES, SearchPlan()), scores, slack=0.005)
+    assert_in_order(search(collection, QUERIES, rescore="asymmetric"), scores, slack=0.005)
 
 
 @pytest.mark.parametrize("cut", [32, 128])
@@ -130,7 +134,7 @@ def test_a_code_that_is_read_back_has_the_score_that_it_had(
     scores = asymmetric_scores(binarizer, QUERIES, ROWS, cut)
     # sums of floats in another order
     assert np.allclose(decoded.T, scores, rtol=0, atol=1e-6)
-    for hits, row in zip(search(collection, QUERIES, SearchPlan()), decoded.T, strict=True):
+    for hits, row in zip(search(collection, QUERIES, rescore="asymmetric"), decoded.T, strict=True):
         # each query's scale is the engine's own
         given, ours = np.array([hit.score for hit in hits]), row[[hit.id for hit in hits]]
         scale = given.sum() / ours.sum()
@@ -141,20 +145,17 @@ def test_a_prefix_of_hamming_bits_comes_first(make: Make, longer: Binarizer) -> 
     collection = filled(make, longer, prefixes=(32, 64))
     for bits in (32, 64):
         assert_signs_are_compared(collection, f"prefix_{bits}", bits)
-        found = search(collection, QUERIES, SearchPlan(prefix=bits, prefix_oversampling=3))
+        stage: dict[str, Any] = {"prefix_bits": bits, "candidates": 30}
+        found = search(collection, QUERIES, rescore="asymmetric", **stage)
         near = hamming(longer.encode_queries(QUERIES, bits), longer.encode(ROWS, bits))
         scores = asymmetric_scores(longer, QUERIES, ROWS, 128)
-        for hits, distances, row in zip(found, near, scores, strict=True):
-            ids, farthest = [hit.id for hit in hits], np.sort(distances)[29]
-            assert (distances[ids] <= farthest).all()
-            best = np.sort(row[distances < farthest])[::-1][:10]
-            assert row[ids].min() >= best[-1] - 0.005 * np.ptp(row)
+        assert_best_of_the_nearest(found, near, scores, 30)
 
 
 def test_the_graph_finds_what_the_scan_finds(make: Make, signs: Binarizer) -> None:
     collection = filled(make, signs, hnsw_m=16)
     assert_quantized(collection, QUERIES, ROWS)
-    found = search(collection, QUERIES, SearchPlan(hnsw_ef=128))
+    found = search(collection, QUERIES, rescore="asymmetric", hnsw_ef=128)
     assert_in_order(found, asymmetric_scores(signs, QUERIES, ROWS, 64), slack=0.03)
 
 
@@ -165,8 +166,8 @@ def test_moving_and_planning(make: Make, longer: Binarizer, signs: Binarizer) ->
     # of the vectors as the engine keeps them, in float16
     moved, fresh = signs.losses(ROWS, read_back(second)), signs.losses(ROWS)
     assert moved.mean() < 1.001 * fresh.mean()
-    everything = SearchPlan(rescore="original", oversampling=len(ROWS) / 10)
-    assert verify_move(first.engine, second, "original", everything).good
+    everything = {"candidates": len(ROWS)}
+    assert verify_move(first.engine, second, "original", search_arguments=everything).good
     assert plan_search(first, QUERIES, 0.9).reached
 
 
@@ -186,12 +187,6 @@ def test_what_cannot_hold_the_code_is_refused(
 ) -> None:
     with pytest.raises(BitsError, match=words):
         collection_config(longer, **chosen)
-
-
-def test_rescoring_by_projected_floats_is_refused(make: Make, signs: Binarizer) -> None:
-    plan = SearchPlan(rescore="projected")
-    with pytest.raises(BitsError, match=r"\['none', 'original'\], found 'projected'"):
-        search(make(signs), QUERIES, plan)
 
 
 def test_only_its_own_collections_are_opened(
@@ -223,15 +218,15 @@ def test_the_body_names_the_whole_code(longer: Binarizer) -> None:
     assert found["metadata"]["bitryoshka"]["quantization"] == "code"
 
 
-def test_every_cut_is_a_way_to_keep_it(longer: Binarizer) -> None:
-    ways = {way.label: way for way in our_ways(longer)}
-    assert list(ways) == [
+def test_every_cut_is_a_quantizer(longer: Binarizer) -> None:
+    cuts = {q.label: q for q in code_quantizers(longer)}
+    assert list(cuts) == [
         *("ours 32 bits, Hamming", "ours 32 bits, 8-bit query"),
         *("ours 64 bits, Hamming", "ours 64 bits, 8-bit query"),
         "ours 128 bits, 8-bit query",
     ]
-    whole = ways["ours 128 bits, 8-bit query"].store(ROWS)
-    for label, way in ways.items():
-        stored = way.store(ROWS)
+    whole = cuts["ours 128 bits, 8-bit query"].store(ROWS)
+    for label, cut in cuts.items():
+        stored = cut.store(ROWS)
         assert np.array_equal(stored, whole[:, : stored.shape[1]]), label
-        assert way.ask(QUERIES).shape == (len(QUERIES), stored.shape[1])
+        assert cut.ask(QUERIES).shape == (len(QUERIES), stored.shape[1])

@@ -19,7 +19,7 @@ from synthetic import clustered
 import bitryoshka
 from bitryoshka import Binarizer, CollectionError, FingerprintError, VectorsError
 from bitryoshka.bits import pack
-from bitryoshka.qdrant import Collection, SearchPlan, collection_config, search, upsert
+from bitryoshka.qdrant import Collection, collection_config, search, upsert
 from bitryoshka.qdrant.edge import CONFIG_FILE, Shard, create_shard, open_shard, read_shard
 from bitryoshka.qdrant.moving import move
 from bitryoshka.qdrant.verifying import verify_move
@@ -133,8 +133,8 @@ def test_killed_in_mid_move_twenty_times(
     with open_shard(path, binarizer) as collection, read_shard(source) as given:
         assert_whole(collection, MANY)
         assert given.count() == len(MANY)
-        plan = SearchPlan(rescore="original", oversampling=100)
-        found = verify_move(given, collection, "old", plan)
+        everything = {"candidates": 1000}
+        found = verify_move(given, collection, "old", search_arguments=everything)
         assert found.good
         assert (found.source_points, found.target_points) == (6000, 6000)
         assert move(given, collection, "old") == (0, 0, 6000, 0, 0, 0)
@@ -258,7 +258,7 @@ def test_creating_again_is_harmless_and_another_config_is_refused(
     before = contents(shard)
     create_shard(shard, collection_config(binarizer, indexing_threshold=1))
     for other in (
-        collection_config(binarizer, indexing_threshold=1, exact=False),
+        collection_config(binarizer, indexing_threshold=1, keep_vectors=False),
         collection_config(binarizer.truncate(32), indexing_threshold=1),
     ):
         with pytest.raises(CollectionError, match="exists with another configuration: metadata"):

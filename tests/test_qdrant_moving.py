@@ -19,7 +19,6 @@ import bitryoshka
 from bitryoshka import CollectionError, FingerprintError, VectorsError
 from bitryoshka.bits import pack
 from bitryoshka.qdrant import (
-    SearchPlan,
     Settings,
     add_codes,
     collection_config,
@@ -33,7 +32,7 @@ from bitryoshka.qdrant import (
 from bitryoshka.qdrant.adding import fill_codes
 from bitryoshka.qdrant.config import body
 from bitryoshka.qdrant.edge import Shard, read_shard
-from bitryoshka.qdrant.hits import having
+from bitryoshka.qdrant.engine import having
 
 ROWS = clustered(0, 400, 48, 20)
 BINARIZER = bitryoshka.fit(ROWS, bits=64, hamming_bits=32, method="progressive").binarizer
@@ -79,8 +78,9 @@ def test_a_shard_is_moved_with_ids_and_payloads(make: Make, tmp_path: Path, name
         found = verify_move(source, target, name)
         assert found.good
         assert (found.source_points, found.target_points, found.sampled) == (400, 400, 50)
-        loose = SearchPlan(rescore="none")
-        assert not verify_move(source, target, name, loose, least_recall=1.0).good
+        loose = {"rescore": None}
+        checked = verify_move(source, target, name, search_arguments=loose, least_recall=1.0)
+        assert not checked.good
 
 
 def test_a_point_that_cannot_be_encoded_is_named(make: Make, tmp_path: Path) -> None:
@@ -337,5 +337,5 @@ def test_ids_of_both_kinds_are_found_after_a_move(make: Make, tmp_path: Path) ->
     with read_shard(foreign(tmp_path / "old", "text")) as source:
         move(source, target, "text")
     settle(target)
-    found = search(target, ROWS[[3, 360]], SearchPlan(k=1, rescore="original", oversampling=99))
+    found = search(target, ROWS[[3, 360]], 1, candidates=99)
     assert [hits[0].id for hits in found] == [3, IDS[360]]

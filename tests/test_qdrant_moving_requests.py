@@ -32,7 +32,7 @@ from bitryoshka.qdrant import (
 )
 from bitryoshka.qdrant.config import body
 from bitryoshka.qdrant.edge import read_shard
-from bitryoshka.qdrant.hits import plain_id
+from bitryoshka.qdrant.engine import plain_id
 
 FOUND: dict[str, Any] = {
     "status": "green",

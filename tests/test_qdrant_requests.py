@@ -31,7 +31,6 @@ from bitryoshka import (
 from bitryoshka.qdrant import (
     AsyncCollection,
     Collection,
-    SearchPlan,
     Settings,
     collection_config,
     create_collection,
@@ -40,6 +39,7 @@ from bitryoshka.qdrant import (
     open_collection_async,
     search,
     search_async,
+    search_requests,
     upsert,
     upsert_async,
 )
@@ -129,7 +129,7 @@ def checked(model: type[BaseModel], sent: Any) -> Any:
 
 LAYOUTS: list[dict[str, Any]] = [
     {},
-    {"exact": False, "query_encoding": "binary", "datatype": "float32"},
+    {"keep_vectors": False, "query_encoding": "binary", "datatype": "float32"},
     {"prefixes": (32,), "on_disk": False, "shards": 3, "replicas": 2, "write_consistency": 2},
     {"quantization": "code", "hnsw_m": 0, "indexing_threshold": 100},
     *({"quantization": f"turbo{bits}"} for bits in ("1", "1_5", "2", "4", "8")),
@@ -171,11 +171,12 @@ def test_upsert_and_search_send_the_same_from_both_clients() -> None:
     config = collection_config(BINARIZER, prefixes=(32,))
     recorder = Recorder(answers(config))
     collection = open_collection(recorder.sync, "rows", BINARIZER)
-    plan = SearchPlan(k=5, rescore="original", prefix=32, hnsw_ef=64)
     only = models.Filter(
         must=[models.FieldCondition(key="n", match=models.MatchExcept(**{"except": [4]}))]
     )
-    found = search(collection, ROWS[:2], plan, points_filter=only, with_payload=["n"])
+    words: dict[str, Any] = {"candidates": 80, "shortlist": 20, "prefix_bits": 32, "hnsw_ef": 64}
+    words |= {"where": only, "with_payload": ["n"]}
+    found = search(collection, ROWS[:2], 5, **words)
     assert [(hit.id, hit.score) for hits in found for hit in hits] == [(3, 0.5)] * 2
     upsert(collection, [0, 1], ROWS[:2], [{"n": 1}, None])
     assert upsert(collection, [0, 1], ROWS[:2], resume=True) == (1, 1)
@@ -183,7 +184,7 @@ def test_upsert_and_search_send_the_same_from_both_clients() -> None:
 
     async def again() -> None:
         opened = await open_collection_async(recorder.asynchronous, "rows", BINARIZER)
-        await search_async(opened, ROWS[:2], plan, points_filter=only, with_payload=["n"])
+        await search_async(opened, ROWS[:2], 5, **words)
         await upsert_async(opened, [0, 1], ROWS[:2], [{"n": 1}, None])
         assert await upsert_async(opened, [0, 1], ROWS[:2], resume=True) == (1, 1)
 
@@ -203,6 +204,46 @@ def test_upsert_and_search_send_the_same_from_both_clients() -> None:
     assert set(prefix.query) == {-1.0, 1.0}
     points = checked(models.PointsBatch, without_nulls(by_path["/collections/rows/points"]))
     assert {k: len(v[0]) for k, v in points.batch.vectors.items()} == collection.settings.sizes
+
+
+def stages_of(chosen: dict[str, Any], **words: Any) -> list[tuple[Any, ...]]:
+    """Vector, limit, whether it is quantized, and the graph's list, from the innermost stage."""
+    signs = BINARIZER.truncate(32)
+    settings = Settings.of(signs, prefixes=(32,), quantization="code", **chosen)
+    [stage] = search_requests(signs, settings, ROWS[:1], **words)
+    found: list[tuple[Any, ...]] = []
+    while stage is not None:
+        params = stage.params
+        found.insert(0, (stage.using, stage.limit, not params.quantization.ignore, params.hnsw_ef))
+        stage = stage.prefetch
+    return found
+
+
+def test_every_stage_is_one_prefetch() -> None:
+    floats: dict[str, Any] = {"keep_vectors": False}
+    signs: dict[str, Any] = {"query_encoding": "binary", "keep_vectors": False}
+    assert stages_of(floats) == [("bits", 10, True, 100)]
+    assert stages_of(floats, candidates=300, rescore=None) == [("bits", 10, True, 300)]
+    assert stages_of(floats, prefix_bits=32) == [
+        ("prefix_32", 100, True, 100),
+        ("bits", 10, True, None),
+    ]
+    assert stages_of(floats, prefix_bits=32, rescore=None) == [("prefix_32", 10, True, 100)]
+    assert stages_of(signs) == [("bits", 100, True, 100), ("bits", 10, False, None)]
+    assert stages_of(signs, prefix_bits=32) == stages_of(signs)
+    assert stages_of({}, oversampling=3.5) == [
+        ("bits", 35, True, 35),
+        ("original", 10, False, None),
+    ]
+    assert stages_of({}, shortlist=20) == [
+        ("bits", 20, True, 100),
+        ("original", 10, False, None),
+    ]
+    assert stages_of({}, shortlist=20, prefix_bits=32) == [
+        ("prefix_32", 100, True, 100),
+        ("bits", 20, True, None),
+        ("original", 10, False, None),
+    ]
 
 
 @pytest.mark.parametrize("location", [{"location": ":memory:"}, {"path": "folder"}])
@@ -230,7 +271,7 @@ def test_local_mode_is_refused_for_async_clients_too() -> None:
 def test_a_collection_with_another_config_is_refused() -> None:
     mine = collection_config(BINARIZER)
     for other, words in (
-        (collection_config(BINARIZER, exact=False), "another configuration"),
+        (collection_config(BINARIZER, keep_vectors=False), "another configuration"),
         (collection_config(BINARIZER.truncate(32)), "another configuration"),
     ):
         recorder = Recorder(answers(other, exists=True))
@@ -251,7 +292,7 @@ def altered(change: Callable[[dict[str, Any]], Any]) -> QdrantClient:
     [
         (lambda c: c.pop("metadata"), CollectionError, "no settings of bitryoshka"),
         (lambda c: c["metadata"]["bitryoshka"].update(format=2), CollectionError, "format 2"),
-        (lambda c: c["metadata"]["bitryoshka"].pop("exact"), None, ""),
+        (lambda c: c["metadata"]["bitryoshka"].pop("keep_vectors"), None, ""),
         (lambda c: c["metadata"]["bitryoshka"].update(x=1), CollectionError, "cannot be read"),
         (
             lambda c: c["metadata"]["bitryoshka"].update(fingerprint="0" * 64),

@@ -21,10 +21,10 @@ from synthetic import clustered
 import bitryoshka
 from bitryoshka import CollectionError, VectorsError
 from bitryoshka.bits import pack
-from bitryoshka.qdrant import collection_config, move, upsert, verify_move
-from bitryoshka.qdrant.comparing import _side_by_side
+from bitryoshka.qdrant import collection_config, move, search, upsert, verify_move
+from bitryoshka.qdrant.copying import _side_by_side
 from bitryoshka.qdrant.edge import Shard, create_shard, open_shard, read_shard
-from bitryoshka.qdrant.hits import Point, having
+from bitryoshka.qdrant.engine import Point, having
 from bitryoshka.qdrant.verifying import _Sample
 
 ROWS = clustered(0, 300, 48, 20)
@@ -329,7 +329,7 @@ def test_vectors_that_no_code_can_be_made_of(
 
 
 def test_points_without_the_vector_need_more_than_codes(make: Make, source: Shard) -> None:
-    target = make(BINARIZER, like=source.config(), vector="text", exact=False)
+    target = make(BINARIZER, like=source.config(), vector="text", keep_vectors=False)
     with pytest.raises(CollectionError, match=r"lose 30 points without vector 'text'; .*'text'"):
         move(source, target, "text")
     assert move(source, target, "text", drop=("text",)) == (270, 0, 0, 0, 0, 30)
@@ -479,8 +479,8 @@ def test_whatever_is_stored_is_recognized(
     make: Make, source: Shard, quantization: Any, wide: Any
 ) -> None:
     change(source, edge.UpdateOperation.delete_points([i for i in IDS if IDS.index(i) % 10 == 7]))
-    for exact in (False, True):
-        chosen = {"quantization": quantization, "datatype": wide, "exact": exact}
+    for kept in (False, True):
+        chosen = {"quantization": quantization, "datatype": wide, "keep_vectors": kept}
         target = make(BINARIZER, like=source.config(), vector="text", **chosen)
         assert move(source, target, "text").written == 270
         assert move(source, target, "text").skipped == 270
@@ -608,7 +608,7 @@ def test_a_boolean_is_matched(make: Make) -> None:
 
     def matching(**clauses: Any) -> set[Any]:
         found = models.Filter(**clauses)
-        return set(collection.engine.scroll(10, points_filter=found).ids)
+        return set(collection.engine.scroll(10, where=found).ids)
 
     def equal(value: Any) -> models.FieldCondition:
         return models.FieldCondition(key="b", match=models.MatchValue(value=value))
@@ -623,3 +623,5 @@ def test_a_boolean_is_matched(make: Make) -> None:
     assert matching(must=[equal(1)]) == {2}
     assert matching(must=[equal(0)]) == {3}
     assert collection.engine.count(models.Filter(must=[equal(True)])) == 2
+    [hits] = search(collection, ROWS[:1], where=models.Filter(must=[equal(True)]))
+    assert {hit.id for hit in hits} == {0, 4}

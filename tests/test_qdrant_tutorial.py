@@ -1,11 +1,13 @@
-"""docs/qdrant_tutorial.md is true: its blocks run in their order, on the engine in process."""
+"""The pages about Qdrant are true: their blocks run in their order, on the engine in process."""
 
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import qdrant_edge
 import typer
@@ -13,10 +15,9 @@ from qdrant_client import models
 from synthetic import clustered
 from test_readme import Block, check_pip, commands, run_cli
 
-import bitryoshka
 from bitryoshka.cli.app import app
 from bitryoshka.qdrant.edge import read_shard
-from bitryoshka.qdrant.hits import having
+from bitryoshka.qdrant.engine import having
 
 PAGE = Path(__file__).parents[1] / "docs" / "qdrant_tutorial.md"
 
@@ -59,13 +60,26 @@ def existing_shard(path: Path) -> None:
     shard.close()
 
 
-def test_the_block_about_moving_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_blocks_of_the_other_page_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    np.save("vectors.npy", clustered(0, 800, 96, 30))
+    np.save("queries.npy", clustered(1, 40, 96, 30))
+    namespace: dict[str, Any] = {}
+    *scratch, moving = blocks(PAGE.with_name("qdrant.md"))
+    for block in scratch:
+        exec(compile(block.text, block.place, "exec"), namespace)
+    for hit in (hit for hits in namespace["hits"] for hit in hits):
+        assert hit.payload == {"tenant": 3}
+        assert hit.id % 10 == 8
+    for found in (namespace[name] for name in ("hits", "codes_alone", "stages", "best")):
+        assert [len(hits) for hits in found] == [10] * 40
+    assert namespace["plan"].reached
+    assert namespace["report"].advice
+    assert namespace["choice"].bytes <= 16
+
+    shutil.rmtree("articles")
     existing_shard(tmp_path / "articles")
-    binarizer = bitryoshka.fit(clustered(0, 800, 96, 30), bits=64).binarizer
-    namespace: dict[str, Any] = {"binarizer": binarizer}
-    [block] = blocks(PAGE.with_name("qdrant.md"))
-    exec(compile(block.text, block.place, "exec"), namespace)
+    exec(compile(moving.text, moving.place, "exec"), namespace)
     assert namespace["moved"].written == 800
     assert namespace["checked"].good
     with read_shard("articles_codes") as moved:
@@ -95,7 +109,7 @@ def test_its_blocks_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
             else:
                 assert program == "export"
     assert parsed == 7
-    assert namespace["planned"].reached
+    assert namespace["plan"].reached
     assert namespace["hits"][0][0].payload["title"].startswith("title")
     assert all(hit.id % 5 == 3 for hits in namespace["hits"] for hit in hits)
     assert not (tmp_path / "articles_codes").exists()

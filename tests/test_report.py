@@ -16,7 +16,7 @@ from bitryoshka import Binarizer, SearchError, VectorsError, cli, fit
 from bitryoshka.planning import Plan
 from bitryoshka.postgres.server import Connection
 from bitryoshka.report import Findings, find, to_html, to_markdown
-from bitryoshka.report.advice import Advice, Option, advise, cheapest, memory, size
+from bitryoshka.report.advice import Option, SwitchAdvice, advise, cheapest, memory, size
 
 ROWS, QUERIES = clustered(0, 1200), clustered(1, 200)
 MANY = 50_000_000
@@ -69,7 +69,7 @@ def option(method: str, plan: Plan | None = PLAN, failure: str = "") -> Option:
     return Option(method, f"{method} (of a kind)", 384, plan, failure)
 
 
-def advice(*options: Option, rows: int = MANY) -> Advice:
+def advice(*options: Option, rows: int = MANY) -> SwitchAdvice:
     return advise(cheapest(options), options, 384, rows)
 
 
@@ -79,18 +79,25 @@ class TestAdvice:
         assert not found.switch
         assert "cheap enough" in found.headline
         assert "100,000 rows need 175 MiB" in found.reasons[0]
+        assert "102 MiB of float16 (halfvec)" in found.reasons[0]
+        many = int(found.next_command.split()[-1])
+        assert not advice(option("itq"), rows=many - 1).switch
+        assert advice(option("itq"), rows=many).switch
 
     def test_a_target_out_of_reach(self) -> None:
         found = advice(option("itq", None, "no plan reaches it"), option("sign", None, "nor this"))
         assert (found.switch, found.reasons) == (False, ("No plan reaches it.",))
+        assert found.next_command == "bitryoshka report VECTORS --bits 768"
 
     def test_codes_that_pay(self) -> None:
         signs = option("sign", replace(PLAN, cost=260.0))
         found = advice(signs, option("itq"), option("progressive", replace(PLAN, cost=150.0)))
-        assert (found.switch, found.headline) == (True, "Switch to itq codes of 384 bits")
+        assert (found.switch, found.headline) == (True, "Switch to ITQ codes of 384 bits")
         assert "sign (of a kind), 100 candidates on 64 bits, at 2.0 times" in found.reasons[-2]
         assert "384 bits do not reach the target: longer" in found.reasons[-1]
         assert "sign bits do not" in advice(option("itq"), option("sign", None)).reasons[-2]
+        assert "instead of 49.7 GiB of float16 (halfvec) or 85.5 GiB of float32" in found.reasons[1]
+        assert found.next_command.endswith("--bits 384 --method itq")
         assert any("plan again on the whole table" in reason for reason in found.reasons)
 
     def test_sign_bits_that_are_enough(self) -> None:
@@ -98,18 +105,29 @@ class TestAdvice:
         found = advice(signs, option("itq"))
         assert "plain sign bits" in found.headline
         assert "reads 50 of them" in " ".join(found.reasons)
-        assert "itq (of a kind), 100 candidates on 64 bits, at 2.0 times" in found.reasons[-2]
+        assert "ITQ (of a kind), 100 candidates on 64 bits, at 2.0 times the" in found.reasons[-2]
         assert "plain sign bits" in advice(option("sign")).headline
 
+    @pytest.mark.parametrize("bits", [64, 384])
+    def test_sign_bits_are_indexed_by_the_next_command(
+        self, connection: Connection, bits: int
+    ) -> None:
+        found = advice(option("sign", replace(PLAN, prefix_bits=bits)))
+        connection.execute("CREATE TABLE docs (id bigint, embedding vector(384))")
+        connection.execute("INSERT INTO docs SELECT 1, array_fill(0.5::real, ARRAY[384])::vector")
+        connection.execute(found.next_command.encode())
+        [(definition,)] = connection.execute("SELECT indexdef FROM pg_indexes").fetchall()[-1:]
+        assert f"bit({bits})" in definition
+
     def test_a_method_has_to_save_more_than_a_tenth(self) -> None:
-        for cost, headline in ((120.0, "plain sign bits"), (110.0, "itq codes")):
+        for cost, headline in ((120.0, "plain sign bits"), (110.0, "ITQ codes")):
             found = advice(option("sign"), option("itq", replace(PLAN, cost=cost)))
             assert headline in found.headline
 
     def test_codes_alone_are_told_of_where_vectors_are_cheaper(self) -> None:
         alone = replace(PLAN, rescore="asymmetric", cost=390.0)
         found = advice(option("itq"), option("progressive", alone))
-        assert "Switch to itq codes" in found.headline
+        assert "Switch to ITQ codes" in found.headline
         assert found.reasons[-1].startswith("Without stored vectors: progressive (of a kind)")
         assert "at 3.0 times" in found.reasons[-1]
         only = advice(option("progressive", alone))
@@ -197,6 +215,19 @@ class TestPage:
         assert min(sizes) >= 10
         assert tab.console() == []
         assert {url for url in tab.requests() if not url.startswith("data:")} == {page.as_uri()}
+
+    def test_a_wide_table_scrolls_within_its_card(self, tab: Browser, page: Path) -> None:
+        tab.open(page, PHONE, "light")
+        seen = tab.run(
+            "const card = document.querySelector('.wide');"
+            "const right = e => e.getBoundingClientRect().right;"
+            "const seen = cell => right(cell) <= right(card);"
+            "const [_, candidates, ...more] = card.querySelector('tbody tr').cells;"
+            "const before = [seen(candidates), seen(more.at(-1))];"
+            "card.scrollLeft = 10000;"
+            "return [...before, seen(more.at(-1))]"
+        )
+        assert seen == [True, False, True]
 
     def test_light_and_dark_differ(self, tab: Browser, page: Path) -> None:
         colours = set()
@@ -286,7 +317,21 @@ class TestCommands:
         assert content["worst"][0]["query"].startswith("q")
         assert (tmp_path / "r.md").read_text().startswith("# Do not switch")
         assert "<!doctype html>" in (tmp_path / "r.html").read_text()
+        assert "bitryoshka report VECTORS --rows" in (tmp_path / "r.html").read_text()
         assert Binarizer.load(tmp_path / "b.safetensors").bits == 48
+
+    def test_what_is_told_meanwhile(self, run: Run, tmp_path: Path) -> None:
+        np.save(tmp_path / "v.npy", ROWS)
+        code, out, err = run("report", tmp_path / "v.npy", "-o", tmp_path / "r.html", *COMMON[:-1])
+        first, *stages = err.splitlines()
+        assert first.startswith("Do not switch: exact vectors are cheap enough. 1,200 rows need ")
+        assert [line for line in stages if line.endswith(" ...")] == [
+            "fit ...",
+            "fit sign to all rows ...",
+            "measure ...",
+        ]
+        assert code == 0
+        assert out.splitlines()[-1].startswith("next: bitryoshka report VECTORS --rows ")
 
     def test_a_report_on_a_table(self, run: Run, database_of_rows: str, tmp_path: Path) -> None:
         source = ("--from-postgres", database_of_rows, "docs", "embedding")

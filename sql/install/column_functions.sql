@@ -274,6 +274,14 @@ BEGIN
                     bitryoshka.title(one.relation), ' were not made again: ', SQLERRM);
         END;
     END LOOP;
+    FOR one IN SELECT k.id, k.label FROM bitryoshka.codecs AS k LOOP
+        BEGIN
+            PERFORM bitryoshka.make_query_functions(one.id);
+        EXCEPTION WHEN OTHERS THEN
+            RAISE WARNING USING MESSAGE = concat(
+                'the functions for queries of ', one.label, ' were not made again: ', SQLERRM);
+        END;
+    END LOOP;
     FOR one IN
         SELECT k.label FROM bitryoshka.codecs AS k JOIN pg_proc AS p
             ON p.proname = concat('encode_', k.name, '_', k.version)

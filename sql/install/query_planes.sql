@@ -1,3 +1,31 @@
+CREATE OR REPLACE FUNCTION bitryoshka.planes_of(weights double precision[], unit double precision)
+    RETURNS bit[]
+LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN (
+        SELECT ARRAY[
+            string_agg(CASE WHEN l.level & 128 <> 0 THEN '1' ELSE '0' END, '')::varbit,
+            string_agg(CASE WHEN l.level & 64 <> 0 THEN '1' ELSE '0' END, '')::varbit,
+            string_agg(CASE WHEN l.level & 32 <> 0 THEN '1' ELSE '0' END, '')::varbit,
+            string_agg(CASE WHEN l.level & 16 <> 0 THEN '1' ELSE '0' END, '')::varbit,
+            string_agg(CASE WHEN l.level & 8 <> 0 THEN '1' ELSE '0' END, '')::varbit,
+            string_agg(CASE WHEN l.level & 4 <> 0 THEN '1' ELSE '0' END, '')::varbit,
+            string_agg(CASE WHEN l.level & 2 <> 0 THEN '1' ELSE '0' END, '')::varbit,
+            string_agg(CASE WHEN l.level & 1 <> 0 THEN '1' ELSE '0' END, '')::varbit
+        ]
+        FROM (
+            SELECT least(greatest(floor(w / (2 * unit) + 128), 0), 255)::integer AS level
+            FROM unnest(weights) AS w
+            OFFSET 0
+        ) AS l
+    );
+END
+$$;
+COMMENT ON FUNCTION bitryoshka.planes_of(double precision[], double precision) IS
+'Weights, rounded to odd multiples of a unit, as 8 bit strings, the most significant first.';
+
 CREATE OR REPLACE FUNCTION bitryoshka.query_planes(
     codec text, input anycompatible, bits integer DEFAULT NULL
 ) RETURNS bit[]
@@ -55,23 +83,7 @@ BEGIN
         PERFORM bitryoshka.refuse_incomplete(one.id);
     END IF;
     unit := (SELECT coalesce(nullif(max(abs(w)), 0) / 255, 1) FROM unnest(bit_weights) AS w);
-    RETURN (
-        SELECT ARRAY[
-            string_agg(CASE WHEN l.level & 128 <> 0 THEN '1' ELSE '0' END, '')::varbit,
-            string_agg(CASE WHEN l.level & 64 <> 0 THEN '1' ELSE '0' END, '')::varbit,
-            string_agg(CASE WHEN l.level & 32 <> 0 THEN '1' ELSE '0' END, '')::varbit,
-            string_agg(CASE WHEN l.level & 16 <> 0 THEN '1' ELSE '0' END, '')::varbit,
-            string_agg(CASE WHEN l.level & 8 <> 0 THEN '1' ELSE '0' END, '')::varbit,
-            string_agg(CASE WHEN l.level & 4 <> 0 THEN '1' ELSE '0' END, '')::varbit,
-            string_agg(CASE WHEN l.level & 2 <> 0 THEN '1' ELSE '0' END, '')::varbit,
-            string_agg(CASE WHEN l.level & 1 <> 0 THEN '1' ELSE '0' END, '')::varbit
-        ]
-        FROM (
-            SELECT least(greatest(floor(w / (2 * unit) + 128), 0), 255)::integer AS level
-            FROM unnest(bit_weights) AS w
-            OFFSET 0
-        ) AS l
-    );
+    RETURN bitryoshka.planes_of(bit_weights, unit);
 END
 $$;
 COMMENT ON FUNCTION bitryoshka.query_planes(text, anycompatible, integer) IS

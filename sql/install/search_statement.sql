@@ -26,6 +26,9 @@ DECLARE
     by_vectors boolean := coalesce(rescore = 'exact', false);
     best text := 'bitryoshka_candidates';
     statement text;
+    asked text;
+    bits_of text;
+    planes_of text;
 BEGIN
     SELECT
         concat(quote_ident(n.nspname::text), '.', quote_ident(r.relname::text)),
@@ -37,7 +40,7 @@ BEGIN
     JOIN pg_namespace AS v ON v.oid = e.extnamespace
     WHERE r.oid = search_statement.relation AND e.extname = 'vector';
     SELECT
-        c.id, c.code_column::text, c.vector_column, c.prefix_bits, k.label, k.metric, k.bits,
+        c.id, c.code_column::text, c.vector_column, c.prefix_bits, k.label, k.fingerprint, k.metric, k.bits,
         k.hamming_bits, k.nested_bits
     INTO one
     FROM bitryoshka.columns AS c JOIN bitryoshka.codecs AS k ON k.id = c.codec_id
@@ -118,12 +121,29 @@ BEGIN
             CASE one.metric WHEN 'cosine' THEN '<=>' ELSE '<#>' END,
             ') $1::', pgvector, '.vector::', pgvector, '.', vector_type, ')');
     END IF;
+    asked := concat('$1::', pgvector, '.vector');
+    bits_of := concat('query_bits_', left(one.fingerprint, 32));
+    -- functions of the codec's own, where its registration could make them
+    IF 2 = (
+        SELECT count(*) FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid = p.pronamespace
+        WHERE n.nspname = 'bitryoshka' AND p.proowner = n.nspowner
+            AND p.proname IN (bits_of, replace(bits_of, '_bits_', '_planes_'))
+    ) THEN
+        planes_of := concat('bitryoshka.', replace(bits_of, '_bits_', '_planes_'), '(', asked, ')');
+        bits_of := concat('bitryoshka.', bits_of, '(', asked, ')');
+        IF prefix < one.hamming_bits THEN
+            bits_of := concat('pg_catalog.substring(', bits_of, ', 1, ', prefix, ')');
+        END IF;
+    ELSE
+        planes_of := concat(
+            'bitryoshka.query_planes(', quote_literal(one.label), ', ', asked, ')');
+        bits_of := concat('bitryoshka.encode_query(', quote_literal(one.label), ', ', asked, ', ',
+            prefix, ')');
+    END IF;
     statement := concat(
         'WITH bitryoshka_query AS MATERIALIZED (', E'\n',
-        '    SELECT bitryoshka.encode_query(', quote_literal(one.label), ', $1::', pgvector,
-        '.vector, ', prefix, ') AS code,', E'\n',
-        CASE WHEN by_codes THEN concat('        bitryoshka.query_planes(',
-            quote_literal(one.label), ', $1::', pgvector, '.vector) AS planes,', E'\n') END,
+        '    SELECT ', bits_of, ' AS code,', E'\n',
+        CASE WHEN by_codes THEN concat('        ', planes_of, ' AS planes,', E'\n') END,
         '        $2::pg_catalog.jsonb AS filter_values,', E'\n',
         '        pg_catalog.set_config(''hnsw.ef_search'', ''', least(candidates, 1000),
         ''', true),', E'\n',

@@ -1,6 +1,7 @@
 """Learned, nested binary codes for any embedding model's vectors, in the database you run."""
 
 from bitryoshka.binarizer import Binarizer
+from bitryoshka.drift import Drift, check_drift, recalibrate
 from bitryoshka.errors import (
     BitryoshkaError,
     BitsError,
@@ -18,9 +19,11 @@ from bitryoshka.errors import (
     TableError,
     VectorsError,
 )
+from bitryoshka.evaluation import Evaluation, evaluate
 from bitryoshka.planning import Plan, plan
 from bitryoshka.search_parameters import SearchParameters
 from bitryoshka.training import FitResult, fit
+from bitryoshka.vector_files import read_vectors
 
 __all__ = [
     "Binarizer",
@@ -29,6 +32,8 @@ __all__ = [
     "CodecError",
     "CollectionError",
     "DatabaseError",
+    "Drift",
+    "Evaluation",
     "FileFormatError",
     "FingerprintError",
     "FitResult",
@@ -42,6 +47,10 @@ __all__ = [
     "ServerUnreachableError",
     "TableError",
     "VectorsError",
+    "check_drift",
+    "evaluate",
     "fit",
     "plan",
+    "read_vectors",
+    "recalibrate",
 ]

@@ -89,7 +89,7 @@ class Binarizer:
     info: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        def settle(name: str, dtype: type[np.generic], shape: tuple[int, ...]) -> None:
+        def set_checked(name: str, dtype: type[np.generic], shape: tuple[int, ...]) -> None:
             array = np.array(getattr(self, name), dtype)
             if array.shape != shape:
                 raise BitsError(f"{name} must have shape {shape}, found {array.shape}")
@@ -118,19 +118,19 @@ class Binarizer:
                 object.__setattr__(self, name, plain)
         laid_out = np.size(self.bit_dimension)
         self._check_lengths(m, d, laid_out)
-        settle("projection", np.float32, (m, d))
-        settle("offset", np.float32, (m,))
-        settle("step", np.float32, (m,))
-        settle("bit_dimension", np.int32, (laid_out,))
-        settle("bit_plane", np.uint8, (laid_out,))
-        settle("levels", np.float32, (len(nested), laid_out))
+        set_checked("projection", np.float32, (m, d))
+        set_checked("offset", np.float32, (m,))
+        set_checked("step", np.float32, (m,))
+        set_checked("bit_dimension", np.int32, (laid_out,))
+        set_checked("bit_plane", np.uint8, (laid_out,))
+        set_checked("levels", np.float32, (len(nested), laid_out))
         for name, shape in (
             ("weight_projection", (sum(nested), d)),
             ("hamming_projection", (self.hamming_bits, d)),
             ("hamming_offset", (self.hamming_bits,)),
         ):
             if getattr(self, name) is not None:
-                settle(name, np.float32, shape)
+                set_checked(name, np.float32, shape)
         if _is_deeper(dict(self.info), MAX_INFO_DEPTH):
             raise BitsError(f"info must be nested at most {MAX_INFO_DEPTH} deep, found more")
         object.__setattr__(self, "info", MappingProxyType(dict(self.info)))

@@ -12,13 +12,13 @@ from numpy.typing import ArrayLike, NDArray
 from bitryoshka.binarizer import Binarizer
 from bitryoshka.bits import unpack
 from bitryoshka.errors import VectorsError
-from bitryoshka.evaluation import asymmetric_topk, exact_topk, hamming_topk, recall_at_k
+from bitryoshka.evaluation import EncodedSearch, exact_topk, recall_at_k, without_own
 from bitryoshka.vectors import check_values, check_vectors, renumbered
 
-__all__ = ["Drift", "Reference", "check", "recalibrate"]
+__all__ = ["Drift", "Reference", "check_drift", "recalibrate"]
 
 Floats = NDArray[np.float64]
-Advice = Literal["keep", "recalibrate", "refit"]
+DriftAdvice = Literal["keep", "recalibrate", "refit"]
 
 MIN_ROWS = 100
 SAMPLE = 4000
@@ -108,7 +108,7 @@ class Drift:
     closely, because a projection is fitted to those of its own rows.
     """
 
-    advice: Advice
+    advice: DriftAdvice
     moved: bool
     rows: int
     shift: float
@@ -143,7 +143,7 @@ class Drift:
         return f"{advice}: {self.rows} rows, {', '.join(figures)}"
 
 
-def check(
+def check_drift(
     binarizer: Binarizer,
     vectors: ArrayLike,
     *,
@@ -180,7 +180,7 @@ def check(
         lost = max(old, new) < kept - limit
     wrong = [found[name] > limits[name] for name in ("shift", "spread", "balance")]
     below = old is not None and kept is not None and limit is not None and old < kept - limit
-    advice: Advice = "keep"
+    advice: DriftAdvice = "keep"
     if any(wrong) or below:
         advice = "refit" if wrong[1] or lost else "recalibrate"
     return Drift(
@@ -202,7 +202,7 @@ def recalibrate(
     """The binarizer with its thresholds moved as far as the vectors (N, d) have moved.
 
     The projection stays, the fingerprint is a new one: rows must be encoded again. Arguments and
-    errors as of `check`.
+    errors as of `check_drift`.
     """
     before = _before(binarizer, reference)
     sample = _sample(binarizer, vectors, seed)
@@ -270,26 +270,11 @@ def _recalls(b: Binarizer, vectors: NDArray[np.number]) -> dict[int, float]:
 
 def _world(b: Binarizer, rows: NDArray[np.number]) -> float:
     """Mean recall of the exact neighbours of every row among the other rows."""
-    n, own = K + 1, np.arange(len(rows))[:, None]
-    codes, signs = b.encode(rows), b.encode_queries(rows)
-    exact, by_bits, by_weights = (
-        _others(found, own)
-        for found in (
-            exact_topk(rows, rows, n, b.metric).rows,
-            hamming_topk(signs, np.ascontiguousarray(codes[:, : signs.shape[1]]), n).rows,
-            asymmetric_topk(b.query_weights(rows), codes, n).rows,
-        )
-    )
-    both = recall_at_k(by_bits, exact, K) + recall_at_k(by_weights, exact, K)
-    return float(both.mean() / 2)
-
-
-def _others(found: NDArray[np.int64], own: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The rows found without the row itself, or without the last where it is not among them."""
-    keep = found != own
-    keep[keep.all(axis=1), -1] = False
-    others: NDArray[np.int64] = found[keep].reshape(len(found), -1)
-    return others
+    own = np.arange(len(rows))
+    exact = without_own(lambda n: exact_topk(rows, rows, n, b.metric), K, own)
+    encoded = EncodedSearch.of(b, rows, rows, own)
+    found = encoded.hamming(b.hamming_bits, K), encoded.asymmetric(b.bits, K)
+    return float(np.mean([recall_at_k(each, exact, K) for each in found]))
 
 
 def _rms(values: Floats) -> Floats:

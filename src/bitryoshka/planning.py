@@ -16,9 +16,9 @@ from numpy.typing import ArrayLike, NDArray
 from bitryoshka.atomic_file import replacing
 from bitryoshka.binarizer import Binarizer
 from bitryoshka.errors import FileFormatError, PlanError, SearchError, VectorsError
+from bitryoshka.evaluation import Rescoring, query_cost, recalls_by_parameters
 from bitryoshka.limits import check_counts
 from bitryoshka.search_parameters import TARGET_RECALL, K, SearchParameters, check_share
-from bitryoshka.search_ways import Rescoring, cost, measure
 from bitryoshka.vectors import check_values, check_vectors, normalized
 
 __all__ = ["Plan", "choose", "lower_bound", "plan", "plan_among"]
@@ -32,7 +32,7 @@ EXPLORED = 1 / 3
 
 @dataclass(frozen=True, kw_only=True)
 class Plan(SearchParameters):
-    """A way to search, and what it was measured to find.
+    """How to search, and what that was measured to find.
 
     ``recall`` is the mean share of the exact first k rows over ``queries`` queries, on ``rows``
     rows; its true mean is at least ``recall_at_least`` with ``confidence``. ``cost``: in candidates
@@ -98,9 +98,9 @@ def plan(
     max_candidates: int = 1000,
     seed: int = 0,
 ) -> Plan:
-    """The cheapest way to search that reaches ``target_recall`` with ``confidence``.
+    """The cheapest search that reaches ``target_recall`` with ``confidence``.
 
-    A third of the queries orders the ways by recall and cost; on the others each way is tested in
+    A third of the queries orders the choices by recall and cost; on the others each is tested in
     that order, dearest first, and the last one before the first failure is taken. Testing in a
     fixed order needs no correction for the number of tests (Angelopoulos, Bates, Candès, Jordan
     and Lei, "Learn then test", 2021), and each test holds for any distribution of the queries'
@@ -129,12 +129,12 @@ def plan(
     array, unit = _split(binarizer, vectors, queries, seed)
     if k > len(array):
         raise VectorsError(f"the best {k} rows of each query need more rows, found {len(array)}")
-    found = measure(binarizer, array, unit, k, rescoring, max_candidates)
-    return plan_among(found, binarizer, len(array), k, target_recall, confidence, seed)
+    recalls = recalls_by_parameters(binarizer, array, unit, k, rescoring, max_candidates)
+    return plan_among(recalls, binarizer, len(array), k, target_recall, confidence, seed)
 
 
 def plan_among(
-    found: Mapping[SearchParameters, Floats],
+    recalls: Mapping[SearchParameters, Floats],
     binarizer: Binarizer,
     rows: int,
     k: int,
@@ -142,9 +142,9 @@ def plan_among(
     confidence: float = 0.95,
     seed: int = 0,
 ) -> Plan:
-    """`plan`, from what `search_ways.measure` found on ``rows`` rows: recalls (Q,) of each way."""
-    _check_queries(len(next(iter(found.values()))), rows)
-    chosen, recalls = choose(found, k, target_recall, confidence, seed)
+    """`plan`, from the `recalls_by_parameters` of ``rows`` rows."""
+    _check_queries(len(next(iter(recalls.values()))), rows)
+    chosen, tested = choose(recalls, k, target_recall, confidence, seed)
     return Plan(
         k=k,
         target_recall=target_recall,
@@ -152,36 +152,36 @@ def plan_among(
         candidates=chosen.candidates,
         rescore=chosen.rescore,
         shortlist=chosen.shortlist,
-        recall=float(recalls.mean()),
-        recall_at_least=lower_bound(recalls, confidence),
+        recall=float(tested.mean()),
+        recall_at_least=lower_bound(tested, confidence),
         confidence=confidence,
-        cost=cost(chosen),
+        cost=query_cost(chosen),
         rows=rows,
-        queries=len(recalls),
+        queries=len(tested),
         fingerprint=binarizer.fingerprint,
     )
 
 
 def choose(
-    found: Mapping[SearchParameters, Floats],
+    recalls: Mapping[SearchParameters, Floats],
     k: int,
     target_recall: float,
     confidence: float,
     seed: int,
 ) -> tuple[SearchParameters, Floats]:
-    """The way that `plan` takes, by each way's recalls (Q,), and those that it was tested on."""
-    queries = len(next(iter(found.values())))
+    """What `plan` takes, by the recalls (Q,) of each choice, and those that it was tested on."""
+    queries = len(next(iter(recalls.values())))
     order = np.random.default_rng(seed).permutation(queries)
     explored = max(10, round(queries * EXPLORED))
     first, rest = order[:explored], order[explored:]
     passed = None
-    for way in _order({way: float(recalls[first].mean()) for way, recalls in found.items()}):
-        if not _exceeds(found[way][rest], target_recall, 1 - confidence):
+    for tested in _order({choice: float(r[first].mean()) for choice, r in recalls.items()}):
+        if not _exceeds(recalls[tested][rest], target_recall, 1 - confidence):
             break
-        passed = way
+        passed = tested
     if passed is None:
-        raise PlanError(_failure(found, rest, target_recall, k, confidence))
-    return passed, found[passed][rest]
+        raise PlanError(_failure(recalls, rest, target_recall, k, confidence))
+    return passed, recalls[passed][rest]
 
 
 def lower_bound(values: ArrayLike, confidence: float = 0.95) -> float:
@@ -256,18 +256,18 @@ def _check_queries(queries: int, rows: int) -> None:
 
 
 def _order(recalls: dict[SearchParameters, float]) -> list[SearchParameters]:
-    """Ways that no cheaper one surpasses, from the highest recall, and the dearest, downwards."""
+    """Choices that no cheaper one surpasses: the highest recall, and so the dearest, first."""
     front: list[SearchParameters] = []
     best = -1.0
-    for way in sorted(recalls, key=cost):
-        if recalls[way] >= best:
-            front.append(way)
-            best = recalls[way]
+    for choice in sorted(recalls, key=query_cost):
+        if recalls[choice] >= best:
+            front.append(choice)
+            best = recalls[choice]
     return front[::-1]
 
 
 def _failure(
-    found: Mapping[SearchParameters, Floats],
+    recalls: Mapping[SearchParameters, Floats],
     tested: NDArray[np.int64],
     target: float,
     k: int,
@@ -279,11 +279,11 @@ def _failure(
             f"{len(tested)} queries cannot show recall@{k} {target}: if all found everything, "
             f"{perfect:.3f} were shown with {confidence:.0%} confidence; give more queries"
         )
-    way = max(found, key=lambda way: float(found[way][tested].mean()))
-    recalls = found[way][tested]
+    best = max(recalls, key=lambda choice: float(recalls[choice][tested].mean()))
+    reached = recalls[best][tested]
     return (
         f"no plan reaches recall@{k} {target} with {confidence:.0%} confidence: the best of "
-        f"{len(found)} ways, {way.candidates} candidates on {way.prefix_bits} bits with "
-        f"{way.rescore or 'no'} rescoring, has {recalls.mean():.3f}, "
-        f"at least {lower_bound(recalls, confidence):.3f}"
+        f"{len(recalls)}, {best.candidates} candidates on {best.prefix_bits} bits with "
+        f"{best.rescore or 'no'} rescoring, has {reached.mean():.3f}, "
+        f"at least {lower_bound(reached, confidence):.3f}"
     )

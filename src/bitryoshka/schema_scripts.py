@@ -32,6 +32,7 @@ FILES = (
     "begin_codec",
     "write_gram",
     "encoders",
+    "query_functions",
     "search_statement",
     "search",
     "column_functions",

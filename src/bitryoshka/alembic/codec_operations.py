@@ -99,6 +99,7 @@ def _register(operations: Operations, operation: RegisterCodecOp) -> None:
             send(operations, "insert_codec_rows", table=rows.table, columns=names, rows=part)
     if binarizer.additive is not None:
         send(operations, "write_gram", codec_id=codec_id)
+    send(operations, "make_query_functions", codec_id=codec_id)
 
 
 @Operations.implementation_for(DropCodecOp)

@@ -14,9 +14,9 @@ from bitryoshka.cli import options, tables
 from bitryoshka.cli.options import example
 from bitryoshka.cli.output import echo, print_json
 from bitryoshka.cli.sample import check_judging, judgements_of, read_beside, sample_of
-from bitryoshka.drift import SAMPLE, check, recalibrate
+from bitryoshka.drift import SAMPLE, check_drift, recalibrate
+from bitryoshka.evaluation import evaluate
 from bitryoshka.planning import plan
-from bitryoshka.quality import evaluate
 from bitryoshka.search_parameters import CANDIDATES, TARGET_RECALL, K
 from bitryoshka.vector_files import read_vectors
 
@@ -117,7 +117,7 @@ def _check(
     sample = sample_of(vectors, from_postgres, from_qdrant, column, SAMPLE, seed)
     sample.check(loaded.metric)
     before = read_beside(reference, column)
-    found = check(loaded, sample.vectors, reference=before, seed=seed)
+    found = check_drift(loaded, sample.vectors, reference=before, seed=seed)
     if recalibrated is not None:
         recalibrate(loaded, sample.vectors, reference=before, seed=seed).save(recalibrated)
     if as_json:

@@ -66,7 +66,7 @@ TargetRecall = Annotated[
         help="Of the exact first k, that a search has to find.",
     ),
 ]
-Quiet = Annotated[bool, typer.Option("--quiet", help="No tables, no progress bar.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="No tables, no progress.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
 
 Dsn = Annotated[

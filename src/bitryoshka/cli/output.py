@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from typing import Any
 
 import typer
@@ -12,8 +11,8 @@ from bitryoshka.cli.terminal import printable
 
 
 def show_progress(quiet: bool) -> bool:
-    """Whether a progress bar is wanted and can be seen."""
-    return not quiet and sys.stderr.isatty()
+    """Whether signs of life are wanted."""
+    return not quiet
 
 
 def echo(text: str) -> None:

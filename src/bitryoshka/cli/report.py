@@ -89,7 +89,9 @@ def _report(
     if as_json:
         print_json(found.as_dict())
     elif not quiet:
-        echo("\n".join((found.advice.headline, *found.advice.reasons, f"wrote {output}")))
+        advice = found.advice
+        written = f"wrote {output}", f"next: {advice.next_command}"
+        echo("\n".join((advice.headline, *advice.reasons, *written)))
 
 
 def read_texts(path: Path) -> list[str]:

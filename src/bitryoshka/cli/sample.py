@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitryoshka.errors import DatabaseError, OptionError, TableError
-from bitryoshka.judgements import read_judgements
+from bitryoshka.evaluation import read_judgements
 from bitryoshka.limits import check_counts
 from bitryoshka.vector_files import read_vectors
 from bitryoshka.vectors import check_values, renumbered

@@ -12,8 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bitryoshka.cli.terminal import printable
-from bitryoshka.evaluation import Interval
-from bitryoshka.quality import Evaluation
+from bitryoshka.evaluation import Evaluation, Interval
 
 # longer lists of a binarizer's file are for programs
 LISTED = 16
@@ -134,7 +133,7 @@ def show_inspection(found: Mapping[str, Any]) -> None:
     _console().print(found["file"], table)
 
 
-def show_peers(report: Mapping[str, Any]) -> None:
+def show_quantizers(report: Mapping[str, Any]) -> None:
     """One line for each way of keeping vectors in Qdrant, and which to take."""
     k = report["k"]
     head = ("bytes", f"recall@{k}", "rescored", "ms", "rescored ms")

@@ -8,17 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitryoshka.binarizer import Binarizer
-from bitryoshka.evaluation import (
-    asymmetric_topk,
-    exact_topk,
-    hamming_topk,
-    ndcg_at_k,
-    recall_at_k,
-    rescore,
-)
+from bitryoshka.evaluation import EncodedSearch, exact_topk, ndcg_at_k, recall_at_k
 
 K = 10
-SHORTLIST = 100
 
 Rows = NDArray[np.int64]
 
@@ -47,16 +39,7 @@ def figures(
     binarizer: Binarizer, texts: NDArray[np.float32], questions: NDArray[np.float32], by: Judge
 ) -> dict[str, Any]:
     """Hamming figures at every prefix, asymmetric ones at every cut, and the funnel's."""
-    codes, signs = binarizer.encode(texts), binarizer.encode_queries(questions)
-    found: dict[str, Any] = {"hamming": {}, "asymmetric": {}}
-    for bits in binarizer.nested_bits:
-        part = codes[:, : bits // 8]
-        if bits <= binarizer.hamming_bits:
-            rows = hamming_topk(signs[:, : bits // 8], part, K).rows
-            found["hamming"][bits] = by.figures(rows)
-        weights = binarizer.query_weights(questions, bits)
-        found["asymmetric"][bits] = by.figures(asymmetric_topk(weights, part, K).rows)
-    shortlist = hamming_topk(signs, codes[:, : binarizer.hamming_bits // 8], SHORTLIST).rows
-    weights = binarizer.query_weights(questions)
-    found["funnel"] = by.figures(rescore(weights, codes, shortlist, K).rows)
-    return found
+    found: dict[str, Any] = {"hamming": {}, "asymmetric": {}, "funnel": {}}
+    for (kind, bits), rows in EncodedSearch.of(binarizer, texts, questions).rankings(K).items():
+        found[kind][bits] = by.figures(rows)
+    return found | {"funnel": found["funnel"][binarizer.bits]}

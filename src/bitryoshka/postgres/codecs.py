@@ -89,6 +89,7 @@ def register(
                 _write(connection, codec.id, rows)
         if binarizer.additive is not None and "gram" in empty:
             fetch(connection, statement("write_gram", codec_id=codec.id))
+        fetch(connection, statement("make_query_functions", codec_id=codec.id))
     if found:
         export(connection, codec.label)
     return codec

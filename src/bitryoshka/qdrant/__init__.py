@@ -9,6 +9,7 @@ except ImportError as error:
     raise MissingExtraError("bitryoshka.qdrant", "qdrant") from error
 
 from bitryoshka.qdrant.adding import add_codes, remove_codes
+from bitryoshka.qdrant.choosing import Choice, choose_for_budget
 from bitryoshka.qdrant.collection import (
     AsyncCollection,
     Collection,
@@ -17,29 +18,35 @@ from bitryoshka.qdrant.collection import (
     open_collection,
     open_collection_async,
 )
+from bitryoshka.qdrant.comparison import Advice, ComparedQuantizer, Comparison, compare
 from bitryoshka.qdrant.config import collection_config
-from bitryoshka.qdrant.hits import Hit
+from bitryoshka.qdrant.engine import Hit
 from bitryoshka.qdrant.moving import Moved, move, point_alias
-from bitryoshka.qdrant.planning import Planned, plan_search
-from bitryoshka.qdrant.searching import SearchPlan, search, search_async, search_requests
+from bitryoshka.qdrant.planning import CollectionPlan, plan_search
+from bitryoshka.qdrant.searching import search, search_async, search_requests
 from bitryoshka.qdrant.server import Server
 from bitryoshka.qdrant.settings import Settings
 from bitryoshka.qdrant.upserting import Upserted, upsert, upsert_async
-from bitryoshka.qdrant.verifying import Checked, verify_move
+from bitryoshka.qdrant.verifying import MoveCheck, verify_move
 
 __all__ = [
+    "Advice",
     "AsyncCollection",
-    "Checked",
+    "Choice",
     "Collection",
+    "CollectionPlan",
+    "ComparedQuantizer",
+    "Comparison",
     "Hit",
+    "MoveCheck",
     "Moved",
-    "Planned",
-    "SearchPlan",
     "Server",
     "Settings",
     "Upserted",
     "add_codes",
+    "choose_for_budget",
     "collection_config",
+    "compare",
     "create_collection",
     "create_collection_async",
     "move",

@@ -10,16 +10,17 @@ from numpy.typing import NDArray
 from qdrant_client import QdrantClient, models
 
 from bitryoshka.binarizer import Binarizer
-from bitryoshka.errors import CollectionError, FingerprintError, VectorsError
+from bitryoshka.errors import CollectionError, FingerprintError
 from bitryoshka.limits import check_counts
 from bitryoshka.progress import progress_bar
 from bitryoshka.qdrant.collection import Collection
-from bitryoshka.qdrant.comparing import same
 from bitryoshka.qdrant.config import vector_params
-from bitryoshka.qdrant.hits import Engine, Page, PointId, having
+from bitryoshka.qdrant.copying import same_vector
+from bitryoshka.qdrant.engine import Engine, Page, PointId, having
 from bitryoshka.qdrant.representation import stored_points
 from bitryoshka.qdrant.server import Server, refuse_local, server_errors
 from bitryoshka.qdrant.settings import BITS, METADATA_KEY, Quantization, QueryEncoding, Settings
+from bitryoshka.qdrant.taking_over import check_vector
 
 __all__ = ["add_codes", "fill_codes", "remove_codes"]
 
@@ -102,7 +103,7 @@ def fill_codes(
     filled, offset = 0, None
     with progress_bar(engine.count(asked), "codes", progress, "points") as advance:
         while True:
-            page = engine.scroll(batch_rows, offset, read, points_filter=asked)
+            page = engine.scroll(batch_rows, offset, read, where=asked)
             given = page.vectors[settings.original]
             rows = [i for i, v in enumerate(given) if v is not None]
             if rows:
@@ -126,7 +127,8 @@ def _right(
 ) -> bool:
     """Whether the point at ``row`` has the codes that it should have: row ``n`` of ``stored``."""
     return all(
-        (there := page.vectors[name][row]) is not None and same(stored[name][n], there, params)
+        (there := page.vectors[name][row]) is not None
+        and same_vector(stored[name][n], there, params)
         for name, params in added.items()
     )
 
@@ -186,12 +188,8 @@ def _check_target(
             f"{place} has no named vector {settings.original!r}, found {names}; use move, into a "
             "new collection"
         )
-    size = vectors[settings.original].size
-    if size != settings.dimensions:
-        raise VectorsError(
-            f"vector {settings.original!r} of {place} must have {settings.dimensions} dimensions, "
-            f"found {size}"
-        )
+    config = models.CreateCollection(vectors=vectors)
+    check_vector(config, settings.original, settings.dimensions, place)
     metadata = info.config.metadata or {}
     if METADATA_KEY in metadata:
         known = Settings.from_metadata(metadata, place)

@@ -10,7 +10,7 @@ from qdrant_client import AsyncQdrantClient, QdrantClient, models
 from bitryoshka.binarizer import Binarizer
 from bitryoshka.errors import CollectionError
 from bitryoshka.qdrant.config import check_config
-from bitryoshka.qdrant.hits import Engine
+from bitryoshka.qdrant.engine import Engine
 from bitryoshka.qdrant.server import AsyncServer, Server, refuse_local, server_errors
 from bitryoshka.qdrant.settings import METADATA_KEY, Settings
 
@@ -23,25 +23,22 @@ __all__ = [
     "open_collection_async",
 ]
 
-E = TypeVar("E", bound=Engine, covariant=True)
+E = TypeVar("E", bound=Engine | AsyncServer, covariant=True)
 
 
 @dataclass(frozen=True)
 class Collection(Generic[E]):
-    """A collection whose codes are ``binarizer``'s: what upsert and search work on."""
+    """A collection whose codes are ``binarizer``'s: what upsert and search work on.
+
+    `AsyncCollection` is the same over an AsyncQdrantClient.
+    """
 
     binarizer: Binarizer
     settings: Settings
     engine: E
 
 
-@dataclass(frozen=True)
-class AsyncCollection:
-    """The same over an AsyncQdrantClient."""
-
-    binarizer: Binarizer
-    settings: Settings
-    engine: AsyncServer
+AsyncCollection = Collection[AsyncServer]
 
 
 def create_collection(client: QdrantClient, name: str, config: models.CreateCollection) -> None:

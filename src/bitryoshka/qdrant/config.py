@@ -43,7 +43,7 @@ TURBO = {
 def collection_config(
     binarizer: Binarizer,
     *,
-    exact: bool = True,
+    keep_vectors: bool = True,
     prefixes: tuple[int, ...] = (),
     quantization: Quantization | None = None,
     query_encoding: QueryEncoding = "scalar8bits",
@@ -89,7 +89,7 @@ def collection_config(
         binarizer,
         quantization=quantization,
         query_encoding=query_encoding,
-        exact=exact,
+        keep_vectors=keep_vectors,
         prefixes=prefixes,
         datatype=datatype,
     )
@@ -129,7 +129,7 @@ def vector_params(
             hnsw_config=None if hnsw_m is None else models.HnswConfigDiff(m=hnsw_m),
             **common,
         )
-    if settings.exact:
+    if settings.keep_vectors:
         cosine = settings.metric == "cosine"
         params[settings.original] = models.VectorParams(
             size=settings.dimensions,
@@ -140,14 +140,24 @@ def vector_params(
     return params
 
 
-def one_bit(query_encoding: QueryEncoding) -> models.BinaryQuantization:
+def one_bit(
+    query_encoding: QueryEncoding,
+    encoding: models.BinaryQuantizationEncoding = models.BinaryQuantizationEncoding.ONE_BIT,
+) -> models.BinaryQuantization:
     """Binary quantization, its bits pinned in memory."""
     return models.BinaryQuantization(
         binary=models.BinaryQuantizationConfig(
-            encoding=models.BinaryQuantizationEncoding.ONE_BIT,
+            encoding=encoding,
             query_encoding=models.BinaryQuantizationQueryEncoding(query_encoding),
             memory=models.Memory.PINNED,
         )
+    )
+
+
+def turbo_quantization(name: str) -> models.TurboQuantization:
+    """One of `TURBO`, pinned in memory."""
+    return models.TurboQuantization(
+        turbo=models.TurboQuantQuantizationConfig(bits=TURBO[name], memory=models.Memory.PINNED)
     )
 
 
@@ -155,13 +165,9 @@ def quantization_config(
     settings: Settings,
 ) -> models.BinaryQuantization | models.TurboQuantization:
     """How vector "bits" is quantized."""
-    if settings.quantization in ("binary", "code"):
-        return one_bit(settings.query_encoding)
-    return models.TurboQuantization(
-        turbo=models.TurboQuantQuantizationConfig(
-            bits=TURBO[settings.quantization], memory=models.Memory.PINNED
-        )
-    )
+    if settings.quantization in TURBO:
+        return turbo_quantization(settings.quantization)
+    return one_bit(settings.query_encoding)
 
 
 def body(config: models.CreateCollection) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +17,7 @@ from bitryoshka.binarizer import Binarizer
 from bitryoshka.errors import CollectionError, MissingExtraError
 from bitryoshka.qdrant.collection import Collection
 from bitryoshka.qdrant.config import body, check_config
-from bitryoshka.qdrant.hits import having
+from bitryoshka.qdrant.engine import having
 from bitryoshka.qdrant.settings import Settings
 
 try:
@@ -27,7 +28,7 @@ except ImportError as error:
 from bitryoshka.qdrant.edge_types import edge_config
 from bitryoshka.qdrant.shard import CONFIG_FILE, ENGINES_FILE, Shard, edge_errors, read_config
 
-__all__ = ["Shard", "create_shard", "open_shard", "read_shard", "shard_config"]
+__all__ = ["Shard", "create_shard", "open_shard", "read_shard", "temporary_shard"]
 
 
 def create_shard(path: str | os.PathLike[str], config: models.CreateCollection) -> None:
@@ -74,11 +75,6 @@ def _excerpt(body_: Mapping[str, Any], keys: Sequence[str]) -> str:
     return json.dumps({k: body_.get(k) for k in keys})
 
 
-def shard_config(path: str | os.PathLike[str]) -> models.CreateCollection:
-    """The parameters that a shard was created with."""
-    return read_config(Path(path), f"shard {os.fspath(path)}")
-
-
 @contextmanager
 def open_shard(path: str | os.PathLike[str], binarizer: Binarizer) -> Iterator[Collection[Shard]]:
     """Open a shard that `create_shard` made; closed, with all of it on disk, at the end.
@@ -87,7 +83,7 @@ def open_shard(path: str | os.PathLike[str], binarizer: Binarizer) -> Iterator[C
     open elsewhere, FingerprintError for another binarizer's.
     """
     place = f"shard {os.fspath(path)}"
-    config = shard_config(path)
+    config = read_config(Path(path), place)
     settings = Settings.from_metadata(config.metadata, place)
     settings.check(binarizer, place)
     check_config(settings, config.vectors, place)
@@ -106,6 +102,17 @@ def read_shard(path: str | os.PathLike[str]) -> Iterator[Shard]:
     place = f"shard {os.fspath(path)}"
     with _loaded(path, place) as shard:
         yield Shard(shard, place, Path(path))
+
+
+@contextmanager
+def temporary_shard(config: models.CreateCollection, place: str) -> Iterator[tuple[Shard, Path]]:
+    """A shard without a log in a folder of its own, which is deleted at the end."""
+    with tempfile.TemporaryDirectory(prefix="bitryoshka-") as folder:
+        shard = qdrant_edge.EdgeShard.create(folder, edge_config(config, log=False))
+        try:
+            yield Shard(shard, place), Path(folder)
+        finally:
+            shard.close()
 
 
 @contextmanager

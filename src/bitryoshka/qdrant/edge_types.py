@@ -10,22 +10,26 @@ import qdrant_edge as edge
 from pydantic import BaseModel
 from qdrant_client import models
 
-from bitryoshka.errors import CollectionError
+from bitryoshka.errors import CollectionError, SearchError
+from bitryoshka.qdrant.engine import IndexSchema
 
 __all__ = [
     "edge_config",
     "edge_filter",
+    "edge_index",
     "edge_payload_selector",
     "edge_query",
     "edge_vector",
-    "named",
     "rest_config",
+    "rest_index",
 ]
 
 _CLASSES = {"Range": "RangeFloat", "DatetimeRange": "RangeDateTime"}
 _FIELDS = {
     "HasVectorCondition": {"has_vector": "vector"},
 }
+_INDEX_CLASSES = {"DisabledStemmerParams": "DisabledStemmer"}
+_INDEX_KINDS = {"SnowballParams": "snowball", "DisabledStemmer": "none"}
 # the engine's own
 _GRAPH = {"m": 16, "ef_construct": 100, "full_scan_threshold": 10_000}
 
@@ -225,19 +229,19 @@ def edge_payload_selector(selector: Any) -> Any:
     return selector
 
 
-def edge_filter(points_filter: models.Filter | None) -> edge.Filter | None:
-    """A filter; CollectionError for a condition that the engine in process does not have."""
-    if points_filter is None:
+def edge_filter(where: models.Filter | None) -> edge.Filter | None:
+    """A filter; SearchError for a condition that the engine in process does not have."""
+    if where is None:
         return None
     return edge.Filter(
-        must=_conditions(points_filter.must),
-        should=_conditions(points_filter.should),
-        must_not=_conditions(points_filter.must_not),
+        must=_conditions(where.must),
+        should=_conditions(where.should),
+        must_not=_conditions(where.must_not),
         min_should=None
-        if points_filter.min_should is None
+        if where.min_should is None
         else edge.MinShould(
-            conditions=[_plain(c) for c in points_filter.min_should.conditions],
-            min_count=points_filter.min_should.min_count,
+            conditions=[_plain(c) for c in where.min_should.conditions],
+            min_count=where.min_should.min_count,
         ),
     )
 
@@ -268,16 +272,60 @@ def _plain(value: Any) -> Any:
             numpys: Any = np.bool_(asked)
             match = edge.MatchValue(numpys)
             if match.value is not asked:
-                raise CollectionError(f"the engine in process cannot match {asked}")
+                raise SearchError(f"the engine in process cannot match {asked}")
             return match
         case BaseModel():
             name = type(value).__name__
             kind = getattr(edge, _CLASSES.get(name, name), None)
             if kind is None:
-                raise CollectionError(f"the engine in process has no condition {name}")
+                raise SearchError(f"the engine in process has no condition {name}")
             renamed = _FIELDS.get(name, {})
             fields = {f: getattr(value, f) for f in type(value).model_fields}
             return kind(
                 **{renamed.get(f, f): _plain(v) for f, v in fields.items() if v is not None}
             )
     return value
+
+
+def edge_index(schema: IndexSchema) -> Any:
+    """What the engine makes an index of; CollectionError for what it does not have."""
+    if isinstance(schema, list):
+        return {edge_index(value) for value in schema}
+    if not isinstance(schema, (Enum, BaseModel)):
+        return schema
+    name = type(schema).__name__
+    kind = getattr(edge, _INDEX_CLASSES.get(name, name), None)
+    if kind is None:
+        raise CollectionError(f"the engine in process has no {name}")
+    if isinstance(schema, Enum):
+        return named(kind, schema)
+    fields = {f: v for f in type(schema).model_fields if (v := getattr(schema, f)) is not None}
+    if not hasattr(kind, "type"):
+        fields.pop("type", None)
+    if lacking := [f for f in fields if not hasattr(kind, f)]:
+        raise CollectionError(f"the engine in process has no {', '.join(lacking)} of {name}")
+    return kind(**{f: edge_index(v) for f, v in fields.items()})
+
+
+def rest_index(info: edge.PayloadIndexInfo) -> IndexSchema:
+    """The model that would make such an index."""
+    name = _rest(info.data_type)
+    if info.params is None:
+        return models.PayloadSchemaType(name)
+    model = getattr(models, type(info.params).__name__)
+    return model(**{"type": name} | _rest(info.params))
+
+
+def _rest(value: Any) -> Any:
+    """A value of the engine as JSON has it: enums by their names, sets as lists."""
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, (set, list)):
+        return sorted(_rest(v) for v in value)
+    name = type(value).__name__
+    kind, _, member = repr(value).partition(".")
+    if kind == name:
+        return member.lower()
+    fields = {f: _rest(getattr(value, f)) for f in dir(value) if not f.startswith("_")}
+    kept = {f: v for f, v in fields.items() if v is not None}
+    return kept | ({"type": _INDEX_KINDS[name]} if name in _INDEX_KINDS else {})

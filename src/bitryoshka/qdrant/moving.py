@@ -13,8 +13,8 @@ from bitryoshka.errors import CollectionError
 from bitryoshka.limits import check_counts
 from bitryoshka.progress import progress_bar
 from bitryoshka.qdrant.collection import Collection
-from bitryoshka.qdrant.comparing import Copy
-from bitryoshka.qdrant.hits import Engine, Point, PointId, having
+from bitryoshka.qdrant.copying import Copy
+from bitryoshka.qdrant.engine import Engine, Point, PointId, having
 from bitryoshka.qdrant.server import refuse_local, server_errors
 from bitryoshka.qdrant.taking_over import check_vector, losses
 

@@ -1,85 +1,109 @@
-"""A search plan for a recall target: the cheapest that reaches it on one's own queries."""
+"""How to search a collection for a recall target: the cheapest that reaches it on one's queries."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
-import numpy as np
 from numpy.typing import ArrayLike
-from qdrant_client import models
 
-from bitryoshka.errors import CollectionError
-from bitryoshka.limits import check_counts
+from bitryoshka.errors import CollectionError, SearchError
+from bitryoshka.limits import check_count
 from bitryoshka.qdrant.collection import Collection
-from bitryoshka.qdrant.hits import Engine
-from bitryoshka.qdrant.representation import query_vector
-from bitryoshka.qdrant.searching import Rescore, SearchPlan, search
+from bitryoshka.qdrant.engine import Engine
+from bitryoshka.qdrant.representation import query_vectors
+from bitryoshka.qdrant.searching import (
+    asymmetric_at_once,
+    exact_search,
+    mean_recall,
+    search,
+)
+from bitryoshka.qdrant.settings import Settings
+from bitryoshka.search_parameters import CANDIDATES, TARGET_RECALL, K, SearchParameters
 
-__all__ = ["Planned", "plan_search"]
+__all__ = ["CollectionPlan", "plan_search"]
 
-_OVERSAMPLING = (1.0, 2.0, 4.0, 8.0, 16.0)
+_TIMES = (1, 2, 4, 8, 16)
+_PREFIX_TIMES = 4
 
 
-class Planned(NamedTuple):
-    """A plan with the recall that it was measured to have, and whether that reaches the target."""
+@dataclass(frozen=True, kw_only=True)
+class CollectionPlan(SearchParameters):
+    """A way to search a collection, and its recall of the exact first k on the given queries."""
 
-    plan: SearchPlan
+    hnsw_ef: int | None
+    target_recall: float
     recall: float
-    reached: bool
+
+    @property
+    def reached(self) -> bool:
+        """Whether that recall reaches the target."""
+        return self.recall >= self.target_recall
+
+    def search_arguments(self) -> dict[str, Any]:
+        """For every search: ``search(collection, queries, **plan.search_arguments())``."""
+        found = asdict(self)
+        return {name: found[name] for name in found if name not in ("target_recall", "recall")}
 
 
 def plan_search(
     collection: Collection[Engine],
     queries: ArrayLike,
-    recall: float = 0.95,
+    target_recall: float = TARGET_RECALL,
     *,
-    k: int = 10,
-    prefix: int | None = None,
+    k: int = K,
+    prefix_bits: int | None = None,
     hnsw_ef: int | None = None,
-) -> Planned:
-    """The cheapest plan whose recall of the exact first k reaches ``recall`` on ``queries`` (Q, d).
+) -> CollectionPlan:
+    """The cheapest way to search whose recall reaches ``target_recall`` on ``queries`` (Q, d).
 
-    Tried in the order of what they read: the codes alone, then rescoring of 1, 2, 4, 8 and 16
-    times k candidates by what the collection keeps. Where none reaches the target, the best.
-    Take queries that you do not judge by afterwards. Needs a collection that keeps the vectors:
-    CollectionError otherwise.
+    Tried in the order of what they read: codes alone, then more and more candidates by the floats
+    that are stored. Where none reaches the target, the best. Take queries that you do not judge by
+    afterwards. Raises CollectionError for a collection that does not keep the vectors or has none,
+    SearchError for a target outside 0 to 1 and for what `search` refuses.
     """
-    check_counts(k=k)
+    check_count(k, "k")
+    if not 0 < target_recall <= 1:
+        raise SearchError(f"target_recall must be above 0 and at most 1, found {target_recall}")
     settings = collection.settings
-    if not settings.exact:
+    if not settings.keep_vectors:
         raise CollectionError(
             f"{collection.engine.place} does not keep the vectors, which say what is exact"
         )
-    asked = query_vector(collection.binarizer, settings, queries, settings.original)
-    exact = collection.engine.query(
-        [
-            models.QueryRequest(
-                query=q,
-                using=settings.original,
-                limit=k,
-                params=models.SearchParams(exact=True),
-            )
-            for q in asked.tolist()
-        ]
-    )
-    wanted = [{hit.id for hit in hits} for hits in exact]
-    best = Planned(SearchPlan(k=k), -1.0, False)
-    for rescore, oversampling in _steps():
-        plan = SearchPlan(
-            k=k, rescore=rescore, oversampling=oversampling, prefix=prefix, hnsw_ef=hnsw_ef
+    asked = query_vectors(collection.binarizer, settings, queries, settings.original)
+    exact = exact_search(collection.engine, settings.original, asked, k)
+    if not any(exact):
+        raise CollectionError(f"{collection.engine.place} holds no vectors, of which to find any")
+    tried = []
+    for way in _ways(settings, k, prefix_bits):
+        found = search(collection, queries, **asdict(way), hnsw_ef=hnsw_ef)
+        recall = mean_recall(found, exact)
+        plan = CollectionPlan(
+            **asdict(way), hnsw_ef=hnsw_ef, target_recall=target_recall, recall=recall
         )
-        found = search(collection, queries, plan)
-        shares = [
-            len(real & {hit.id for hit in hits}) / max(1, len(real))
-            for real, hits in zip(wanted, found, strict=True)
-        ]
-        measured = float(np.mean(shares))
-        if measured > best.recall:
-            best = Planned(plan, measured, measured >= recall)
-        if best.reached:
-            return best
-    return best
+        if plan.reached:
+            return plan
+        tried.append(plan)
+    return max(tried, key=lambda plan: plan.recall)
 
 
-def _steps() -> list[tuple[Rescore, float]]:
-    return [("none", 1.0), *(("original", times) for times in _OVERSAMPLING)]
+def _ways(settings: Settings, k: int, prefix_bits: int | None) -> Iterator[SearchParameters]:
+    """In the order of what they read: codes are in memory, floats on disk."""
+    at_once = asymmetric_at_once(settings, prefix_bits)
+    yield SearchParameters(
+        k=k,
+        candidates=max(k, CANDIDATES),
+        prefix_bits=prefix_bits,
+        rescore="asymmetric" if at_once else None,
+    )
+    by_codes = prefix_bits is not None and asymmetric_at_once(settings, None)
+    more = 1 if prefix_bits is None else _PREFIX_TIMES
+    steps = [
+        SearchParameters(k=k, candidates=more * times * k, prefix_bits=prefix_bits)
+        for times in _TIMES
+    ]
+    if by_codes:
+        yield from steps
+    for times, way in zip(_TIMES, steps, strict=True):
+        yield replace(way, rescore="exact", shortlist=times * k if by_codes else None)

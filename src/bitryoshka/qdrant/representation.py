@@ -9,11 +9,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from bitryoshka.binarizer import Binarizer
 from bitryoshka.bits import unpack
-from bitryoshka.qdrant.hits import PointId
+from bitryoshka.qdrant.engine import PointId
 from bitryoshka.qdrant.settings import BITS, Settings, prefix_name
 from bitryoshka.vectors import check_vectors, normalized, renumbered
 
-__all__ = ["query_vector", "stored_points", "stored_vectors"]
+__all__ = ["query_vectors", "stored_points", "stored_vectors"]
 
 Floats = NDArray[np.float32]
 
@@ -40,7 +40,7 @@ def stored_vectors(
             np.copyto(projected, _SMALLEST_FLOAT16, where=(projected > 0) & (projected < 2e-7))
     for bits in settings.prefixes:
         stored[prefix_name(bits)] = projected[:, :bits]
-    if settings.exact:
+    if settings.keep_vectors:
         stored[settings.original] = array.astype(np.float32, copy=False)
     return stored
 
@@ -53,28 +53,33 @@ def stored_points(
         return stored_vectors(binarizer, settings, np.asarray(vectors, np.float32))
 
 
-def query_vector(binarizer: Binarizer, settings: Settings, queries: ArrayLike, name: str) -> Floats:
-    """What the quantized vector ``name`` is asked with, ``(Q, width)`` float32.
+def query_vectors(
+    binarizer: Binarizer,
+    settings: Settings,
+    queries: ArrayLike,
+    name: str,
+    *,
+    quantized: bool = True,
+) -> Floats:
+    """What vector ``name`` is asked with, ``(Q, width)`` float32, for queries (Q, d).
 
-    Signs for Hamming distance, the weight of each bit for asymmetric scores, ``W q`` for
-    TurboQuant.
+    Signs for Hamming distance, the weight of each bit for asymmetric scores; for projections ``W
+    q``, not centred, whose product with a projected row ranks as <q, x> does. ``quantized``:
+    whether the engine compares the quantized vectors, or the floats that it stores.
     """
     if name == settings.original:
         return normalized(queries, binarizer.metric, binarizer.dimensions, "queries")
     if name != BITS:
         return _signs(binarizer.encode_queries(queries))[:, : int(name.rpartition("_")[2])]
-    if settings.quantization not in ("binary", "code"):
-        return projected_queries(binarizer, queries)
-    if settings.query_encoding == "binary":
+    if settings.quantization not in ("binary", "code") or (
+        settings.quantization == "binary" and not quantized
+    ):
+        unit = normalized(queries, binarizer.metric, binarizer.dimensions, "queries")
+        projected: Floats = unit @ binarizer.projection.T
+        return projected
+    if quantized and settings.compares_signs:
         return _signs(binarizer.encode_queries(queries))
     return binarizer.query_weights(queries, settings.width)
-
-
-def projected_queries(binarizer: Binarizer, queries: ArrayLike) -> Floats:
-    """``W q``, not centred, ``(Q, m)``: its product with a projected row ranks as <q, x> does."""
-    unit = normalized(queries, binarizer.metric, binarizer.dimensions, "queries")
-    found: Floats = unit @ binarizer.projection.T
-    return found
 
 
 def _signs(codes: NDArray[np.uint8]) -> Floats:

@@ -20,7 +20,7 @@ from tenacity import (
 )
 
 from bitryoshka.errors import BitryoshkaError, CollectionError, ServerUnreachableError
-from bitryoshka.qdrant.hits import (
+from bitryoshka.qdrant.engine import (
     Hit,
     IndexSchema,
     Page,
@@ -28,7 +28,7 @@ from bitryoshka.qdrant.hits import (
     Point,
     PointId,
     having,
-    page,
+    page_of,
     plain_id,
 )
 
@@ -96,7 +96,7 @@ def batch(
     )
 
 
-def hits(found: Sequence[models.QueryResponse]) -> list[list[Hit]]:
+def hits_of(found: Sequence[models.QueryResponse]) -> list[list[Hit]]:
     """The results of a batch of requests."""
     return [[Hit(plain_id(p.id), p.score, p.payload) for p in answer.points] for answer in found]
 
@@ -152,7 +152,7 @@ class Server:
 
     def query(self, requests: Sequence[models.QueryRequest]) -> list[list[Hit]]:
         """Run a batch of requests."""
-        return hits(self._ask("query_batch_points", list(requests)))
+        return hits_of(self._ask("query_batch_points", list(requests)))
 
     def scroll(
         self,
@@ -160,23 +160,23 @@ class Server:
         offset: PointId | None = None,
         vectors: Sequence[str] = (),
         payloads: bool = False,
-        points_filter: models.Filter | None = None,
+        where: models.Filter | None = None,
     ) -> Page:
         """A page of points."""
         records, following = self._ask(
             "scroll",
-            scroll_filter=points_filter,
+            scroll_filter=where,
             limit=limit,
             offset=offset,
             with_payload=payloads,
             with_vectors=list(vectors) or False,
         )
-        return page(records, following, vectors)
+        return page_of(records, following, vectors)
 
     def existing(self, ids: Sequence[PointId], vector: str | None = None) -> set[PointId]:
         """Those of the ids that have a point, and that vector where one is named."""
         if vector is not None:
-            return set(self.scroll(len(ids), points_filter=having(vector, ids)).ids)
+            return set(self.scroll(len(ids), where=having(vector, ids)).ids)
         found = self._ask("retrieve", list(ids), with_payload=False, with_vectors=False)
         return {plain_id(record.id) for record in found}
 
@@ -184,9 +184,9 @@ class Server:
         """Delete points; what is not there is no error."""
         self._ask("delete", list(ids), wait=True)
 
-    def count(self, points_filter: models.Filter | None = None) -> int:
+    def count(self, where: models.Filter | None = None) -> int:
         """The exact number of points."""
-        return int(self._ask("count", count_filter=points_filter, exact=True).count)
+        return int(self._ask("count", count_filter=where, exact=True).count)
 
     def config(self) -> models.CreateCollection:
         """What it would have to be created with; an unnamed vector has the name ""."""
@@ -242,4 +242,4 @@ class AsyncServer:
 
     async def query(self, requests: Sequence[models.QueryRequest]) -> list[list[Hit]]:
         """Run a batch of requests."""
-        return hits(await self._ask("query_batch_points", list(requests)))
+        return hits_of(await self._ask("query_batch_points", list(requests)))

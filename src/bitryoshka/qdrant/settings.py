@@ -31,8 +31,8 @@ class Settings:
       part; and "turbo1" to "turbo8": the projection, in TurboQuant's bits a dimension.
     * ``query_encoding``: of queries against one-bit vectors. "binary" gives Hamming distance,
       where all stored bits are Hamming bits, "scalar8bits" and "scalar4bits" asymmetric scores.
-    * ``exact``: whether the vectors themselves are kept, as vector ``original``: "original" in
-      collections of ours, and any other name where codes were added to one that was there.
+    * ``keep_vectors``: whether the vectors themselves are kept, as vector ``original``: "original"
+      in collections of ours, and any other name where codes were added to one that was there.
     * ``prefixes``: lengths of further vectors of leading Hamming bits, for a first stage.
     * ``datatype``: in which the vectors lie on disk.
     """
@@ -44,7 +44,7 @@ class Settings:
     hamming_bits: int
     quantization: Quantization = "binary"
     query_encoding: QueryEncoding = "scalar8bits"
-    exact: bool = True
+    keep_vectors: bool = True
     prefixes: tuple[int, ...] = ()
     datatype: Datatype = "float16"
     original: str = ORIGINAL
@@ -56,7 +56,7 @@ class Settings:
         *,
         quantization: Quantization | None = None,
         query_encoding: QueryEncoding = "scalar8bits",
-        exact: bool = True,
+        keep_vectors: bool = True,
         prefixes: tuple[int, ...] = (),
         datatype: Datatype = "float16",
         original: str = ORIGINAL,
@@ -86,7 +86,7 @@ class Settings:
             hamming_bits=binarizer.hamming_bits,
             quantization=kept,
             query_encoding=query_encoding,
-            exact=exact,
+            keep_vectors=keep_vectors,
             prefixes=tuple(sorted(prefixes)),
             datatype=datatype,
             original=original,
@@ -98,10 +98,15 @@ class Settings:
         return self.bits if self.quantization == "code" else self.hamming_bits
 
     @property
+    def compares_signs(self) -> bool:
+        """Whether "bits" gives the Hamming distance on all Hamming bits."""
+        return self.query_encoding == "binary" and self.quantization in ("binary", "code")
+
+    @property
     def sizes(self) -> dict[str, int]:
         """Dimensions of every named vector."""
         sizes = {BITS: self.width} | {prefix_name(p): p for p in self.prefixes}
-        return sizes | ({self.original: self.dimensions} if self.exact else {})
+        return sizes | ({self.original: self.dimensions} if self.keep_vectors else {})
 
     def as_metadata(self) -> dict[str, Any]:
         """What is written into the collection's metadata."""

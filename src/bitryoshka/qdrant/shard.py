@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,15 @@ from numpy.typing import NDArray
 from qdrant_client import models
 
 from bitryoshka.errors import BitryoshkaError, CollectionError
-from bitryoshka.qdrant.edge_indexes import edge_index, rest_index
-from bitryoshka.qdrant.edge_types import edge_filter, edge_query, edge_vector, rest_config
-from bitryoshka.qdrant.hits import (
+from bitryoshka.qdrant.edge_types import (
+    edge_filter,
+    edge_index,
+    edge_query,
+    edge_vector,
+    rest_config,
+    rest_index,
+)
+from bitryoshka.qdrant.engine import (
     Hit,
     IndexSchema,
     Page,
@@ -24,7 +30,7 @@ from bitryoshka.qdrant.hits import (
     Point,
     PointId,
     having,
-    page,
+    page_of,
     plain_id,
 )
 
@@ -48,9 +54,6 @@ class Shard:
         self.place = place
         self.folder = folder
 
-    def _errors(self) -> AbstractContextManager[None]:
-        return edge_errors(self.place)
-
     def write(
         self,
         ids: Sequence[PointId],
@@ -60,7 +63,7 @@ class Shard:
         """Insert or replace points; they are in the write-ahead log when this returns."""
         rows = _rows(vectors)
         given = payloads or [None] * len(ids)
-        with self._errors():
+        with edge_errors(self.place):
             points = [
                 qdrant_edge.Point(i, row, None if p is None else dict(p))
                 for i, row, p in zip(ids, rows, given, strict=True)
@@ -69,7 +72,7 @@ class Shard:
 
     def write_points(self, points: Sequence[Point]) -> None:
         """Insert or replace points, not all of which have the same vectors."""
-        with self._errors():
+        with edge_errors(self.place):
             given = [
                 qdrant_edge.Point(
                     p.id, {name: edge_vector(v) for name, v in p.vectors.items()}, p.payload
@@ -82,7 +85,7 @@ class Shard:
         self, ids: Sequence[PointId], vectors: Mapping[str, NDArray[np.float32]]
     ) -> None:
         """Give points that exist further vectors."""
-        with self._errors():
+        with edge_errors(self.place):
             points = [
                 qdrant_edge.PointVectors(i, row) for i, row in zip(ids, _rows(vectors), strict=True)
             ]
@@ -90,7 +93,7 @@ class Shard:
 
     def query(self, requests: Sequence[models.QueryRequest]) -> list[list[Hit]]:
         """Run a batch of requests."""
-        with self._errors():
+        with edge_errors(self.place):
             batch = qdrant_edge.QueryBatchRequest([edge_query(r) for r in requests])
             found = self.shard.query_batch(batch)
         return [[Hit(plain_id(h.id), h.score, h.payload) for h in hits] for hits in found]
@@ -101,36 +104,36 @@ class Shard:
         offset: PointId | None = None,
         vectors: Sequence[str] = (),
         payloads: bool = False,
-        points_filter: models.Filter | None = None,
+        where: models.Filter | None = None,
     ) -> Page:
         """A page of points."""
         request = qdrant_edge.ScrollRequest(
             offset=offset,
             limit=limit,
-            filter=edge_filter(points_filter),
+            filter=edge_filter(where),
             with_payload=payloads,
             with_vector=list(vectors) or False,
         )
-        with self._errors():
+        with edge_errors(self.place):
             records, following = self.shard.scroll(request)
-        return page(records, following, vectors)
+        return page_of(records, following, vectors)
 
     def existing(self, ids: Sequence[PointId], vector: str | None = None) -> set[PointId]:
         """Those of the ids that have a point, and that vector where one is named."""
         if vector is not None:
-            return set(self.scroll(len(ids), points_filter=having(vector, ids)).ids)
-        with self._errors():
+            return set(self.scroll(len(ids), where=having(vector, ids)).ids)
+        with edge_errors(self.place):
             return {plain_id(r.id) for r in self.shard.retrieve(list(ids), False, False)}
 
     def delete(self, ids: Sequence[PointId]) -> None:
         """Delete points; what is not there is no error."""
-        with self._errors():
+        with edge_errors(self.place):
             self.shard.update(qdrant_edge.UpdateOperation.delete_points(list(ids)))
 
-    def count(self, points_filter: models.Filter | None = None) -> int:
+    def count(self, where: models.Filter | None = None) -> int:
         """The exact number of points."""
-        with self._errors():
-            return self.shard.count(qdrant_edge.CountRequest(True, edge_filter(points_filter)))
+        with edge_errors(self.place):
+            return self.shard.count(qdrant_edge.CountRequest(True, edge_filter(where)))
 
     def config(self) -> models.CreateCollection:
         """What it would have to be created with; an unnamed vector has the name ""."""
@@ -148,13 +151,13 @@ class Shard:
 
     def indexes(self) -> dict[str, IndexSchema]:
         """The payload indexes, by field."""
-        with self._errors():
+        with edge_errors(self.place):
             found = self.shard.info().payload_schema
             return {field: rest_index(info) for field, info in found.items()}
 
     def create_indexes(self, indexes: Mapping[str, IndexSchema]) -> None:
         """Create payload indexes; CollectionError, and none made, where the engine lacks one."""
-        with self._errors():
+        with edge_errors(self.place):
             changes = [
                 qdrant_edge.UpdateOperation.create_field_index(field, edge_index(schema))
                 for field, schema in indexes.items()
@@ -164,7 +167,7 @@ class Shard:
 
     def optimize(self) -> None:
         """Quantize and index what was written; a server does it by itself, in the background."""
-        with self._errors():
+        with edge_errors(self.place):
             self.shard.optimize()
             self.shard.flush()
 

@@ -10,7 +10,7 @@ from typing import Any
 from qdrant_client import models
 
 from bitryoshka.errors import CollectionError, VectorsError
-from bitryoshka.qdrant.hits import Engine, IndexSchema, having
+from bitryoshka.qdrant.engine import Engine, IndexSchema, having
 from bitryoshka.qdrant.settings import METADATA_KEY, Settings
 
 __all__ = [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import compress
 from typing import Any, NamedTuple
@@ -16,9 +16,9 @@ from bitryoshka.errors import CollectionError, VectorsError
 from bitryoshka.limits import check_counts
 from bitryoshka.progress import progress_bar
 from bitryoshka.qdrant.collection import AsyncCollection, Collection
-from bitryoshka.qdrant.hits import Engine, Payload, PointId, plain_id
+from bitryoshka.qdrant.engine import Engine, Payload, PointId, plain_id
 from bitryoshka.qdrant.representation import stored_vectors
-from bitryoshka.qdrant.settings import BITS, Settings
+from bitryoshka.qdrant.settings import BITS
 from bitryoshka.vectors import check_values, check_vectors
 
 __all__ = ["Upserted", "upsert", "upsert_async"]
@@ -48,9 +48,6 @@ class _Points(NamedTuple):
         new = [i not in existing for i in self.ids]
         payloads = self.payloads and list(compress(self.payloads, new))
         return _Points(list(compress(self.ids, new)), self.vectors[np.array(new)], payloads)
-
-    def stored(self, binarizer: Binarizer, settings: Settings) -> Mapping[str, NDArray[np.float32]]:
-        return stored_vectors(binarizer, settings, self.vectors)
 
 
 def upsert(
@@ -84,7 +81,7 @@ def upsert(
         if resume:
             part = part.without(collection.engine.existing(part.ids, BITS))
         if part.ids:
-            stored = part.stored(collection.binarizer, collection.settings)
+            stored = stored_vectors(collection.binarizer, collection.settings, part.vectors)
             collection.engine.write(part.ids, stored, part.payloads)
         given = min(batch_rows, len(points.ids) - start)
         return Upserted(len(part.ids), given - len(part.ids))
@@ -128,7 +125,7 @@ async def upsert_async(
         if resume:
             part = part.without(await collection.engine.existing(part.ids, BITS))
         if part.ids:
-            stored = part.stored(collection.binarizer, collection.settings)
+            stored = stored_vectors(collection.binarizer, collection.settings, part.vectors)
             await collection.engine.write(part.ids, stored, part.payloads)
         written += len(part.ids)
     return Upserted(written, len(points.ids) - written)

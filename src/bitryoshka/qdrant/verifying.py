@@ -9,24 +9,23 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from qdrant_client import models
 
 from bitryoshka.errors import CollectionError
 from bitryoshka.limits import check_counts
 from bitryoshka.progress import progress_bar
 from bitryoshka.qdrant.collection import Collection
-from bitryoshka.qdrant.comparing import Copy, Pair
-from bitryoshka.qdrant.hits import Engine, PointId
-from bitryoshka.qdrant.searching import SearchPlan, search
+from bitryoshka.qdrant.copying import Copy, Pair
+from bitryoshka.qdrant.engine import Engine, PointId
+from bitryoshka.qdrant.searching import exact_search, mean_recall, search
 from bitryoshka.qdrant.taking_over import check_vector, losses, other_settings
 
-__all__ = ["Checked", "verify_move"]
+__all__ = ["MoveCheck", "verify_move"]
 
 _EXAMPLES = 5
 
 
 @dataclass(frozen=True, kw_only=True)
-class Checked:
+class MoveCheck:
     """What became of a move.
 
     * ``missing``, ``extra``, ``changed``: points that only the source has, that only the target
@@ -63,8 +62,8 @@ def verify_move(
     source: Engine,
     target: Collection[Engine],
     vector: str = "",
-    plan: SearchPlan | None = None,
     *,
+    search_arguments: Mapping[str, Any] | None = None,
     drop: Names[str] = (),
     sample: int = 50,
     k: int = 10,
@@ -72,11 +71,11 @@ def verify_move(
     seed: int = 0,
     batch_rows: int = 500,
     progress: bool = False,
-) -> Checked:
+) -> MoveCheck:
     """Compare all points, and what both find for the vectors of ``sample`` random ones.
 
-    ``vector`` and ``drop``: as `move` had them; ``plan``: of the target's searches, None: its
-    default; ``seed``: of the sample. Both are read as a whole, a page at a time; points that are
+    ``vector`` and ``drop``: as `move` had them; ``search_arguments``: further words for `search` in
+    the target; ``seed``: of the sample. Both are read as a whole, a page at a time; points that are
     written meanwhile may be told as differing. Raises as `move` does, but for what is lost.
     """
     check_counts(sample=sample, k=k, batch_rows=batch_rows)
@@ -97,7 +96,12 @@ def verify_move(
             advance(by=sum(given is not None for given, _ in batch))
     if tally.source and not sampled.rows:
         raise CollectionError(f"no point of {source.place} has a vector {vector!r}")
-    return Checked(
+    queries = np.array(sampled.rows, np.float32)
+    recall = 1.0
+    if len(queries):
+        found = search(target, queries, **{"k": k, **(search_arguments or {})})
+        recall = mean_recall(found, exact_search(source, vector, queries, k))
+    return MoveCheck(
         source_points=tally.source,
         target_points=tally.target,
         **{what: tally.counts[what] for what in ("missing", "extra", "changed")},
@@ -106,7 +110,7 @@ def verify_move(
         lost=list(lost.values()),
         settings=other_settings(source, target.engine, vector),
         sampled=len(sampled.rows),
-        recall=_recall(source, target, vector, plan, sampled.rows, k),
+        recall=recall,
         least_recall=least_recall,
     )
 
@@ -154,25 +158,3 @@ class _Sample:
             self.rows.append(row)
         elif (place := self.random.integers(self.seen)) < self.wanted:
             self.rows[place] = row
-
-
-def _recall(
-    source: Engine,
-    target: Collection[Engine],
-    vector: str,
-    plan: SearchPlan | None,
-    rows: Sequence[Any],
-    k: int,
-) -> float:
-    """1 where there is nothing to search for."""
-    if not rows:
-        return 1.0
-    exact = models.SearchParams(exact=True)
-    asked = [
-        models.QueryRequest(query=row, using=vector or None, limit=k, params=exact) for row in rows
-    ]
-    old = [[hit.id for hit in hits] for hits in source.query(asked)]
-    queries = np.array(rows, np.float32)
-    new = [[hit.id for hit in hits][:k] for hits in search(target, queries, plan)]
-    shares = [len(set(a) & set(b)) / len(a) for a, b in zip(old, new, strict=True)]
-    return float(np.mean(shares))

@@ -11,21 +11,31 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bitryoshka.binarizer import Binarizer, Metric
-from bitryoshka.bits import prefix, unpack
+from bitryoshka.bits import unpack
 from bitryoshka.errors import PlanError, VectorsError
 from bitryoshka.evaluation import (
+    EncodedSearch,
+    Evaluation,
     Interval,
     bootstrap_interval,
+    evaluate,
     exact_topk,
-    hamming_topk,
     recall_at_k,
-    rescore,
+    recalls_by_parameters,
+    vectors_read,
 )
 from bitryoshka.planning import Plan, plan_among
-from bitryoshka.quality import Evaluation, evaluate
-from bitryoshka.report.advice import Advice, Memory, Option, advise, cheapest, memory
-from bitryoshka.search_parameters import TARGET_RECALL, SearchParameters, check_share
-from bitryoshka.search_ways import compared, measure
+from bitryoshka.progress import progress_bar, tell
+from bitryoshka.report.advice import (
+    Memory,
+    Option,
+    SwitchAdvice,
+    advise,
+    advise_on_size,
+    cheapest,
+    memory,
+)
+from bitryoshka.search_parameters import CANDIDATES, TARGET_RECALL, SearchParameters, check_share
 from bitryoshka.training import FitResult, fit
 from bitryoshka.vectors import check_values, check_vectors, normalized
 
@@ -97,7 +107,7 @@ class Findings:
     worst: tuple[Worst, ...]
     options: tuple[Option, ...]
     plan: Plan | None
-    advice: Advice
+    advice: SwitchAdvice
     skipped: Mapping[str, str]
 
     def as_dict(self) -> dict[str, Any]:
@@ -125,7 +135,7 @@ def find(
     """Fit all methods to vectors (N, d), and measure them on queries that no fit has seen.
 
     ``queries`` (Q, d) judge and are never learned from; None holds up to 500 rows out, or a fifth.
-    ``judgements``: as for `bitryoshka.quality.evaluate`. ``rows``: how many there will be, N if
+    ``judgements``: as for `bitryoshka.evaluate`. ``rows``: how many there will be, N if
     None. ``texts``, ``query_texts``: one for each row and query, to show the worst queries by.
 
     The FitResult is the advised method's. Raises as `bitryoshka.fit` does, VectorsError where texts
@@ -147,18 +157,23 @@ def find(
         check_values(asked, metric, "queries")
         _check_texts(query_texts, len(asked), "query_texts")
         query_names = list(query_texts or [f"query {i}" for i in range(len(asked))])
+    total = len(array) if rows is None else rows
+    cheap = advise_on_size(array.shape[1], total)
+    if cheap is not None:
+        tell(f"{cheap.headline}. {cheap.reasons[0]} The report goes on.", progress)
     result = fit(array, bits=bits, method=method, seed=seed, metric=metric, progress=progress)
     chosen = str(result.binarizer.info["method"])
     unit = normalized(asked, metric, array.shape[1], "queries")
     exact = exact_topk(unit, array, k, metric).rows
-    evaluations = {
-        label: (name, binarizer, evaluate(binarizer, array, unit, judgements, k=k))
-        for label, name, binarizer in _representatives(result)
-    }
-    measured = {
-        label: measure(binarizer, array, unit, k)
-        for label, (_, binarizer, _) in evaluations.items()
-    }
+    evaluations: dict[str, tuple[str, Binarizer, Evaluation]] = {}
+    measured: dict[str, Recalls] = {}
+    representatives = _representatives(result)
+    with progress_bar(len(representatives), "measure", progress, "methods") as advance:
+        for label, name, binarizer in representatives:
+            found = evaluate(binarizer, array, unit, judgements, k=k)
+            evaluations[label] = name, binarizer, found
+            measured[label] = recalls_by_parameters(binarizer, array, unit, k)
+            advance(label)
     plans = partial(_options, rows=len(array), k=k, target=target_recall, seed=seed)
     options = [
         option
@@ -176,14 +191,13 @@ def find(
             )
             result = FitResult(again.binarizer, result.comparison)
         label = str(result.binarizer.info["method"])
-        ways = measure(result.binarizer, array, unit, k)
-        fitted = plans(best.method, label, result.binarizer, ways)
+        recalls = recalls_by_parameters(result.binarizer, array, unit, k)
+        fitted = plans(best.method, label, result.binarizer, recalls)
         if fitted[0].plan is not None:
             options = [*fitted, *(o for o in options if o.label != best.label)]
             best = fitted[0]
     b = result.binarizer
     made = None if best is None else best.plan
-    total = len(array) if rows is None else rows
     balance = unpack(b.encode(array)).mean(axis=0)
     float_ndcg = next(iter(evaluations.values()))[2].float_ndcg
     findings = Findings(
@@ -239,16 +253,16 @@ def _options(
     name: str,
     label: str,
     b: Binarizer,
-    ways: Recalls,
+    recalls: Recalls,
     rows: int,
     k: int,
     target: float,
     seed: int,
 ) -> list[Option]:
     """The cheapest plan, and where that reads stored vectors, the cheapest by codes alone."""
-    alone = {way: recall for way, recall in ways.items() if compared(way) == 0}
+    by_codes = {choice: each for choice, each in recalls.items() if vectors_read(choice) == 0}
     found: list[Option] = []
-    for offered in ways, alone:
+    for offered in recalls, by_codes:
         try:
             made = plan_among(offered, b, rows, k, target, seed=seed)
         except (PlanError, VectorsError) as error:
@@ -259,15 +273,15 @@ def _options(
     return found
 
 
-def _method(name: str, label: str, b: Binarizer, found: Evaluation, ways: Recalls) -> Method:
+def _method(name: str, label: str, b: Binarizer, found: Evaluation, recalls: Recalls) -> Method:
     def curve(search: str) -> Curve:
         picked = [row for row in found.rows if row.search == search]
         return Curve(label, tuple(r.bits for r in picked), tuple(r.codes.recall for r in picked))
 
     listed = {
-        way.candidates: recall
-        for way, recall in ways.items()
-        if way.rescore == "exact" and way.prefix_bits == b.hamming_bits
+        choice.candidates: recall
+        for choice, recall in recalls.items()
+        if choice.rescore == "exact" and choice.prefix_bits == b.hamming_bits
     }
     judged = [
         (row.bits, row.codes.ndcg_retention)
@@ -310,10 +324,8 @@ def _worst(
     """Queries of the lowest recall, by the codes alone."""
     k = exact.shape[1]
     width = b.hamming_bits if made is None else made.prefix_bits
-    most = min(100 if made is None else max(made.candidates, k), len(vectors))
-    codes, signs = b.encode(vectors), b.encode_queries(unit, width)
-    listed = hamming_topk(signs, prefix(codes, width), most).rows
-    found = rescore(b.query_weights(unit), codes, listed, k).rows
+    candidates = CANDIDATES if made is None else max(made.candidates, k)
+    found = EncodedSearch.of(b, vectors, unit).funnel(k, candidates, prefix_bits=width)
     recall = recall_at_k(found, exact, k)
 
     def shown(rows: NDArray[np.int64]) -> tuple[str, ...]:

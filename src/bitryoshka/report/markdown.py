@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bitryoshka.evaluation import Interval
-from bitryoshka.report.advice import Option, size
+from bitryoshka.report.advice import Option, named, size
 from bitryoshka.report.findings import Curve, Findings
 
 __all__ = ["PLAN_HEAD", "plan_cells", "to_markdown"]
 
-PLAN_HEAD = ["candidates", "rescored by", "recall", "at least", "cost"]
+PLAN_HEAD = ["candidates", "rescored by", "recall", "at least", "time of a query"]
 
 
 def to_markdown(found: Findings) -> str:
@@ -21,10 +21,12 @@ def to_markdown(found: Findings) -> str:
         "\n".join(f"* {reason}" for reason in found.advice.reasons),
         f"{found.source}: {found.sampled:,} vectors of {found.dimensions} dimensions measured with "
         f"{found.queries} {kind}, for {found.rows:,} rows and recall@{found.k} "
-        f"{found.target_recall:g}. `fit` takes {found.chosen}; the cheapest plan is one of "
-        f"{found.advised}.",
+        f"{found.target_recall:g}. `fit` takes {named(found.chosen)}; the cheapest plan is one "
+        f"of {named(found.advised)}.",
         "## Plans",
-        _table(["code", *PLAN_HEAD], [[o.label, *plan_cells(o, found)] for o in found.options]),
+        _table(
+            ["code", *PLAN_HEAD], [[named(o.label), *plan_cells(o, found)] for o in found.options]
+        ),
         f"## Recall@{found.k} by bits",
         curves([m.hamming._replace(name=f"{m.label}, Hamming") for m in found.methods]),
         curves([m.asymmetric._replace(name=f"{m.label}, float query") for m in found.methods]),
@@ -54,12 +56,13 @@ def to_markdown(found: Findings) -> str:
                 for w in found.worst
             ],
         ),
+        f"## Next\n\n    {found.advice.next_command}",
     ]
     return "\n\n".join(parts) + "\n"
 
 
 def plan_cells(option: Option, found: Findings) -> list[str]:
-    """An option's plan under `PLAN_HEAD`; the cost beside that of the advised plan."""
+    """An option's plan under `PLAN_HEAD`; the time beside that of the advised plan."""
     made, advised = option.plan, found.plan
     if made is None or advised is None:
         return ["target not reached", *[""] * (len(PLAN_HEAD) - 1)]
@@ -68,7 +71,7 @@ def plan_cells(option: Option, found: Findings) -> list[str]:
         {None: "none", "asymmetric": "whole codes"}.get(made.rescore, "stored vectors"),
         f"{made.recall:.3f}",
         f"{made.recall_at_least:.3f}",
-        f"{made.cost / advised.cost:.1f}",
+        f"{made.cost / advised.cost:.1f} times",
     ]
 
 
@@ -78,7 +81,7 @@ def curves(lines: Sequence[Curve]) -> str:
     rows = []
     for line in lines:
         values = dict(zip(line.x, line.y, strict=True))
-        rows.append([line.name, *(ranged(values.get(x)) for x in xs)])
+        rows.append([named(line.name), *(ranged(values.get(x)) for x in xs)])
     return _table(["", *map(str, xs)], rows)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bitryoshka.errors import MissingExtraError
-from bitryoshka.report.advice import size
+from bitryoshka.report.advice import named, size
 from bitryoshka.report.charts import Chart, bars, lines
 from bitryoshka.report.findings import Findings
 from bitryoshka.report.markdown import PLAN_HEAD, plan_cells, ranged
@@ -24,7 +24,7 @@ def to_html(found: Findings) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"size": size, "ranged": ranged}
+    environment.filters |= {"named": named, "size": size, "ranged": ranged}
     template = environment.get_template("page.html.j2")
     plans = {"plan_head": PLAN_HEAD, "plan_cells": plan_cells}
     return template.render(found=found, charts=_charts(found), **plans) + "\n"

@@ -131,16 +131,17 @@ def _fitted(
     nested = tuple(sorted({*nested, hamming_bits, goal.bits}))
     found, around = _encode(additive, rows, signs), Neighbours.of(rows, queries, goal.seed)
     weights = {n: _query_decoder(rows, found[:, :n], settings, around).rows for n in nested}
-    # prefixes have bits that stand alone: queries are projected as rows are, half centred
-    alone = lengths[0] < hamming_bits
+    # with bits that mean something without the others, queries are projected as rows are, half
+    # centred
+    prefixed = lengths[0] < hamming_bits
     return Binarizer(
         projection=used.weights,
         offset=used.offset,
         nested_bits=nested,
         metric=goal.metric,
         weight_projection=np.concatenate([*weights.values()]),
-        hamming_projection=None if alone else weights[hamming_bits],
-        hamming_offset=QUERY_CENTRING * used.offset if alone else np.zeros_like(used.offset),
+        hamming_projection=None if prefixed else weights[hamming_bits],
+        hamming_offset=QUERY_CENTRING * used.offset if prefixed else np.zeros_like(used.offset),
         additive=additive,
     )
 

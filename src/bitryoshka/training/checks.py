@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence, Sized
 from itertools import islice
 from typing import get_args
 
@@ -16,7 +16,7 @@ from bitryoshka.errors import BitsError, OptionError, VectorsError
 from bitryoshka.limits import MAX_DIMENSIONS, MAX_LENGTHS, check_count
 from bitryoshka.training.closed_form import Goal
 from bitryoshka.training.comparison import PLAINNESS
-from bitryoshka.training.variants import Request, Rows
+from bitryoshka.training.variants import Report, Request, Rows
 from bitryoshka.vectors import SHORTEST, normalized
 
 Floats = NDArray[np.float32]
@@ -36,18 +36,25 @@ def check_request(
     method: str,
     metric: Metric,
     seed: int,
+    source_model: str | None,
+    callback: Report | None,
 ) -> Request:
     """What is asked for, where it can be; BitsError or OptionError says what cannot."""
     check_bits(bits)
-    if method not in METHODS:
-        raise OptionError(f"method must be one of {METHODS}, found {method!r}")
-    if metric not in get_args(Metric):
-        raise OptionError(f"metric must be one of {get_args(Metric)}, found {metric!r}")
+    for name, value, offered in (("method", method, METHODS), ("metric", metric, get_args(Metric))):
+        if not isinstance(value, str) or value not in offered:
+            raise OptionError(f"{name} must be one of {offered}, found {value!r}")
+    if not isinstance(source_model, str | None):
+        raise OptionError(f"source_model must be a name or None, found {source_model!r}")
+    if callback is not None and not callable(callback):
+        raise OptionError(f"callback must be a function or None, found {callback!r}")
     if hamming_bits is not None and check_bits(hamming_bits, "hamming_bits") > bits:
         raise BitsError(f"hamming_bits must be at most bits = {bits}, found {hamming_bits}")
     check_count(seed, "seed", OptionError, least=0, most=2**64)
     nested = None
     if nested_bits is not None:
+        if not isinstance(nested_bits, Iterable):
+            raise BitsError(f"nested_bits must be a sequence of lengths, found {nested_bits!r}")
         given = list(islice(nested_bits, MAX_LENGTHS + 1))
         if len(given) > MAX_LENGTHS:
             raise BitsError(f"nested_bits must be at most {MAX_LENGTHS} lengths, found more")
@@ -112,9 +119,14 @@ def check_pairs(
     """Queries (P, d), normalised where need be, and row numbers (P,)."""
     if pairs is None:
         return np.empty((0, dimensions), np.float32), np.empty(0, np.int64)
-    if len(pairs) != 2:
-        raise VectorsError(f"pairs must be (queries, rows), found {len(pairs)} parts")
-    asked, answers = normalized(pairs[0], metric, dimensions, "pairs[0]"), np.asarray(pairs[1])
+    if not isinstance(pairs, Sequence) or len(pairs) != 2:
+        found = f"{len(pairs)} parts" if isinstance(pairs, Sized) else repr(pairs)
+        raise VectorsError(f"pairs must be (queries, rows), found {found}")
+    asked = normalized(pairs[0], metric, dimensions, "pairs[0]")
+    try:
+        answers = np.asarray(pairs[1])
+    except ValueError as error:
+        raise VectorsError(f"pairs[1] must hold row numbers: {error}") from error
     if answers.shape != (len(asked),) or not np.issubdtype(answers.dtype, np.integer):
         raise VectorsError(
             f"pairs[1] must hold {len(asked)} row numbers, one for each query, "

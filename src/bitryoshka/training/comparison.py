@@ -12,15 +12,14 @@ from numpy.typing import NDArray
 
 from bitryoshka.binarizer import Binarizer
 from bitryoshka.evaluation import (
+    EncodedSearch,
     Interval,
     Ranking,
-    asymmetric_topk,
+    SearchKind,
     bootstrap_interval,
     exact_topk,
-    hamming_topk,
     order_at_k,
     recall_at_k,
-    rescore,
 )
 
 __all__ = ["Candidate", "Comparison", "HeldOut", "Outcome"]
@@ -29,7 +28,6 @@ __all__ = ["Candidate", "Comparison", "HeldOut", "Outcome"]
 CLEAR = 0.01
 # Plainest first: a method must be beaten to lose to a later one.
 PLAINNESS = ("sign", "centred", "rotation", "itq", "progressive", "additive", "learned")
-SHORTLIST = 100
 CHECKED = 200
 
 
@@ -111,45 +109,32 @@ class Outcome:
         return result
 
 
-def measure(candidate: Candidate, held_out: HeldOut) -> Outcome:
+def measure_candidate(candidate: Candidate, held_out: HeldOut) -> Outcome:
     """Search the held-out queries with a candidate's codes at every length."""
-    b, k, exact = candidate.binarizer, held_out.k, held_out.exact.rows
-
-    def judge(found: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        return recall_at_k(found, exact, k), order_at_k(found, exact, k)
-
-    codes, signs = b.encode(held_out.vectors), b.encode_queries(held_out.queries)
-    hamming, asymmetric = {}, {}
-    for length in b.nested_bits:
-        part = codes[:, : length // 8]
-        if length <= b.hamming_bits:
-            hamming[length] = judge(hamming_topk(signs[:, : length // 8], part, k).rows)
-        weights = b.query_weights(held_out.queries, length)
-        asymmetric[length] = judge(asymmetric_topk(weights, part, k).rows)
-    shortlist = hamming_topk(
-        signs, codes[:, : b.hamming_bits // 8], min(SHORTLIST, len(codes))
-    ).rows
-    found = rescore(b.query_weights(held_out.queries), codes, shortlist, k).rows
+    k, exact = held_out.k, held_out.exact.rows
+    encoded = EncodedSearch.of(candidate.binarizer, held_out.vectors, held_out.queries)
+    found = encoded.rankings(k)
+    judged = {key: (recall_at_k(f, exact, k), order_at_k(f, exact, k)) for key, f in found.items()}
+    whole: tuple[SearchKind, int] = "funnel", candidate.binarizer.bits
     labelled = held_out.answers >= 0
-    hits = found[labelled] == held_out.answers[labelled, None]
-    answered = (hits / np.arange(1, hits.shape[1] + 1)).sum(axis=1)
-    return Outcome(candidate, hamming, asymmetric, judge(found), answered)
+    hits = found[whole][labelled] == held_out.answers[labelled, None]
+    return Outcome(
+        candidate=candidate,
+        hamming={bits: pair for (kind, bits), pair in judged.items() if kind == "hamming"},
+        asymmetric={bits: pair for (kind, bits), pair in judged.items() if kind == "asymmetric"},
+        funnel=judged[whole],
+        answered=(hits / np.arange(1, hits.shape[1] + 1)).sum(axis=1),
+    )
 
 
 def quick_recall(binarizer: Binarizer, held_out: HeldOut) -> float:
     """Mean recall over all prefixes and cuts, for checks while training."""
-    b, exact, k = binarizer, held_out.exact.rows[:CHECKED], held_out.k
-    queries = held_out.queries[:CHECKED]
-    codes, signs = b.encode(held_out.vectors), b.encode_queries(queries)
-    hamming, asymmetric = [], []
-    for length in b.nested_bits:
-        part = codes[:, : length // 8]
-        if length <= b.hamming_bits:
-            found = hamming_topk(signs[:, : length // 8], part, k).rows
-            hamming.append(recall_at_k(found, exact, k).mean())
-        found = asymmetric_topk(b.query_weights(queries, length), part, k).rows
-        asymmetric.append(recall_at_k(found, exact, k).mean())
-    return float((np.mean(hamming) + np.mean(asymmetric)) / 2)
+    exact, k = held_out.exact.rows[:CHECKED], held_out.k
+    encoded = EncodedSearch.of(binarizer, held_out.vectors, held_out.queries[:CHECKED])
+    recalls: dict[str, list[float]] = {"hamming": [], "asymmetric": []}
+    for (kind, _), found in encoded.rankings(k, candidates=None).items():
+        recalls[kind].append(float(recall_at_k(found, exact, k).mean()))
+    return float(np.mean([np.mean(values) for values in recalls.values()]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -236,7 +221,7 @@ def compare(
     guard.
     """
     outcomes = sorted(
-        (measure(c, held_out) for c in candidates),
+        (measure_candidate(c, held_out) for c in candidates),
         key=lambda o: PLAINNESS.index(o.candidate.method),
     )
     lengths = tuple(

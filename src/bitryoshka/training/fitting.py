@@ -59,12 +59,12 @@ class FitResult(NamedTuple):
 def fit(
     vectors: ArrayLike,
     queries: ArrayLike | None = None,
+    *,
     bits: int = 384,
     nested_bits: Sequence[int] | None = None,
     method: str = "auto",
     seed: int = 0,
     progress: bool = False,
-    *,
     hamming_bits: int | None = None,
     metric: Metric = "cosine",
     pairs: tuple[ArrayLike, ArrayLike] | None = None,
@@ -105,10 +105,12 @@ def fit(
         VectorsError: too few rows or distinct ones, wrong shape, NaN, infinity, zero vectors under
             cosine. Where few are distinct, a warning says how many.
         BitsError: lengths that are not multiples of 8 or that the method cannot reach.
-        OptionError: another method or metric, a seed that is none.
+        OptionError: another method or metric, a seed, a name or a callback that is none.
         MissingExtraError: method "learned" without torch.
     """
-    request = check_request(bits, hamming_bits, nested_bits, method, metric, seed)
+    request = check_request(
+        bits, hamming_bits, nested_bits, method, metric, seed, source_model, callback
+    )
     array = check_vectors(vectors)
     if len(array) < MIN_ROWS:
         raise VectorsError(f"fit needs at least {MIN_ROWS} vectors, found {len(array)}")

@@ -1,4 +1,4 @@
-"""Every way to fit a binarizer: the closed forms, additive codes, and learned query weights."""
+"""All that a fit can try: the closed forms, additive codes, and learned query weights."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class Watch(NamedTuple):
 
 
 class Variant(NamedTuple):
-    """A way to fit: its method, its name in tables, how, and its part of the progress bar.
+    """One binarizer to fit: its method, its name in tables, how, and its part of the progress bar.
 
     ``guard``: label of the variant that one with labelled pairs must beat.
     """
@@ -82,7 +82,7 @@ class Variant(NamedTuple):
 def variants_for(
     request: Request, dimensions: int, method: str, skipped: dict[str, str], labelled: bool = False
 ) -> list[Variant]:
-    """Every way to fit that the method asks for and the length allows.
+    """Every variant that the method asks for and the length allows.
 
     ``labelled``: whether there are pairs to learn from, which is what "auto" trains weights for.
     """

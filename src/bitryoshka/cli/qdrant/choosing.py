@@ -36,7 +36,7 @@ def _choose(
 
     Dimensions and bits are tried on held-out rows, in the engine.
     """
-    from bitryoshka.qdrant.budget import choose_for_budget
+    from bitryoshka.qdrant import choose_for_budget
 
     check_output(output, ".safetensors", vectors)
     found = choose_for_budget(
@@ -78,7 +78,7 @@ def _compare(
     as_json: options.Json = False,
 ) -> None:
     """Compare Qdrant's quantizers with ours on your vectors."""
-    from bitryoshka.qdrant.peers import compare
+    from bitryoshka.qdrant import compare
 
     report = compare(
         read_vectors(vectors, column),
@@ -93,4 +93,4 @@ def _compare(
     if as_json:
         print_json(report.as_dict())
     else:
-        tables.show_peers(report.as_dict())
+        tables.show_quantizers(report.as_dict())

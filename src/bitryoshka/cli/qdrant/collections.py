@@ -57,7 +57,7 @@ qdrant = typer.Typer(name="qdrant", help="Codes in Qdrant.", no_args_is_help=Tru
 def _create(
     name: NameArgument,
     binarizer: options.Binarizer,
-    exact: Annotated[bool, typer.Option(help="Keep the vectors too, for rescoring.")] = True,
+    keep_vectors: Annotated[bool, typer.Option(help="Keep the vectors too, for rescoring.")] = True,
     prefixes: Annotated[str, typer.Option(help="Lengths for a first stage, as 64,128.")] = "",
     quantization: QuantizationOption = None,
     query_encoding: EncodingOption = "scalar8bits",
@@ -89,7 +89,7 @@ def _create(
             given = source.config()
     config = collection_config(
         Binarizer.load(binarizer),
-        exact=exact,
+        keep_vectors=keep_vectors,
         prefixes=numbers(prefixes),
         quantization=quantization,
         query_encoding=query_encoding,
@@ -188,16 +188,14 @@ def _search(
     api_key: KeyOption = None,
 ) -> None:
     """Search, and print one JSON array of hits a query."""
-    from bitryoshka.qdrant import SearchPlan, search
+    from bitryoshka.qdrant import search
 
+    by: Any = {"none": None, None: "auto"}.get(rescore, rescore)
     where = _filter(condition) if condition else None
+    stages = {"candidates": candidates, "rescore": by, "where": where}
     with opened(name, binarizer, url, api_key) as collection:
         asked = np.asarray(read_vectors(queries, column))
-        exact = collection.settings.exact if rescore is None else rescore == "exact"
-        plan = SearchPlan(
-            k=k, rescore="original" if exact else "none", oversampling=max(1, candidates / k)
-        )
-        for hits in search(collection, asked, plan, points_filter=where, with_payload=True):
+        for hits in search(collection, asked, k, with_payload=True, **stages):
             typer.echo(json.dumps([hit._asdict() for hit in hits]))
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from qdrant_client import QdrantClient
 
     from bitryoshka.qdrant import Collection
-    from bitryoshka.qdrant.hits import Engine
+    from bitryoshka.qdrant.engine import Engine
 
 UrlOption = Annotated[
     str, typer.Option("--url", envvar="BITRYOSHKA_QDRANT_URL", help="The server; none: in process.")

@@ -1,4 +1,4 @@
-"""What searches and scrolls give, whichever engine answered."""
+"""What a server and the engine in process have in common, and what their searches give."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class Engine(Protocol):
         offset: PointId | None = None,
         vectors: Sequence[str] = (),
         payloads: bool = False,
-        points_filter: models.Filter | None = None,
+        where: models.Filter | None = None,
     ) -> Page:
         """A page of points."""
 
@@ -88,7 +88,7 @@ class Engine(Protocol):
     def delete(self, ids: Sequence[PointId]) -> None:
         """Delete points; what is not there is no error."""
 
-    def count(self, points_filter: models.Filter | None = None) -> int:
+    def count(self, where: models.Filter | None = None) -> int:
         """The exact number of points."""
 
     def config(self) -> models.CreateCollection:
@@ -114,7 +114,7 @@ def having(vector: str, ids: Sequence[PointId] | None = None) -> models.Filter:
     return models.Filter(must=wanted)
 
 
-def page(records: Sequence[Any], following: Any, names: Sequence[str]) -> Page:
+def page_of(records: Sequence[Any], following: Any, names: Sequence[str]) -> Page:
     """A page from the records of either engine."""
     rows = [r.vector if isinstance(r.vector, dict) else {"": r.vector} for r in records]
     return Page(

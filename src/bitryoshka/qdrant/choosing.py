@@ -13,9 +13,8 @@ from bitryoshka.errors import BitsError, VectorsError
 from bitryoshka.evaluation import exact_topk, recall_at_k
 from bitryoshka.limits import check_counts
 from bitryoshka.progress import progress_bar
-from bitryoshka.qdrant.measuring import measure
+from bitryoshka.qdrant.quantizers import check_engine, code_quantizer, try_quantizer
 from bitryoshka.qdrant.settings import Quantization
-from bitryoshka.qdrant.ways import our_way
 from bitryoshka.training.additive import additive_codes, usual_settings
 from bitryoshka.training.closed_form import Goal, progressive_codes
 from bitryoshka.training.fitting import SAMPLE_ROWS
@@ -92,8 +91,9 @@ def choose_for_budget(
     rows a sample of 20,000 is taken.
 
     Raises BitsError for a budget below 16 bytes or where nothing fits, VectorsError for unusable
-    vectors.
+    vectors, MissingExtraError without the engine in process.
     """
+    check_engine()
     check_counts(held_out=held_out)
     rows = normalized(vectors, metric)
     if not 0 < held_out < len(rows) - 10:
@@ -106,11 +106,11 @@ def choose_for_budget(
     with progress_bar(len(candidates), "codes for a budget", progress) as advance:
         for candidate in candidates:
             fitted = candidate.fit(judged, metric, seed)
-            way = our_way(fitted, candidate.label, quantization=candidate.quantization)
-            found = measure(way, judged, queries, repeats=1, with_rescoring=False)
-            if found.bytes <= budget:
-                recall = float(recall_at_k(found.found, exact).mean())
-                tried[candidate.label] = recall, found.bytes, candidate
+            quantizer = code_quantizer(fitted, quantization=candidate.quantization)
+            trial = try_quantizer(quantizer, judged, queries, repeats=1, with_rescoring=False)
+            if trial.bytes <= budget:
+                recall = float(recall_at_k(trial.rows, exact).mean())
+                tried[candidate.label] = recall, trial.bytes, candidate
             advance(candidate.label)
     if not tried:
         raise BitsError(f"no code of {rows.shape[1]} dimensions fits in {budget} bytes")

@@ -14,11 +14,11 @@ from qdrant_client import models
 
 from bitryoshka.errors import CollectionError
 from bitryoshka.qdrant.collection import Collection
-from bitryoshka.qdrant.hits import Engine, Point, PointId
+from bitryoshka.qdrant.engine import Engine, Point, PointId
 from bitryoshka.qdrant.representation import stored_points
 from bitryoshka.qdrant.taking_over import Params, all_vectors, other_vectors
 
-__all__ = ["Copy", "Pair", "same"]
+__all__ = ["Copy", "Pair", "same_vector"]
 
 # the largest error of a number, as a share of a vector's largest, from storing it in that type
 _ROUNDING = {"float32": 1e-5, "float16": 1e-3, "turbo16": 1e-3, "turbo8": 2e-2, "turbo4": 0.3}
@@ -131,7 +131,9 @@ class Copy:
             return "payload"
         for name in (*self.target.settings.sizes, *self.others):
             a, b = wanted.vectors.get(name), there.vectors.get(name)
-            if (a is None) != (b is None) or not (a is None or same(a, b, self.params[name])):
+            if (a is None) != (b is None) or not (
+                a is None or same_vector(a, b, self.params[name])
+            ):
                 return name
         return None
 
@@ -151,7 +153,7 @@ def _equal(a: Any, b: Any) -> bool:
     return bool(math.isclose(a, b, rel_tol=1e-12) if isinstance(a, float) else a == b)
 
 
-def same(wanted: Any, there: Any, params: Params) -> bool:
+def same_vector(wanted: Any, there: Any, params: Params) -> bool:
     """Whether ``there`` is what became of a vector that was stored, but for its rounding."""
     if isinstance(params, models.SparseVectorParams):
         (a, first), (b, second) = _sorted(wanted), _sorted(there)

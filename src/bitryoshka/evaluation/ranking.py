@@ -1,4 +1,4 @@
-"""Exact search and retrieval measures, as free functions on arrays.
+"""Exact search of vectors and of codes, as free functions on arrays.
 
 Rankings are arrays of row numbers ``(Q, k)``, best first. Equal scores are ordered by row
 number, everywhere, so that every result can be reproduced.
@@ -6,29 +6,18 @@ number, everywhere, so that every result can be reproduced.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bitryoshka.bits import check_codes, words
-from bitryoshka.errors import BitsError, OptionError, SearchError, VectorsError
+from bitryoshka.errors import BitsError, OptionError, SearchError
 from bitryoshka.limits import check_count
 from bitryoshka.vectors import blocks, check_vectors, normalized
 
-__all__ = [
-    "Interval",
-    "Ranking",
-    "asymmetric_topk",
-    "bootstrap_interval",
-    "exact_topk",
-    "hamming_topk",
-    "ndcg_at_k",
-    "order_at_k",
-    "recall_at_k",
-    "rescore",
-]
+__all__ = ["Ranking", "asymmetric_topk", "exact_topk", "hamming_topk", "rescore"]
 
 Rows = NDArray[np.int64]
 _BLOCK_SCORES = 4_000_000
@@ -42,14 +31,6 @@ class Ranking(NamedTuple):
 
     rows: Rows
     scores: NDArray[np.float32]
-
-
-class Interval(NamedTuple):
-    """A mean with the ends of its confidence interval."""
-
-    mean: float
-    low: float
-    high: float
 
 
 def _keys(scores: NDArray[np.float32], rows: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -214,88 +195,3 @@ def rescore(weights: ArrayLike, codes: ArrayLike, candidates: ArrayLike, k: int 
         keys[i] = _keys(_signs(c[picked], w.shape[1]) @ w[i], picked)
     best = np.sort(keys, axis=1)[:, :k]
     return Ranking(best & 0xFFFFFFFF, _scores(best))
-
-
-def _check_ranking(found: ArrayLike, k: int) -> Rows:
-    array = np.asarray(found, np.int64)
-    if array.ndim != 2 or check_count(k, "k") > array.shape[1]:
-        raise BitsError(f"expected row numbers (Q, at least {k}), found shape {array.shape}")
-    return array[:, :k]
-
-
-def recall_at_k(found: ArrayLike, exact: ArrayLike, k: int = 10) -> NDArray[np.float64]:
-    """Share of each query's exact first k rows that are among its found first k: ``(Q,)``.
-
-    >>> recall_at_k([[1, 2, 3]], [[3, 2, 9]], k=3).round(3)
-    array([0.667])
-    """
-    a, b = _check_ranking(found, k), _check_ranking(exact, k)
-    if len(a) != len(b):
-        raise BitsError(f"expected rankings of the same queries, found {len(a)} and {len(b)}")
-    shares: NDArray[np.float64] = (a[:, :, None] == b[:, None, :]).any(axis=1).mean(axis=1)
-    return shares
-
-
-def _discounts(k: int) -> NDArray[np.float64]:
-    return 1 / np.log2(np.arange(k) + 2)
-
-
-def order_at_k(found: ArrayLike, exact: ArrayLike, k: int = 10) -> NDArray[np.float64]:
-    """How well the order of the exact first k rows is kept, ``(Q,)`` between 0 and 1.
-
-    nDCG@k with the exact ranking as the judgement: the exact first row gains k, the second
-    k - 1, and so on. Recall counts all k rows alike; this one looks at the very top.
-    """
-    a, b = _check_ranking(found, k), _check_ranking(exact, k)
-    gains = np.where(a[:, :, None] == b[:, None, :], np.arange(k, 0, -1), 0).sum(axis=2)
-    ideal = np.arange(k, 0, -1) @ _discounts(k)
-    result: NDArray[np.float64] = gains @ _discounts(k) / ideal
-    return result
-
-
-def ndcg_at_k(
-    found: ArrayLike, judgements: Sequence[Mapping[int, float]], k: int = 10
-) -> NDArray[np.float64]:
-    """nDCG@k against relevance judgements, one value for each judged query.
-
-    ``judgements[i]`` maps row numbers to grades for query i; grades <= 0 are not relevant and
-    queries without a relevant row are skipped. Linear gains and a log2 discount, as in
-    trec_eval (Järvelin and Kekäläinen, ACM TOIS 2002).
-
-    >>> ndcg_at_k([[5, 6]], [{6: 1}], k=2).round(4)
-    array([0.6309])
-    """
-    array = _check_ranking(found, k)
-    if len(array) != len(judgements):
-        raise BitsError(f"expected {len(array)} judgements, one a query, found {len(judgements)}")
-    values = []
-    for rows, grades in zip(array.tolist(), judgements, strict=True):
-        relevant = {row: grade for row, grade in grades.items() if grade > 0}
-        if relevant:
-            ideal = np.array(sorted(relevant.values(), reverse=True)[:k])
-            gains = np.array([relevant.get(row, 0.0) for row in rows])
-            values.append(gains @ _discounts(k) / (ideal @ _discounts(len(ideal))))
-    return np.array(values, np.float64)
-
-
-def bootstrap_interval(
-    values: ArrayLike, level: float = 0.95, samples: int = 2000, seed: int = 0
-) -> Interval:
-    """Percentile bootstrap interval of the mean (Efron 1979) of per-query values ``(Q,)``.
-
-    For the difference of two methods pass the differences query by query.
-    """
-    array = np.asarray(values, np.float64)
-    if array.ndim != 1 or not len(array) or not np.isfinite(array).all():
-        raise VectorsError(f"expected finite values (Q,) with Q > 0, found shape {array.shape}")
-    if not 0 < level < 1:
-        raise OptionError(f"level must lie between 0 and 1, found {level}")
-    generator = np.random.default_rng(seed)
-    size = max(1, _BLOCK_SCORES // len(array))
-    drawn = (
-        generator.integers(0, len(array), (min(size, samples - start), len(array)))
-        for start in range(0, samples, size)
-    )
-    means = np.concatenate([array[rows].mean(axis=1) for rows in drawn])
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(float(array.mean()), float(low), float(high))

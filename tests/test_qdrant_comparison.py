@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,15 +16,21 @@ from qdrant_engines import settle
 from synthetic import clustered
 
 import bitryoshka
-from bitryoshka import Binarizer, BitsError, CollectionError, VectorsError
+from bitryoshka import Binarizer, BitsError, CollectionError, SearchError, VectorsError
 from bitryoshka.evaluation import asymmetric_topk, exact_topk, recall_at_k
-from bitryoshka.qdrant import SearchPlan, collection_config, plan_search, search, upsert
-from bitryoshka.qdrant import peers as peers_module
-from bitryoshka.qdrant.budget import choose_for_budget
+from bitryoshka.qdrant import (
+    ComparedQuantizer,
+    choose_for_budget,
+    collection_config,
+    compare,
+    comparison,
+    plan_search,
+    search,
+    upsert,
+)
 from bitryoshka.qdrant.edge import create_shard, open_shard
-from bitryoshka.qdrant.measuring import measure
-from bitryoshka.qdrant.peers import PeerRow, compare
-from bitryoshka.qdrant.ways import our_way, plain_ways
+from bitryoshka.qdrant.quantizers import code_quantizer, qdrant_quantizers, try_quantizer
+from bitryoshka.qdrant.searching import mean_recall
 
 ROWS = clustered(0, 1200, 128, 60)
 ROWS /= np.linalg.norm(ROWS, axis=1, keepdims=True)
@@ -40,7 +49,7 @@ def recall(binarizer: Binarizer) -> float:
     return float(recall_at_k(asymmetric_topk(weights, codes, 10).rows, EXACT).mean())
 
 
-def test_every_way_takes_the_bytes_that_it_should(binarizer: Binarizer) -> None:
+def test_every_quantizer_takes_the_bytes_that_it_should(binarizer: Binarizer) -> None:
     expected = {
         "1-bit BQ": 16,
         "1-bit BQ, 8-bit query": 16,
@@ -50,16 +59,16 @@ def test_every_way_takes_the_bytes_that_it_should(binarizer: Binarizer) -> None:
         "TurboQuant 4 bits": 64 + 8,
     }
     recalls = {}
-    for way in plain_ways():
-        found = measure(way, ROWS, QUERIES, repeats=1)
-        if way.label in expected:
-            assert found.bytes == expected[way.label]
-        recalls[way.label] = float(recall_at_k(found.found, EXACT).mean())
-        assert recall_at_k(found.rescored, EXACT).mean() > recalls[way.label]
+    for quantizer in qdrant_quantizers():
+        found = try_quantizer(quantizer, ROWS, QUERIES, repeats=1)
+        if quantizer.label in expected:
+            assert found.bytes == expected[quantizer.label]
+        recalls[quantizer.label] = float(recall_at_k(found.rows, EXACT).mean())
+        assert recall_at_k(found.rescored_rows, EXACT).mean() > recalls[quantizer.label]
     assert recalls["TurboQuant 4 bits"] > recalls["TurboQuant 2 bits"] > recalls["1-bit BQ"]
-    ours = measure(our_way(binarizer, quantization="code"), ROWS, QUERIES, repeats=1)
+    ours = try_quantizer(code_quantizer(binarizer, quantization="code"), ROWS, QUERIES, repeats=1)
     assert ours.bytes == 32
-    assert abs(recall_at_k(ours.found, EXACT).mean() - recall(binarizer)) < 0.02
+    assert abs(recall_at_k(ours.rows, EXACT).mean() - recall(binarizer)) < 0.02
 
 
 def test_a_choice_fits_its_budget_and_is_kept_as_it_was_judged() -> None:
@@ -76,12 +85,12 @@ def test_a_choice_fits_its_budget_and_is_kept_as_it_was_judged() -> None:
     assert (choice.quantization, choice.binarizer.bits) == ("code", 256)
     again = choose_for_budget(ROWS, 32, held_out=100)
     assert again.binarizer.fingerprint == choice.binarizer.fingerprint
-    way = our_way(choice.binarizer, quantization=choice.quantization)
-    found = measure(way, ROWS, QUERIES, with_rescoring=False)
+    quantizer = code_quantizer(choice.binarizer, quantization=choice.quantization)
+    found = try_quantizer(quantizer, ROWS, QUERIES, with_rescoring=False)
     assert found.bytes == choice.bytes
-    turbo = next(w for w in plain_ways() if w.label == "TurboQuant 1 bits")
-    theirs = measure(turbo, ROWS, QUERIES, with_rescoring=False)
-    assert recall_at_k(found.found, EXACT).mean() > recall_at_k(theirs.found, EXACT).mean() + 0.05
+    turbo = next(q for q in qdrant_quantizers() if q.label == "TurboQuant 1 bits")
+    theirs = try_quantizer(turbo, ROWS, QUERIES, with_rescoring=False)
+    assert recall_at_k(found.rows, EXACT).mean() > recall_at_k(theirs.rows, EXACT).mean() + 0.05
 
 
 def test_budgets_that_cannot_be_kept() -> None:
@@ -118,8 +127,8 @@ def test_the_comparison_says_what_to_take(binarizer: Binarizer) -> None:
     assert (held_out.held_out, held_out.vectors, held_out.queries) == (True, 450, 50)
 
 
-def row(label: str, ours: bool, recall_: float, bytes_: float = 50) -> PeerRow:
-    return PeerRow(label, ours, bytes_, recall_, None, 1.0, None, 0.1, 0.2)
+def row(label: str, ours: bool, recall_: float, bytes_: float = 50) -> ComparedQuantizer:
+    return ComparedQuantizer(label, ours, bytes_, recall_, None, 1.0, None, 0.1, 0.2)
 
 
 @pytest.mark.parametrize(
@@ -131,9 +140,9 @@ def test_turbo_quant_is_taken_where_it_is_not_beaten_for_sure(
 ) -> None:
     rows = [row("TurboQuant 1 bits", False, theirs), row("ours", True, ours, 48)]
     noise = np.random.default_rng(0).normal(scale=0.1, size=200)
-    [advice] = peers_module._advice(rows, [np.full(200, theirs), ours + noise - noise.mean()])
+    [advice] = comparison._advice(rows, [np.full(200, theirs), ours + noise - noise.mean()])
     assert advice.take == taken
-    assert peers_module._advice([rows[0], replace(rows[1], bytes=51)], [noise, noise]) == ()
+    assert comparison._advice([rows[0], replace(rows[1], bytes=51)], [noise, noise]) == ()
 
 
 def test_what_cannot_be_compared(binarizer: Binarizer) -> None:
@@ -150,23 +159,78 @@ def test_a_plan_reaches_its_target(binarizer: Binarizer, tmp_path: Path) -> None
     with open_shard(tmp_path / "a", binarizer) as collection:
         upsert(collection, range(len(ROWS)), ROWS)
         settle(collection)
-        codes = [[h.id for h in hits] for hits in search(collection, QUERIES, SearchPlan())]
-        alone = recall_at_k(codes, EXACT).mean()
+        codes = search(collection, QUERIES, rescore=None)
+        alone = recall_at_k([[h.id for h in hits] for hits in codes], EXACT).mean()
         easy = plan_search(collection, QUERIES, alone - 0.05)
         assert easy.reached
-        assert easy.plan.rescore == "none"
+        assert easy.rescore is None
         hard = plan_search(collection, QUERIES, 0.97)
         assert hard.reached
-        assert hard.plan.rescore == "original"
-        again = search(collection, QUERIES, hard.plan)
+        assert hard.rescore == "exact"
+        again = search(collection, QUERIES, **hard.search_arguments())
         assert recall_at_k([[h.id for h in hits] for hits in again], EXACT).mean() > 0.96
-        assert not plan_search(collection, QUERIES, 1.01).reached
-    create_shard(tmp_path / "b", collection_config(binarizer, exact=False))
-    with (
-        open_shard(tmp_path / "b", binarizer) as collection,
-        pytest.raises(CollectionError, match="does not keep the vectors"),
+        for target in (0, 1.01, float("nan")):
+            with pytest.raises(SearchError, match="at most 1, found"):
+                plan_search(collection, QUERIES, target)
+    for name, chosen, words in (
+        ("b", {"keep_vectors": False}, "does not keep the vectors"),
+        ("c", {}, "holds no vectors"),
     ):
-        plan_search(collection, QUERIES)
+        create_shard(tmp_path / name, collection_config(binarizer, **chosen))
+        with (
+            open_shard(tmp_path / name, binarizer) as collection,
+            pytest.raises(CollectionError, match=words),
+        ):
+            plan_search(collection, QUERIES)
+
+
+def test_a_plan_on_a_prefix_takes_the_first_way_that_reaches_its_target(
+    binarizer: Binarizer, tmp_path: Path
+) -> None:
+    first = min(binarizer.nested_bits)
+    config = collection_config(
+        binarizer, quantization="code", prefixes=(first,), indexing_threshold=1
+    )
+    create_shard(tmp_path / "a", config)
+    with open_shard(tmp_path / "a", binarizer) as collection:
+        upsert(collection, range(len(ROWS)), ROWS)
+        settle(collection)
+        exact = [hits[:10] for hits in search(collection, QUERIES, candidates=len(ROWS))]
+        ways: list[dict[str, Any]] = [
+            {"rescore": None},
+            *({"rescore": "asymmetric", "candidates": 40 * n} for n in (1, 2, 4, 8, 16)),
+            *({"shortlist": 10 * n, "candidates": 40 * n} for n in (1, 2, 4, 8, 16)),
+        ]
+        recalls = [
+            mean_recall(search(collection, QUERIES, prefix_bits=first, **way), exact)
+            for way in ways
+        ]
+        for target in (recalls[0], max(recalls[:6]), max(recalls)):
+            wanted = target - 0.01
+            plan = plan_search(collection, QUERIES, wanted, prefix_bits=first)
+            assert plan.reached
+            expected = next(n for n, recall in enumerate(recalls) if recall >= wanted)
+            assert plan.recall == pytest.approx(recalls[expected], abs=0.005)
+            assert ways[expected].items() <= plan.search_arguments().items()
+        missed = plan_search(collection, QUERIES, 1.0, k=1, prefix_bits=first)
+        assert not missed.reached
+        assert 0.5 < missed.recall < 1
+
+
+def test_the_engine_is_asked_for_before_anything_is_fitted() -> None:
+    code = """
+import sys
+sys.modules["qdrant_edge"] = None
+from bitryoshka import MissingExtraError
+from bitryoshka.qdrant import choose_for_budget, compare
+for call in (lambda: compare([]), lambda: choose_for_budget([], 48)):
+    try:
+        call()
+    except MissingExtraError as error:
+        print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.count("pip install 'bitryoshka[edge]'") == 2, done.stderr
 
 
 def test_the_benchmark_of_costs_measures_both_ways() -> None:

@@ -1,4 +1,4 @@
-"""Ways to search, what each costs, and what each finds: all from one pass over the vectors."""
+"""What each choice of search parameters costs and finds, all from one pass over the vectors."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitryoshka.binarizer import Binarizer
-from bitryoshka.bits import prefix
-from bitryoshka.evaluation import exact_topk, hamming_topk, rescore
+from bitryoshka.evaluation.codes import EncodedSearch
+from bitryoshka.evaluation.ranking import exact_topk
 from bitryoshka.search_parameters import Rescore, SearchParameters
 
-__all__ = ["GRAPH_BYTES", "Rescoring", "compared", "cost", "measure"]
+__all__ = ["GRAPH_BYTES", "Rescoring", "query_cost", "recalls_by_parameters", "vectors_read"]
 
 Rescoring = Literal["asymmetric", "exact", "shortlist"]
 Rows = NDArray[np.int64]
@@ -30,22 +30,26 @@ EXACT_COST = 0.37
 GRAPH_BYTES = 300
 
 
-def cost(way: SearchParameters) -> float:
-    """An entry of the index is read for each candidate; rescoring reads the row as well."""
-    entry = (GRAPH_BYTES + (way.prefix_bits or 0) / 8) / (GRAPH_BYTES + 32)
-    by_codes = way.rescore == "asymmetric" or way.shortlist is not None
+def query_cost(parameters: SearchParameters) -> float:
+    """What a query takes, in candidates of an index on 256 bits.
+
+    An entry of the index is read for each candidate; rescoring reads the row as well.
+    """
+    entry = (GRAPH_BYTES + (parameters.prefix_bits or 0) / 8) / (GRAPH_BYTES + 32)
+    by_codes = parameters.rescore == "asymmetric" or parameters.shortlist is not None
     asymmetric = ASYMMETRIC_COST if by_codes else 0.0
-    return way.candidates * (entry + asymmetric) + compared(way) * EXACT_COST
+    exact = vectors_read(parameters) * EXACT_COST
+    return parameters.candidates * (entry + asymmetric) + exact
 
 
-def compared(way: SearchParameters) -> int:
-    """How many rows are compared by their stored vectors."""
-    if way.rescore != "exact":
+def vectors_read(parameters: SearchParameters) -> int:
+    """How many rows a query compares by their stored vectors."""
+    if parameters.rescore != "exact":
         return 0
-    return way.candidates if way.shortlist is None else way.shortlist
+    return parameters.candidates if parameters.shortlist is None else parameters.shortlist
 
 
-def measure(
+def recalls_by_parameters(
     binarizer: Binarizer,
     vectors: NDArray[np.number],
     unit: NDArray[np.float32],
@@ -53,11 +57,14 @@ def measure(
     rescoring: Sequence[Rescoring] = ("asymmetric", "exact"),
     max_candidates: int = 1000,
 ) -> dict[SearchParameters, Floats]:
-    """Recall of each query (Q,) for every way to search."""
-    return dict(_ways(binarizer, vectors, unit, k, rescoring, max_candidates))
+    """Recall@k of each query (Q,) for every choice of parameters.
+
+    ``vectors``: (N, d). ``unit``: queries (Q, d), of length 1 where the metric asks for it.
+    """
+    return dict(_recalls(binarizer, vectors, unit, k, rescoring, max_candidates))
 
 
-def _ways(
+def _recalls(
     b: Binarizer,
     vectors: NDArray[np.number],
     unit: NDArray[np.float32],
@@ -66,20 +73,20 @@ def _ways(
     max_candidates: int,
 ) -> Iterator[tuple[SearchParameters, Floats]]:
     exact = exact_topk(unit, vectors, k, b.metric).rows
-    codes, signs, weights = b.encode(vectors), b.encode_queries(unit), b.query_weights(unit)
-    most = min(max_candidates, len(codes))
+    encoded = EncodedSearch.of(b, vectors, unit)
+    most = min(max_candidates, len(encoded.codes))
     steps = sorted({min(most, k * times) for times in OVERSAMPLING})
-    for bits in (n for n in b.nested_bits if n <= b.hamming_bits):
-        listed = hamming_topk(prefix(signs, bits), prefix(codes, bits), most).rows
+    for bits in encoded.prefixes:
+        listed = encoded.hamming(bits, most)
         near = _among(listed, exact)
-        way = SearchParameters(k=k, candidates=k, prefix_bits=bits, rescore=None)
-        yield way, near[:, :k].sum(axis=1) / k
+        plain = SearchParameters(k=k, candidates=k, prefix_bits=bits, rescore=None)
+        yield plain, near[:, :k].sum(axis=1) / k
         if "exact" in rescoring:
             for n in steps:
-                yield replace(way, candidates=n, rescore="exact"), near[:, :n].sum(axis=1) / k
+                yield replace(plain, candidates=n, rescore="exact"), near[:, :n].sum(axis=1) / k
         if not {"asymmetric", "shortlist"} & set(rescoring):
             continue
-        ranked = rescore(weights, codes, listed, most).rows
+        ranked = encoded.rescored(listed, most)
         near, place = _among(ranked, exact), _places(listed, ranked)
         for n in steps:
             inside = place < n
@@ -87,12 +94,12 @@ def _ways(
             for kept in (k, *(k * times for times in KEPT)):
                 if kept < n and ("asymmetric" if kept == k else "shortlist") in rescoring:
                     recall = (near & inside & (rank <= kept)).sum(axis=1) / k
-                    yield _by_codes(way, n, None if kept == k else kept), recall
+                    yield _by_codes(plain, n, None if kept == k else kept), recall
 
 
-def _by_codes(way: SearchParameters, candidates: int, shortlist: int | None) -> SearchParameters:
+def _by_codes(plain: SearchParameters, candidates: int, shortlist: int | None) -> SearchParameters:
     kind: Rescore = "asymmetric" if shortlist is None else "exact"
-    return replace(way, candidates=candidates, rescore=kind, shortlist=shortlist)
+    return replace(plain, candidates=candidates, rescore=kind, shortlist=shortlist)
 
 
 def _among(rows: Rows, exact: Rows) -> NDArray[np.bool_]:

@@ -10,23 +10,28 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bitryoshka.binarizer import Binarizer, Metric
-from bitryoshka.errors import BitsError, VectorsError
+from bitryoshka.errors import BitsError, SearchError, VectorsError
 from bitryoshka.evaluation import bootstrap_interval, exact_topk, ndcg_at_k, recall_at_k
 from bitryoshka.limits import MAX_COUNT, check_counts
 from bitryoshka.progress import progress_bar
-from bitryoshka.qdrant.budget import choose_for_budget
-from bitryoshka.qdrant.measuring import measure
-from bitryoshka.qdrant.ways import our_way, our_ways, plain_ways
+from bitryoshka.qdrant.choosing import choose_for_budget
+from bitryoshka.qdrant.quantizers import (
+    check_engine,
+    code_quantizer,
+    code_quantizers,
+    qdrant_quantizers,
+    try_quantizer,
+)
 from bitryoshka.vectors import normalized
 
 _LEAST_BYTES = 16
 
-__all__ = ["Advice", "PeerReport", "PeerRow", "compare"]
+__all__ = ["Advice", "ComparedQuantizer", "Comparison", "compare"]
 
 
 @dataclass(frozen=True)
-class PeerRow:
-    """One way of keeping the vectors.
+class ComparedQuantizer:
+    """A quantizer of the vectors.
 
     ``bytes`` of a quantized vector in memory; ``recall`` of the exact first k and nDCG against
     judgements (None without any), by the quantized vectors alone and, ``rescored``, with the
@@ -62,15 +67,15 @@ class Advice:
 
 
 @dataclass(frozen=True)
-class PeerReport:
-    """All ways, and what to take at the bytes of each of TurboQuant's sizes."""
+class Comparison:
+    """All quantizers, and what to take at the bytes of each of TurboQuant's sizes."""
 
     k: int
     oversampling: float
     vectors: int
     queries: int
     held_out: bool
-    rows: tuple[PeerRow, ...]
+    rows: tuple[ComparedQuantizer, ...]
     advice: tuple[Advice, ...]
 
     def as_dict(self) -> dict[str, Any]:
@@ -92,8 +97,8 @@ def compare(
     hnsw_m: int = 0,
     seed: int = 0,
     progress: bool = False,
-) -> PeerReport:
-    """Compare every way of keeping ``vectors`` (N, d) in the real engine, in process.
+) -> Comparison:
+    """Compare every quantizer of ``vectors`` (N, d) in the real engine, in process.
 
     ``queries`` (Q, d): None holds ``held_out`` random rows out. ``binarizer``: its code at every
     prefix and cut is among ours, next to the choices of `choose_for_budget` for ``budgets`` in
@@ -101,13 +106,15 @@ def compare(
     map rows to grades, one for each query. ``hnsw_m``: 0 compares all quantized vectors, and so
     the quantizers alone.
 
-    Raises VectorsError for unusable vectors, BitsError for another metric than the binarizer's.
+    Raises VectorsError for unusable vectors, BitsError for another metric than the binarizer's,
+    MissingExtraError without the engine in process.
     """
+    check_engine()
     if binarizer is not None and binarizer.metric != metric:
         raise BitsError(f"the binarizer is for metric {binarizer.metric!r}, found {metric!r}")
     check_counts(k=k, held_out=held_out)
     if not 1 <= oversampling < MAX_COUNT:
-        raise BitsError(f"oversampling must be at least 1, found {oversampling}")
+        raise SearchError(f"oversampling must be at least 1, found {oversampling}")
     rows = normalized(vectors, metric)
     asked, rows = _queries(rows, queries, metric, held_out, seed)
     if judgements is not None and len(judgements) != len(asked):
@@ -116,38 +123,40 @@ def compare(
         )
     width = rows.shape[1]
     usual = sorted({max(_LEAST_BYTES, width // n) for n in (8, 4, 2)})
-    wanted = usual if budgets is None else budgets
-    ways = [(way, False) for way in plain_ways()]
-    ways += [(way, True) for way in (our_ways(binarizer) if binarizer else [])]
-    for budget in wanted:
+    quantizers = qdrant_quantizers()
+    theirs = len(quantizers)
+    quantizers += code_quantizers(binarizer) if binarizer else []
+    for budget in usual if budgets is None else budgets:
         left_out = min(held_out, len(rows) // 5)
         choice = choose_for_budget(
             rows, budget, metric=metric, held_out=left_out, seed=seed, progress=progress
         )
         label = f"ours for {budget} bytes: {choice.binarizer.info['method']}"
-        ways.append((our_way(choice.binarizer, label, quantization=choice.quantization), True))
+        quantizers.append(code_quantizer(choice.binarizer, label, quantization=choice.quantization))
     exact = exact_topk(asked, rows, k, "inner_product").rows
     found, recalls = [], []
-    with progress_bar(len(ways), "compare", progress) as advance:
-        for way, ours in ways:
-            measured = measure(way, rows, asked, k=k, oversampling=oversampling, hnsw_m=hnsw_m)
-            recall = recall_at_k(measured.found, exact, k)
+    with progress_bar(len(quantizers), "compare", progress) as advance:
+        for n, quantizer in enumerate(quantizers):
+            trial = try_quantizer(
+                quantizer, rows, asked, k=k, oversampling=oversampling, hnsw_m=hnsw_m
+            )
+            recall = recall_at_k(trial.rows, exact, k)
             recalls.append(recall)
             found.append(
-                PeerRow(
-                    label=way.label,
-                    ours=ours,
-                    bytes=measured.bytes,
+                ComparedQuantizer(
+                    label=quantizer.label,
+                    ours=n >= theirs,
+                    bytes=trial.bytes,
                     recall=float(recall.mean()),
-                    ndcg=_ndcg(measured.found, judgements, k),
-                    rescored_recall=float(recall_at_k(measured.rescored, exact, k).mean()),
-                    rescored_ndcg=_ndcg(measured.rescored, judgements, k),
-                    milliseconds=measured.milliseconds,
-                    rescored_milliseconds=measured.rescored_milliseconds,
+                    ndcg=_ndcg(trial.rows, judgements, k),
+                    rescored_recall=float(recall_at_k(trial.rescored_rows, exact, k).mean()),
+                    rescored_ndcg=_ndcg(trial.rescored_rows, judgements, k),
+                    milliseconds=trial.milliseconds,
+                    rescored_milliseconds=trial.rescored_milliseconds,
                 )
             )
-            advance(way.label)
-    return PeerReport(
+            advance(quantizer.label)
+    return Comparison(
         k=k,
         oversampling=oversampling,
         vectors=len(rows),
@@ -175,7 +184,9 @@ def _ndcg(
     return None if judgements is None else float(ndcg_at_k(found, judgements, k).mean())
 
 
-def _advice(rows: Sequence[PeerRow], recalls: Sequence[NDArray[np.float64]]) -> tuple[Advice, ...]:
+def _advice(
+    rows: Sequence[ComparedQuantizer], recalls: Sequence[NDArray[np.float64]]
+) -> tuple[Advice, ...]:
     """At the bytes of every TurboQuant of the vectors themselves."""
     found = []
     budgets = sorted({r.bytes for r in rows if not r.ours and r.label.startswith("TurboQuant")})

@@ -1,0 +1,1 @@
+SELECT bitryoshka.make_query_functions({codec_id})
