@@ -17,6 +17,8 @@ release = metadata.version("bitryoshka")
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "reference_pages"]
 # a copy of it has another name, since the site's own page of searches has this one
 exclude_patterns = ["search.md"]
+# two classes of one name in two packages
+suppress_warnings = ["ref.python"]
 html_theme = "furo"
 html_title = f"bitryoshka {release}"
 html_copy_source = False

@@ -36,7 +36,7 @@ COPIES = {
 }
 
 # modules that the guides import from, beside the packages
-MODULES = ("bits", "drift", "evaluation", "quality", "vector_files", "qdrant.edge")
+MODULES = ("bits", "drift", "vector_files", "qdrant.edge")
 
 # what is called in statements of one's own; all others are called by these or by triggers
 SQL_FUNCTIONS = {
@@ -82,7 +82,12 @@ def python_page(name: str) -> str:
         for public in module.__all__
         if module is bitryoshka or getattr(bitryoshka, public, None) is not getattr(module, public)
     ]
-    lines = [name, "=" * len(name), "", f".. automodule:: {name}", f"   :members: {', '.join(own)}"]
+    aliases = [public for public in own if get_origin(getattr(module, public)) is not None]
+    listed = ", ".join(public for public in own if public not in aliases)
+    lines = [name, "=" * len(name), "", f".. automodule:: {name}", f"   :members: {listed}"]
+    for alias in aliases:
+        meaning = str(getattr(module, alias)).replace("typing.", "")
+        lines += ["", f".. py:data:: {name}.{alias}", "", f"   Stands for ``{meaning}``."]
     if others := sorted(set(module.__all__) - set(own)):
         named = ", ".join(f"``{public}``" for public in others)
         lines += ["", f"Also here: {named} of :doc:`bitryoshka`."]

@@ -32,5 +32,5 @@ with tempfile.TemporaryDirectory() as folder:
             print([(hit.id, round(hit.score, 3)) for hit in hits[:3]])
 
         only = models.FieldCondition(key="tenant", match=models.MatchValue(value=1))
-        [hits] = search(collection, vectors[:1], points_filter=models.Filter(must=[only]))
+        [hits] = search(collection, vectors[:1], where=models.Filter(must=[only]))
         print("of tenant 1:", [hit.id for hit in hits[:3]])
