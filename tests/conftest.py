@@ -4,11 +4,15 @@ BITRYOSHKA_TEST_DSN names a server to use (the role needs superuser rights: test
 and roles); BITRYOSHKA_TEST_CONTAINERS=1 starts one in a container; otherwise the embedded one
 runs, in the version that PGSERVER_POSTGRES_VERSION names (18 or 16). A server that cannot be had
 is an error of every test that needs it.
+
+Temporary files lie in memory where there is room, unless TMPDIR is set: a database is copied for
+each test, in hundreds of files.
 """
 
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -19,6 +23,16 @@ import pytest
 
 if TYPE_CHECKING:
     from bitryoshka.postgres.server import Connection
+
+IN_MEMORY = "/dev/shm"
+
+if (
+    "TMPDIR" not in os.environ
+    and os.access(IN_MEMORY, os.W_OK)
+    and shutil.disk_usage(IN_MEMORY).free > 4 * 2**30
+):
+    os.environ["TMPDIR"] = IN_MEMORY
+    tempfile.tempdir = None
 
 
 @pytest.fixture(scope="session")
