@@ -14,12 +14,12 @@ from bitryoshka.postgres.codecs import export, find_codec
 from bitryoshka.postgres.column_index import build_index, index_statements
 from bitryoshka.postgres.columns import (
     Entry,
-    alone,
     find_entry,
     refused_changes,
     require_entry,
     require_idle,
     restore,
+    sole_worker,
     step,
     trigger_problem,
 )
@@ -91,7 +91,7 @@ def attach(
     check_count(batch_rows, "batch_rows", BitsError)
     check_count(queries, "queries", least=0)
     binarizer = export(connection, codec)
-    with alone(connection, target.oid, target.title):
+    with sole_worker(connection, target.oid, target.title):
         entry, target = _find(connection, target)
         if entry is not None:
             _check_same(connection, target, entry, bad_vectors)

@@ -80,7 +80,7 @@ def backfill_statements(target: Target) -> list[sql.Composed]:
     found = []
     for leaf in target.leaves:
         parts = {"table": leaf.identifier, **target.parts}
-        whole = key_range(target, None, None)
+        whole = _key_range(target, None, None)
         found.append(statement("batch_out", within=whole, has_code=target.has_code(), **parts))
         found.append(statement("apply_batch", due=_missing(target), **parts))
     return found
@@ -135,8 +135,8 @@ def _pass(
     last: list[str] | None = saved[0][0] if saved else None
     filled = 0
     while True:
-        end = batch_end(connection, target, leaf, last, batch_rows)
-        within = key_range(target, last, end)
+        end = _batch_end(connection, target, leaf, last, batch_rows)
+        within = _key_range(target, last, end)
         done = retried(partial(_batch, connection, leaf, fill, within, end, where))
         filled += done
         advance(by=done)
@@ -169,7 +169,7 @@ def _missing(target: Target) -> sql.Composed:
     return sql.SQL("t.{} IS NULL").format(target.parts["code"])
 
 
-def batch_end(
+def _batch_end(
     connection: Connection, target: Target, leaf: Leaf, last: list[str] | None, rows: int
 ) -> list[str] | None:
     """The last key of the next batch; None where the table ends before."""
@@ -178,7 +178,7 @@ def batch_end(
         texts=target.key_texts,
         keys=target.keys,
         table=leaf.identifier,
-        within=key_range(target, last, None),
+        within=_key_range(target, last, None),
         skip=rows - 1,
     )
     # a transaction of its own: triggers and defaults of the user's keep their settings
@@ -201,14 +201,14 @@ def key_ranges(
     for leaf in target.leaves:
         last: list[str] | None = None
         while True:
-            end = batch_end(connection, target, leaf, last, batch_rows)
-            yield leaf, key_range(target, last, end)
+            end = _batch_end(connection, target, leaf, last, batch_rows)
+            yield leaf, _key_range(target, last, end)
             if end is None:
                 break
             last = end
 
 
-def key_range(target: Target, last: list[str] | None, end: list[str] | None) -> sql.Composed:
+def _key_range(target: Target, last: list[str] | None, end: list[str] | None) -> sql.Composed:
     """Condition on keys: after ``last`` and up to ``end``."""
     conditions: list[sql.Composable] = [sql.SQL("true")]
     if last is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from psycopg import sql
 
-from bitryoshka.postgres.columns import alone, require_entry, require_idle
+from bitryoshka.postgres.columns import require_entry, require_idle, sole_worker
 from bitryoshka.postgres.installation import require_installed
 from bitryoshka.postgres.locking import TableLock, changed
 from bitryoshka.postgres.server import Connection
@@ -31,7 +31,7 @@ def detach(
     title, identifier = f"{schema}.{table}", sql.Identifier(schema, table)
     oid, _, _ = find_table(connection, table, schema)
     with (
-        alone(connection, oid, title),
+        sole_worker(connection, oid, title),
         progress_bar(0, "lock", progress, "attempts") as advance,
     ):
         entry = require_entry(connection, oid, title, code_column)

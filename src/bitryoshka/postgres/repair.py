@@ -24,7 +24,7 @@ from bitryoshka.postgres.binary import (
 )
 from bitryoshka.postgres.code_check import wrong_codes
 from bitryoshka.postgres.codecs import export
-from bitryoshka.postgres.columns import alone, require_idle, restore, step, trigger_problem
+from bitryoshka.postgres.columns import require_idle, restore, sole_worker, step, trigger_problem
 from bitryoshka.postgres.locking import retried, row_holders
 from bitryoshka.postgres.server import Connection
 from bitryoshka.postgres.statements import fetch, statement
@@ -57,7 +57,7 @@ def repair(
     check_count(batch_rows, "batch_rows", BitsError)
     target, entry = find_attached(connection, table, schema, code_column)
     binarizer = export(connection, entry.codec)
-    with alone(connection, target.oid, target.title):
+    with sole_worker(connection, target.oid, target.title):
         fetch(connection, statement("renew_column", column_id=entry.id))
         if trigger_problem(connection, target.oid, entry) is not None:
             with progress_bar(0, "lock", progress, "attempts") as advance:

@@ -17,7 +17,6 @@ __all__ = [
     "edge_config",
     "edge_filter",
     "edge_index",
-    "edge_payload_selector",
     "edge_query",
     "edge_vector",
     "rest_config",
@@ -184,7 +183,7 @@ def edge_query(request: models.QueryRequest) -> edge.QueryRequest:
         prefetches=_prefetches(request.prefetch),
         params=_params(request.params),
         filter=edge_filter(request.filter),
-        with_payload=edge_payload_selector(request.with_payload),
+        with_payload=_edge_payload_selector(request.with_payload),
     )
 
 
@@ -220,7 +219,7 @@ def _params(params: models.SearchParams | None) -> edge.SearchParams | None:
     )
 
 
-def edge_payload_selector(selector: Any) -> Any:
+def _edge_payload_selector(selector: Any) -> Any:
     """Which payload to give: a bool, a list of keys, or what to include or exclude."""
     if isinstance(selector, models.PayloadSelectorInclude):
         return edge.PayloadSelector.Include(selector.include)
