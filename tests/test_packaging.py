@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import pytest
 
-from bitryoshka.sql_files import project_folder, read_sql
+from bitryoshka.sql_files import project_folder, read_install, statements
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -114,10 +114,14 @@ def test_the_sdist_holds_what_the_project_is_made_of(built: Built) -> None:
     assert not {n for n in names if n.endswith((".pyc", ".safetensors")) and "golden" not in n}
 
 
-@pytest.mark.parametrize("name", SQL)
-def test_sql_is_read_from_the_checkout(name: str) -> None:
-    expected = (ROOT / "sql" / name).read_text("utf-8").rstrip("\n")
-    assert read_sql(name.removesuffix(".sql")) == expected
+def test_sql_is_read_from_the_checkout() -> None:
+    files = {name: (ROOT / "sql" / name).read_text("utf-8") for name in SQL}
+    installed = {name for name in files if name.startswith("install/")}
+    for name in installed:
+        assert read_install(Path(name).stem) == files[name].rstrip("\n")
+    sent = "".join(files[name] for name in files.keys() - installed)
+    assert len(statements()) == sent.count("-- name: ") > 100
+    assert all(text in sent for text in statements().values())
 
 
 def in_fresh(python: Path, code: str, cwd: Path) -> str:
@@ -127,10 +131,15 @@ def in_fresh(python: Path, code: str, cwd: Path) -> str:
 
 
 def test_sql_is_read_from_the_wheel(built: Built, fresh: Path, tmp_path: Path) -> None:
-    code = f"from bitryoshka.sql_files import read_sql; print([read_sql(n[:-4]) for n in {SQL!r}])"
+    installed = [Path(n).stem for n in SQL if n.startswith("install/")]
+    code = (
+        "from bitryoshka.sql_files import read_install, statements; "
+        f"print([read_install(n) for n in {installed!r}], statements())"
+    )
     with zipfile.ZipFile(built.wheel) as wheel:
-        expected = [wheel.read(f"bitryoshka/sql/{n}").decode().rstrip("\n") for n in SQL]
-    assert in_fresh(fresh, code, tmp_path) == f"{expected!r}\n"
+        assert {f"bitryoshka/sql/{n}" for n in SQL} <= set(wheel.namelist())
+    expected = [read_install(n) for n in installed]
+    assert in_fresh(fresh, code, tmp_path) == f"{expected!r} {statements()!r}\n"
 
 
 def test_migrations_are_found_in_the_checkout_and_in_the_wheel(fresh: Path, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from bitryoshka import Binarizer
 from bitryoshka.bits import prefix, query_planes, unpack
 from bitryoshka.postgres import register
 from bitryoshka.postgres.server import Connection
-from bitryoshka.sql_files import read_sql
+from bitryoshka.sql_files import read_install
 
 GOLDEN = Path(__file__).parent / "golden"
 PLANES = 8
@@ -287,6 +287,6 @@ INSTALLED = sorted(p.stem for p in (Path(__file__).parents[1] / "sql" / "install
 
 @pytest.mark.parametrize("name", INSTALLED)
 def test_installed_sql_passes_through_every_driver(name: str) -> None:
-    text = read_sql(f"install/{name}")
+    text = read_install(name)
     assert "%" not in text
     assert not re.search(r"(?<![:\w\\]):\w", text)

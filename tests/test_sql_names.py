@@ -12,9 +12,8 @@ import pytest
 from pglast import parser
 
 from bitryoshka.schema_scripts import creation
-from bitryoshka.sql_files import project_folder
+from bitryoshka.sql_files import project_folder, statements
 
-FILES = sorted(project_folder("sql").glob("*.sql"))
 # expressions, which stand in other statements
 EXPRESSIONS = ("prefix", "weighted_distance", "has_dimensions", "has_length", "codec_id")
 # what a brace stands for, where a name would not do
@@ -89,16 +88,24 @@ def unbound(text: str) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_every_name_is_bound(path: Any) -> None:
-    text = path.read_text("utf-8")
-    if path.stem == "vector_column":
+@pytest.mark.parametrize("name", statements())
+def test_every_name_is_bound(name: str) -> None:
+    text = statements()[name]
+    if name == "vector_column":
         assert text.strip().endswith("vector {pgvector}.{vector_type}({dimensions}) NOT NULL")
         return
     if re.match(r"(--.*\n)*DO ", text):
-        check_block(statement(path.stem, text))
+        check_block(statement(name, text))
         return
-    assert unbound(statement(path.stem, text)) == []
+    assert unbound(statement(name, text)) == []
+
+
+def test_every_statement_is_sent() -> None:
+    source = project_folder("sql").parent / "src"
+    text = "\n".join(path.read_text("utf-8") for path in source.rglob("*.py"))
+    # search_{kind} is put together
+    text += '"search_asymmetric" "search_exact" "search_hamming" "search_shortlist"'
+    assert [name for name in statements() if f'"{name}"' not in text] == []
 
 
 def check_block(text: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from bitryoshka.errors import DatabaseError
-from bitryoshka.sql_files import read_sql
+from bitryoshka.sql_files import read_install, read_sql
 
 REVISION = "0005"
 # what these made, the newest makes too; a database that has one of them is brought on from there
@@ -97,7 +97,7 @@ def downgrade_statements() -> list[str]:
 
 def creation() -> str:
     """All files of the schema, to be run under a safe search_path with {pgvector} filled in."""
-    return "\n".join(read_sql(f"install/{name}").rstrip(";") + ";" for name in FILES)
+    return "\n".join(read_install(name).rstrip(";") + ";" for name in FILES)
 
 
 def creation_statement(renewed: bool = True) -> str:
@@ -110,7 +110,7 @@ def creation_statement(renewed: bool = True) -> str:
 
 def removal_statement() -> str:
     """One statement that drops everything in the schema but the version table."""
-    return _run(read_sql("install/drop_all"))
+    return _run(read_install("drop_all"))
 
 
 def _run(script: str) -> str:
@@ -118,7 +118,7 @@ def _run(script: str) -> str:
 
 
 def filled(name: str, /, **parts: str) -> str:
-    """The file ``sql/NAME.sql`` with its braces replaced by SQL."""
+    """The statement of that name with its braces replaced by SQL."""
     return re.sub(r"\{(\w+)\}", lambda found: parts[found[1]], read_sql(name))
 
 

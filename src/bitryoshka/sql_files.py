@@ -1,7 +1,8 @@
-"""Find the project's .sql files and migrations, in an installed wheel or in a checkout."""
+"""Find the project's SQL and migrations, in an installed wheel or in a checkout."""
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from pathlib import Path
 
@@ -15,6 +16,24 @@ def project_folder(name: str) -> Path:
 
 
 @cache
+def statements() -> dict[str, str]:
+    """The statements of the files in ``sql``, by the names that stand above them."""
+    found: dict[str, str] = {}
+    for path in sorted(project_folder("sql").glob("*.sql")):
+        _, *parts = re.split(r"^-- name: (\w+)\n", path.read_text("utf-8"), flags=re.MULTILINE)
+        for name, text in zip(parts[::2], parts[1::2], strict=True):
+            if name in found:
+                raise KeyError(f"{path.name}: there are two statements named {name}")
+            found[name] = text.strip("\n")
+    return found
+
+
 def read_sql(name: str) -> str:
-    """Text of ``sql/NAME.sql``, without the final newline."""
-    return (project_folder("sql") / f"{name}.sql").read_text("utf-8").rstrip("\n")
+    """The statement of that name."""
+    return statements()[name]
+
+
+@cache
+def read_install(name: str) -> str:
+    """Text of ``sql/install/NAME.sql``, without the final newline."""
+    return (project_folder("sql") / "install" / f"{name}.sql").read_text("utf-8").rstrip("\n")

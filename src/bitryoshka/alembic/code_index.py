@@ -82,7 +82,7 @@ def of_model(
 
 
 def of_database(row: Sequence[Any]) -> CodeIndex | None:
-    """A row of ``sql/code_indexes.sql``; None where the expression is no code's beginning."""
+    """A row of statement ``code_indexes``; None where the expression is no code's beginning."""
     schema, table, name, expression, opclass, options = row
     settings = dict(part.split("=", 1) for part in options.split(",") if part)
     found = _PREFIX.fullmatch(expression)

@@ -9,7 +9,7 @@ from bitryoshka.schema_scripts import filled
 
 
 def send(operations: Operations, name: str, /, **parts: str) -> None:
-    """Run the file ``sql/NAME.sql``, or write it to the script that is being made."""
+    """Run the statement of that name, or write it to the script that is being made."""
     send_text(operations, filled(name, **parts))
 
 

@@ -33,7 +33,7 @@ class Statement(sql.Composed):
 
 
 def statement(name: str, /, **parts: sql.Composable | int) -> sql.Composed:
-    """The file ``sql/NAME.sql`` with its braces filled in; plain integers become literals."""
+    """The statement of that name with its braces filled in; plain integers become literals."""
     filled = sql.SQL(read_sql(name)).format(
         **{k: v if isinstance(v, sql.Composable) else sql.Literal(int(v)) for k, v in parts.items()}
     )

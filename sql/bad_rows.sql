@@ -1,1 +1,0 @@
-SELECT {keys} FROM {table} WHERE {vector} IS NOT NULL AND NOT ({has_code}) LIMIT {limit}

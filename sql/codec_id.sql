@@ -1,1 +1,0 @@
-(SELECT id FROM bitryoshka.codecs WHERE label OPERATOR(pg_catalog.=) {label})

@@ -1,1 +1,0 @@
-COMMENT ON COLUMN {table}.code IS {codec}

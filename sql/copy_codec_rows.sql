@@ -1,1 +1,0 @@
-COPY bitryoshka.{table} ({columns}) FROM STDIN (FORMAT binary)

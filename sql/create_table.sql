@@ -1,4 +1,0 @@
-CREATE TABLE {table} (
-    id bigint PRIMARY KEY,
-    code bit({bits}) NOT NULL{vector_column}
-)

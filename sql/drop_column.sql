@@ -1,1 +1,0 @@
-SELECT bitryoshka.drop_column({column_id})

@@ -1,1 +1,0 @@
-SELECT bitryoshka.drop_column(bitryoshka.own_column({table}::pg_catalog.regclass, {code}))

@@ -1,1 +1,0 @@
-SELECT bitryoshka.encode({codec}, {vector}::{pgvector}.vector)::pg_catalog.text

@@ -1,1 +1,0 @@
-CREATE INDEX {index} ON {table} USING hnsw (vector {pgvector}.vector_cosine_ops)

@@ -1,4 +1,0 @@
-SELECT id
-FROM {table}
-ORDER BY vector OPERATOR({pgvector}.<=>) {query}::{pgvector}.vector({dimensions})
-LIMIT {k}

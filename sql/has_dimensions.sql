@@ -1,1 +1,0 @@
-{pgvector}.vector_dims({vector}) OPERATOR(pg_catalog.=) {dimensions}

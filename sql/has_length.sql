@@ -1,1 +1,0 @@
-{pgvector}.vector_norm({vector}::{pgvector}.vector) OPERATOR(pg_catalog.>) 0

@@ -1,3 +1,0 @@
--- takes up the indexes that the partitions have already
-CREATE INDEX {index} ON {table} USING hnsw (({prefix}) {pgvector}.bit_hamming_ops)
-WITH (m = {m}, ef_construction = {ef_construction})

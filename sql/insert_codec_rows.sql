@@ -1,3 +1,0 @@
-INSERT INTO bitryoshka.{table} (codec_id, {columns}) VALUES
-{rows}
-ON CONFLICT DO NOTHING

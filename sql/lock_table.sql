@@ -1,1 +1,0 @@
-LOCK TABLE {table} IN {mode} MODE

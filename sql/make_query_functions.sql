@@ -1,1 +1,0 @@
-SELECT bitryoshka.make_query_functions({codec_id})

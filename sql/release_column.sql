@@ -1,1 +1,0 @@
-SELECT bitryoshka.release_column({column_id})

@@ -1,1 +1,0 @@
-SELECT bitryoshka.release_column(bitryoshka.own_column({table}::pg_catalog.regclass, {code}))

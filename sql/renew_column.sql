@@ -1,1 +1,0 @@
-SELECT bitryoshka.renew_column({column_id})

@@ -1,1 +1,0 @@
-SELECT bitryoshka.restore_column({column_id}, {vector}, {code}, {published})

@@ -1,5 +1,0 @@
-COPY (
-    SELECT {vector} FROM {table} TABLESAMPLE BERNOULLI ({percent}) REPEATABLE ({seed})
-    WHERE {vector} IS NOT NULL
-    LIMIT {limit}
-) TO STDOUT (FORMAT binary)

@@ -1,2 +1,0 @@
-,
-    vector {pgvector}.{vector_type}({dimensions}) NOT NULL

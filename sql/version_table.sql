@@ -1,1 +1,0 @@
-SELECT pg_catalog.to_regclass('bitryoshka.schema_version')::pg_catalog.text

@@ -1,1 +1,0 @@
-SELECT bitryoshka.write_gram({codec_id})
