@@ -38,8 +38,7 @@ LAYERS = (
 )
 LAYER = {name: number for number, names in enumerate(LAYERS) for name in names}
 
-# third-party packages, beside those of the core, that a package imports with the module, and only in its
-# functions
+# third-party packages that a module imports at once, and those that only its functions import
 CORE = {"numpy"}
 AT_ONCE = {
     "additive.compiled": {"numba"},

@@ -13,7 +13,7 @@ import numpy as np
 from alembic.operations import Operations
 from numpy.typing import NDArray
 
-from bitryoshka.alembic.operation import CodeOperation, operation
+from bitryoshka.alembic.code_operation import CodeOperation, operation
 from bitryoshka.alembic.sending import send
 from bitryoshka.binarizer import Binarizer
 from bitryoshka.bits import bit_text

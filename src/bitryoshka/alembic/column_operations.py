@@ -7,8 +7,8 @@ from typing import Literal
 
 from alembic.operations import Operations
 
+from bitryoshka.alembic.code_operation import CodeOperation, operation
 from bitryoshka.alembic.note_operation import NoteOp
-from bitryoshka.alembic.operation import CodeOperation, operation
 from bitryoshka.alembic.sending import identifier, send
 from bitryoshka.errors import TableError
 from bitryoshka.schema_scripts import quoted

@@ -8,7 +8,7 @@ from typing import Literal
 
 from alembic.operations import Operations
 
-from bitryoshka.alembic.operation import CodeOperation, operation
+from bitryoshka.alembic.code_operation import CodeOperation, operation
 from bitryoshka.alembic.sending import identifier, send
 from bitryoshka.bits import check_bits
 from bitryoshka.errors import BitsError, DatabaseError, TableError

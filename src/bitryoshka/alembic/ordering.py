@@ -9,10 +9,10 @@ from typing import Any
 
 from alembic.operations import ops
 
+from bitryoshka.alembic.code_operation import CodeOperation
 from bitryoshka.alembic.column_operations import AddCodeColumnOp
 from bitryoshka.alembic.index_operations import DropCodeIndexOp
 from bitryoshka.alembic.note_operation import NoteOp
-from bitryoshka.alembic.operation import CodeOperation
 
 _OWN = (CodeOperation, NoteOp)
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from alembic.autogenerate.render import renderers
 
+from bitryoshka.alembic.code_operation import CodeOperation
 from bitryoshka.alembic.note_operation import NoteOp
-from bitryoshka.alembic.operation import CodeOperation
 from bitryoshka.sqlalchemy import Code
 
 if TYPE_CHECKING:

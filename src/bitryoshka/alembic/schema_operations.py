@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from alembic.operations import Operations
 
-from bitryoshka.alembic.operation import CodeOperation, operation
+from bitryoshka.alembic.code_operation import CodeOperation, operation
 from bitryoshka.alembic.sending import send_text
 from bitryoshka.schema_scripts import downgrade_statements, upgrade_statements
 

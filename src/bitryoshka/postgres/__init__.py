@@ -27,7 +27,7 @@ from bitryoshka.postgres.column_search import search_column, search_column_async
 from bitryoshka.postgres.detachment import detach
 from bitryoshka.postgres.exchange import SearchResult
 from bitryoshka.postgres.installation import install, uninstall
-from bitryoshka.postgres.repair import repair
+from bitryoshka.postgres.repairing import repair
 from bitryoshka.postgres.server import connect, embedded_server, prepare_database
 from bitryoshka.postgres.switching import switch
 from bitryoshka.postgres.table import CodeTable, create_index, create_table, open_table

@@ -9,7 +9,7 @@ from psycopg import sql
 from bitryoshka.errors import BitsError, DatabaseError, FingerprintError, TableError, VectorsError
 from bitryoshka.limits import check_count
 from bitryoshka.postgres.attached_column import check_code_type, count_rows
-from bitryoshka.postgres.backfill import backfill, backfill_statements
+from bitryoshka.postgres.backfilling import backfill, backfill_statements
 from bitryoshka.postgres.codecs import export, find_codec
 from bitryoshka.postgres.column_index import build_index, index_statements
 from bitryoshka.postgres.columns import (
@@ -24,7 +24,7 @@ from bitryoshka.postgres.columns import (
     trigger_problem,
 )
 from bitryoshka.postgres.locking import Advance, changed
-from bitryoshka.postgres.repair import repair_rows
+from bitryoshka.postgres.repairing import repair_rows
 from bitryoshka.postgres.server import Connection
 from bitryoshka.postgres.statements import fetch, statement
 from bitryoshka.postgres.target import BadVectors, Target, find_target

@@ -13,7 +13,7 @@ from psycopg import sql
 from bitryoshka.binarizer import Binarizer
 from bitryoshka.limits import check_count
 from bitryoshka.postgres.attached_column import Counts, count_rows, find_attached
-from bitryoshka.postgres.backfill import key_ranges
+from bitryoshka.postgres.backfilling import key_ranges
 from bitryoshka.postgres.binary import NUMBERS, bit_column, read_rows, vector_column
 from bitryoshka.postgres.code_check import Judged, judge
 from bitryoshka.postgres.codecs import export

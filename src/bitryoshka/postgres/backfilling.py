@@ -8,7 +8,9 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
+import numpy as np
 import psycopg
+from numpy.typing import NDArray
 from psycopg import sql
 
 from bitryoshka.binarizer import Binarizer
@@ -27,10 +29,10 @@ from bitryoshka.postgres.columns import find_functions, require_entry
 from bitryoshka.postgres.locking import Advance, retried, row_holders
 from bitryoshka.postgres.server import Connection
 from bitryoshka.postgres.statements import fetch, statement
-from bitryoshka.postgres.target import Leaf, Target
+from bitryoshka.postgres.target import Relation, Target
 
 # gives the number of rows of a range of keys that it has filled
-Fill = Callable[[Leaf, sql.Composable], int]
+Fill = Callable[[Relation, sql.Composable], int]
 
 _PASSES = 100
 # passes after which rows that nobody holds have their codes, whatever was changed meanwhile
@@ -123,7 +125,7 @@ def _encoder(connection: Connection, target: Target) -> sql.Identifier:
 def _pass(
     connection: Connection,
     target: Target,
-    leaf: Leaf,
+    leaf: Relation,
     column_id: int,
     fill: Fill,
     batch_rows: int,
@@ -147,7 +149,7 @@ def _pass(
 
 def _batch(
     connection: Connection,
-    leaf: Leaf,
+    leaf: Relation,
     fill: Fill,
     within: sql.Composable,
     end: list[str] | None,
@@ -170,7 +172,7 @@ def _missing(target: Target) -> sql.Composed:
 
 
 def _batch_end(
-    connection: Connection, target: Target, leaf: Leaf, last: list[str] | None, rows: int
+    connection: Connection, target: Target, leaf: Relation, last: list[str] | None, rows: int
 ) -> list[str] | None:
     """The last key of the next batch; None where the table ends before."""
     query = statement(
@@ -196,7 +198,7 @@ def _batch_end(
 
 def key_ranges(
     connection: Connection, target: Target, batch_rows: int
-) -> Iterator[tuple[Leaf, sql.Composed]]:
+) -> Iterator[tuple[Relation, sql.Composed]]:
     """All of a table: its parts, and in each of them conditions for ``batch_rows`` keys in turn."""
     for leaf in target.leaves:
         last: list[str] | None = None
@@ -222,7 +224,7 @@ def _fill_by_numpy(
     connection: Connection,
     target: Target,
     binarizer: Binarizer,
-    leaf: Leaf,
+    leaf: Relation,
     within: sql.Composable,
 ) -> int:
     parts = {"table": leaf.identifier, **target.parts}
@@ -234,21 +236,34 @@ def _fill_by_numpy(
     )
     if not len(rows):
         return 0
+    return write_codes(connection, target, leaf, binarizer, rows, _missing(target))
+
+
+def write_codes(
+    connection: Connection,
+    target: Target,
+    leaf: Relation,
+    binarizer: Binarizer,
+    rows: NDArray[np.void],
+    due: sql.Composable,
+) -> int:
+    """Encode rows by place, version and vector; give how many of the ``due`` ones were written."""
+    columns = {"place": TID, "version": XID, "code": bit_column(binarizer.bits)}
     values = {
         "place": rows["place"],
         "version": rows["version"],
-        "code": binarizer.encode(rows["vector"]),
+        "code": binarizer.encode(rows["vector"].astype("f4")),
     }
-    columns = {"place": TID, "version": XID, "code": bit_column(binarizer.bits)}
     write_rows(connection, statement("batch_in"), iter([rows_of(columns, len(rows), values)]))
-    return connection.execute(statement("apply_batch", due=_missing(target), **parts)).rowcount
+    query = statement("apply_batch", due=due, table=leaf.identifier, **target.parts)
+    return connection.execute(query).rowcount
 
 
 def _fill_in_database(
     connection: Connection,
     target: Target,
     encoder: sql.Composable,
-    leaf: Leaf,
+    leaf: Relation,
     within: sql.Composable,
 ) -> int:
     query = statement(
@@ -262,7 +277,7 @@ def _fill_in_database(
     return connection.execute(query).rowcount
 
 
-def _unlocked(connection: Connection, target: Target, leaf: Leaf) -> int:
+def _unlocked(connection: Connection, target: Target, leaf: Relation) -> int:
     """How many rows lack their code that no other session holds."""
     query = statement(
         "unlocked_rows", table=leaf.identifier, has_code=target.has_code(), **target.parts
@@ -271,7 +286,7 @@ def _unlocked(connection: Connection, target: Target, leaf: Leaf) -> int:
     return int(found)
 
 
-def _has_missing(connection: Connection, target: Target, leaf: Leaf) -> bool:
+def _has_missing(connection: Connection, target: Target, leaf: Relation) -> bool:
     query = statement(
         "has_missing", table=leaf.identifier, has_code=target.has_code(), **target.parts
     )

@@ -10,7 +10,7 @@ from bitryoshka.binarizer import Binarizer
 from bitryoshka.errors import BitsError, DatabaseError
 from bitryoshka.limits import check_count
 from bitryoshka.postgres.attached_column import count_rows, find_attached
-from bitryoshka.postgres.backfill import batch_table, key_ranges
+from bitryoshka.postgres.backfilling import batch_table, key_ranges, write_codes
 from bitryoshka.postgres.binary import (
     INTEGER,
     NUMBERS,
@@ -18,9 +18,7 @@ from bitryoshka.postgres.binary import (
     XID,
     bit_column,
     read_rows,
-    rows_of,
     vector_column,
-    write_rows,
 )
 from bitryoshka.postgres.code_check import wrong_codes
 from bitryoshka.postgres.codecs import export
@@ -28,7 +26,7 @@ from bitryoshka.postgres.columns import require_idle, restore, sole_worker, step
 from bitryoshka.postgres.locking import retried, row_holders
 from bitryoshka.postgres.server import Connection
 from bitryoshka.postgres.statements import fetch, statement
-from bitryoshka.postgres.target import Leaf, Target
+from bitryoshka.postgres.target import Relation, Target
 from bitryoshka.progress import progress_bar
 
 _TRIES = 50
@@ -92,7 +90,7 @@ def repair_rows(
 def _mend(
     connection: Connection,
     target: Target,
-    leaf: Leaf,
+    leaf: Relation,
     binarizer: Binarizer,
     within: sql.Composable,
 ) -> int:
@@ -113,7 +111,7 @@ def _mend(
 def _batch(
     connection: Connection,
     target: Target,
-    leaf: Leaf,
+    leaf: Relation,
     binarizer: Binarizer,
     within: sql.Composable,
 ) -> tuple[int, int]:
@@ -147,14 +145,5 @@ def _batch(
         rows = rows[wrong]
         if not len(rows):
             return cleared, cleared
-        values = {
-            "place": rows["place"],
-            "version": rows["version"],
-            "code": binarizer.encode(rows["vector"].astype("f4")),
-        }
-        kept = {name: columns[name] for name in values}
-        write_rows(connection, statement("batch_in"), iter([rows_of(kept, len(rows), values)]))
-        written = connection.execute(
-            statement("apply_batch", due=sql.SQL("true"), **parts)
-        ).rowcount
+        written = write_codes(connection, target, leaf, binarizer, rows, sql.SQL("true"))
     return len(rows) + cleared, written + cleared
