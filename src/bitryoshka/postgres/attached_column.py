@@ -36,7 +36,7 @@ def count_rows(connection: Connection, target: Target, has_codes: bool) -> Count
     parts: dict[str, Any] = dict(target.parts)
     if not has_codes:
         parts["code"] = sql.NULL
-    query = statement("count_rows", table=target.identifier, has_code=target.has_code(), **parts)
+    query = statement("count_rows", table=target.identifier, **parts)
     return Counts(*fetch(connection, query)[0])
 
 

@@ -271,7 +271,6 @@ def _bad_rows(connection: Connection, target: Target, count: int) -> str:
             "bad_rows",
             keys=target.key_texts,
             table=target.identifier,
-            has_code=target.has_code(),
             limit=_LISTED,
             **target.parts,
         ),

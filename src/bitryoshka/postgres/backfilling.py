@@ -83,7 +83,7 @@ def backfill_statements(target: Target) -> list[sql.Composed]:
     for leaf in target.leaves:
         parts = {"table": leaf.identifier, **target.parts}
         whole = _key_range(target, None, None)
-        found.append(statement("batch_out", within=whole, has_code=target.has_code(), **parts))
+        found.append(statement("batch_out", within=whole, **parts))
         found.append(statement("apply_batch", due=_missing(target), **parts))
     return found
 
@@ -231,7 +231,7 @@ def _fill_by_numpy(
     number = NUMBERS[target.vector_type]
     rows = read_rows(
         connection,
-        statement("batch_out", within=within, has_code=target.has_code(), **parts),
+        statement("batch_out", within=within, **parts),
         {"place": TID, "version": XID, "vector": vector_column(binarizer.dimensions, number)},
     )
     if not len(rows):
@@ -271,7 +271,6 @@ def _fill_in_database(
         table=leaf.identifier,
         within=within,
         encoder=encoder,
-        has_code=target.has_code(),
         **target.parts,
     )
     return connection.execute(query).rowcount
@@ -279,17 +278,13 @@ def _fill_in_database(
 
 def _unlocked(connection: Connection, target: Target, leaf: Relation) -> int:
     """How many rows lack their code that no other session holds."""
-    query = statement(
-        "unlocked_rows", table=leaf.identifier, has_code=target.has_code(), **target.parts
-    )
+    query = statement("unlocked_rows", table=leaf.identifier, **target.parts)
     [(found,)] = fetch(connection, query)
     return int(found)
 
 
 def _has_missing(connection: Connection, target: Target, leaf: Relation) -> bool:
-    query = statement(
-        "has_missing", table=leaf.identifier, has_code=target.has_code(), **target.parts
-    )
+    query = statement("has_missing", table=leaf.identifier, **target.parts)
     try:
         [(found,)] = fetch(connection, query)
     except psycopg.errors.UndefinedColumn as error:

@@ -126,20 +126,9 @@ def _batch(
     }
     with connection.transaction():
         fetch(connection, statement("batch_settings"))
-        cleared = connection.execute(
-            statement("clear_batch", has_code=target.has_code(), **parts)
-        ).rowcount
-        rows = read_rows(
-            connection,
-            statement(
-                "repair_out",
-                has_code=target.has_code(),
-                zeros=sql.Literal("0"),
-                bits=binarizer.bits,
-                **parts,
-            ),
-            columns,
-        )
+        cleared = connection.execute(statement("clear_batch", **parts)).rowcount
+        query = statement("repair_out", zeros=sql.Literal("0"), bits=binarizer.bits, **parts)
+        rows = read_rows(connection, query, columns)
         wrong = rows["missing"] != 0
         wrong |= wrong_codes(binarizer, rows["vector"].astype("f4"), rows["code"])
         rows = rows[wrong]

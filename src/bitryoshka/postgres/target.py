@@ -78,29 +78,21 @@ class Target(Relation):
         """Whether the table has a column of that name, of whatever type."""
         return self.code_type is not None
 
-    @property
+    @cached_property
     def parts(self) -> dict[str, sql.Composable]:
-        """The columns, as statements name them."""
-        return {
+        """The columns as statements name them, and whether a vector, if not NULL, has a code."""
+        names: dict[str, sql.Composable] = {
             "vector": sql.Identifier(self.vector_column),
             "code": sql.Identifier(self.code_column),
             "pgvector": sql.Identifier(self.pgvector),
         }
-
-    def has_code(self, vector: sql.Composable | None = None) -> sql.Composable:
-        """Condition that a vector that is not NULL has a code."""
-        parts = {
-            "pgvector": sql.Identifier(self.pgvector),
-            "vector": vector or sql.Identifier(self.vector_column),
-        }
         conditions: list[sql.Composable] = []
         if self.vector_dimensions is None:
-            conditions.append(
-                statement("has_dimensions", dimensions=self.codec.dimensions, **parts)
-            )
+            size = self.codec.dimensions
+            conditions.append(statement("has_dimensions", dimensions=size, **names))
         if self.codec.metric == "cosine":
-            conditions.append(statement("has_length", **parts))
-        return sql.SQL(" AND ").join(conditions or [sql.SQL("true")])
+            conditions.append(statement("has_length", **names))
+        return names | {"has_code": sql.SQL(" AND ").join(conditions or [sql.SQL("true")])}
 
     @cached_property
     def keys(self) -> sql.Composed:

@@ -251,9 +251,7 @@ def _read(
         "vector": vector_column(target.codec.dimensions, NUMBERS[target.vector_type]),
         "code": bit_column(target.codec.bits),
     }
-    query = statement(
-        "codes_out", source=source, within=within, has_code=target.has_code(), **target.parts
-    )
+    query = statement("codes_out", source=source, within=within, **target.parts)
     found = read_rows(connection, query, columns)
     return found["vector"].astype(np.float32), found["code"]
 
@@ -300,7 +298,6 @@ def _recall(
             operator=sql.SQL("<=>" if cosine else "<#>"),
             query=sql.Literal("[" + ",".join(map(str, query.tolist())) + "]"),
             code_column=sql.Literal(search_name),
-            has_code=target.has_code(),
             k=_K,
             **target.parts,
         ),
