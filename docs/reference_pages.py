@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args, get_origin
 
 import bitryoshka
 from bitryoshka.schema_scripts import FILES
-from bitryoshka.sql_files import read_sql
+from bitryoshka.sql_files import read_install
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
@@ -96,7 +96,7 @@ def python_page(name: str) -> str:
 
 def sql_scripts() -> str:
     """What `bitryoshka install` runs, with pgvector's schema left out."""
-    text = "\n".join(read_sql(f"install/{name}") for name in FILES)
+    text = "\n".join(read_install(name) for name in FILES)
     return text.replace("{pgvector}.", "")
 
 

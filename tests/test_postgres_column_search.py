@@ -247,6 +247,10 @@ def test_a_statement_of_ones_own_finds_all_that_it_asks_for(
 
 
 REFUSED = (
+    (
+        "SELECT bitryoshka.search(NULL::items, '[1]'::vector, filter => 'tenant = ($2->>0)::int')",
+        "the filter takes values from .2, and filter_values is NULL",
+    ),
     ("SELECT bitryoshka.search(NULL::text, '[1]'::vector)", "a table's rows, such as NULL::"),
     ("SELECT bitryoshka.search(NULL::other, '[1]'::vector)", "no codec is attached to column code"),
     ("SELECT bitryoshka.search(NULL::items, '[1]'::vector)", "expects 48 dimensions, found 1"),

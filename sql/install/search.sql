@@ -35,6 +35,11 @@ BEGIN
                 'expected NULL of the type of a table''s rows, such as NULL::public.docs, found ',
                 pg_catalog.pg_typeof(items));
     END IF;
+    IF filter_values IS NULL AND pg_catalog.strpos(filter, '$2') OPERATOR(pg_catalog.>) 0 THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'invalid_parameter_value',
+            MESSAGE = 'the filter takes values from $2, and filter_values is NULL';
+    END IF;
     IF asked IS NULL THEN
         RETURN;
     END IF;
