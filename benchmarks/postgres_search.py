@@ -32,12 +32,11 @@ from benchmarks.postgres_statements import (
 )
 from benchmarks.recall_curves import ENOUGH, WANTED, Point, Rows, at_recall
 from bitryoshka import Binarizer
-from bitryoshka.bits import query_planes, unpack
+from bitryoshka.bits import bit_text, query_planes, unpack
 from bitryoshka.evaluation import EncodedSearch, exact_topk, recall_at_k
 from bitryoshka.postgres import attach, connect, create_index, create_table, load
 from bitryoshka.postgres.binary import BIGINT, rows_of, vector_column, write_rows
 from bitryoshka.postgres.server import Connection
-from bitryoshka.postgres.statements import bit_strings
 
 Floats = NDArray[np.float32]
 Key = TypeVar("Key", bound=Hashable)
@@ -325,7 +324,7 @@ def layouts(connection: Connection, binarizer: Binarizer, queries: Floats) -> di
         f"SELECT id FROM {{}} ORDER BY (substring(code FROM 1 FOR {PREFIX})::bit({PREFIX}) <~> "
         f"%(q)s::bit({PREFIX})) + 0 LIMIT {K}"
     )
-    signs = bit_strings(binarizer.encode_queries(queries[:LOOKED_AT], PREFIX))
+    signs = map(bit_text, binarizer.encode_queries(queries[:LOOKED_AT], PREFIX))
     times: dict[str, list[float]] = {}
     for sign in signs:
         for name, table, settings in (

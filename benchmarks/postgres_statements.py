@@ -16,10 +16,9 @@ from numpy.typing import NDArray
 from pgvector import Vector
 
 from bitryoshka import Binarizer
-from bitryoshka.bits import query_planes
+from bitryoshka.bits import bit_text, query_planes
 from bitryoshka.postgres import connect
 from bitryoshka.postgres.server import Connection
-from bitryoshka.postgres.statements import bit_strings
 
 Floats = NDArray[np.float32]
 Rows = NDArray[np.int64]
@@ -119,12 +118,12 @@ class Ours:
     def signs(self, query: Floats) -> dict[str, Any]:
         """A query's bits and text."""
         bits = self._binarizer.encode_queries(query[None], self._prefix)
-        return {"code": bit_strings(bits)[0], "query": Vector(query).to_text()}
+        return {"code": bit_text(bits[0]), "query": Vector(query).to_text()}
 
     def encoded(self, query: Floats) -> dict[str, Any]:
         """A query's bits, planes and text."""
         planes = query_planes(self._binarizer.query_weights(query[None])).planes[0]
-        return {**self.signs(query), "planes": "{" + ",".join(bit_strings(planes)) + "}"}
+        return {**self.signs(query), "planes": "{" + ",".join(map(bit_text, planes)) + "}"}
 
     def statement(
         self,

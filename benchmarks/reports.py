@@ -23,7 +23,7 @@ from bitryoshka.cli.sample import from_postgres, from_qdrant
 from bitryoshka.demo.database import SCHEMA
 from bitryoshka.demo.defaults import LIMIT
 from bitryoshka.postgres import embedded_server
-from bitryoshka.report import Findings, find, to_html, to_markdown
+from bitryoshka.report import Findings, measure_codes, to_html, to_markdown
 
 MANY = 20_000_000
 TARGET_RECALL = 0.95
@@ -85,7 +85,7 @@ def report(source: Source, method: str) -> dict[str, Any]:
     """Reports on one source as it is, and as a sample of many rows; the pages are made too."""
     found_at: dict[str, Any] = {}
     for name, rows in (("own size", len(source.vectors)), (f"{MANY:,} rows", MANY)):
-        found, _ = find(
+        found, _ = measure_codes(
             source.vectors,
             source.queries,
             source.judgements,

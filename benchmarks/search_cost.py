@@ -22,10 +22,10 @@ import bitryoshka
 from benchmarks.recall_curves import drawn
 from benchmarks.results import at_most, write
 from benchmarks.revision import clocks
+from bitryoshka.bits import bit_text
 from bitryoshka.evaluation import exact_topk
 from bitryoshka.postgres import attach, connect, embedded_server, install, register
 from bitryoshka.postgres.server import Connection
-from bitryoshka.postgres.statements import bit_strings
 
 BITS, K, MOST = 384, 10, 1.3
 HAND = "codes, by hand"
@@ -83,7 +83,7 @@ def measure(
 ) -> dict[str, dict[str, float]]:
     """Recall, and milliseconds of processor time and of the clock, of every statement."""
     truth = exact_topk(queries, rows, K).rows.tolist()
-    codes = bit_strings(binarizer.encode_queries(queries))
+    codes = [bit_text(code) for code in binarizer.encode_queries(queries)]
     texts = statements(connection, rows.shape[1])
     connection.execute("SET hnsw.ef_search = 100")
     spent: dict[str, list[np.ndarray]] = {name: [] for name in texts}

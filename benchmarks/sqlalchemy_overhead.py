@@ -46,9 +46,8 @@ import bitryoshka
 from benchmarks.made_up import World
 from benchmarks.results import Target, at_most, write
 from bitryoshka import Binarizer
-from bitryoshka.bits import query_planes
+from bitryoshka.bits import bit_text, query_planes
 from bitryoshka.postgres import connect, create_table, embedded_server, install, load
-from bitryoshka.postgres.statements import bit_strings
 from bitryoshka.sqlalchemy import Code, funnel, prefix_index
 
 Floats = NDArray[np.float32]
@@ -98,8 +97,8 @@ def encoded(binarizer: Binarizer, query: Floats) -> dict[str, str]:
     """The parameters of the statement that is written by hand."""
     planes = query_planes(binarizer.query_weights(query[None])).planes[0]
     return {
-        "signs": bit_strings(binarizer.encode_queries(query[None], PREFIX))[0],
-        "planes": "{" + ",".join(bit_strings(planes)) + "}",
+        "signs": bit_text(binarizer.encode_queries(query[None], PREFIX)[0]),
+        "planes": "{" + ",".join(map(bit_text, planes)) + "}",
     }
 
 

@@ -307,9 +307,10 @@ def test_another_type_of_the_same_dimensions_needs_nothing(
 def test_other_dimensions_with_a_codec_of_theirs(
     installed_database: str, installed: Connection, tmp_path: Path
 ) -> None:
-    history, before = begun(tmp_path, installed_database, installed, rows=0)
+    history, _ = begun(tmp_path, installed_database, installed, rows=0)
     wide = exact_binarizer(5, dimensions=24)
     register(installed, "wide", wide)
+    before = catalogs(installed)
     metadata = left(kind=Vector(24), codec="wide@1", bits=wide.bits)
     first, altered, last = generate(history, metadata)
     assert first == "op.drop_code_column('items', 'code')"
@@ -641,8 +642,8 @@ def test_an_index_comes_back_with_a_column_of_another_codec(
 ) -> None:
     history, _ = begun(tmp_path, installed_database, installed)
     installed.execute("CREATE INDEX items_codes ON items (code)")
-    before = catalogs(installed)
     register(installed, "other", exact_binarizer(9))
+    before = catalogs(installed)
     metadata = left(codec="other@1")
     Index("items_codes", metadata.tables["items"].c.code)
     assert generate(history, metadata) == [

@@ -437,9 +437,9 @@ def test_a_binarizer_does_not_change(fitted: Binarizer) -> None:
 
 def test_sizes_are_properties(fitted: Binarizer) -> None:
     assert (fitted.dimensions, fitted.bits, fitted.hamming_bits) == (48, 96, 48)
-    assert fitted.planes.dtype == np.uint8
-    assert fitted.planes.shape == (48,)
-    assert fitted.planes.sum() == 96
+    assert fitted.plane_counts.dtype == np.uint8
+    assert fitted.plane_counts.shape == (48,)
+    assert fitted.plane_counts.sum() == 96
     assert fitted.fingerprint[:12] in repr(fitted)
     assert "48 dimensions -> 96 bits, 48 of them Hamming" in repr(fitted)
 

@@ -260,8 +260,8 @@ def test_progressive_codes_decode_better_with_every_cut(sample: NDArray[np.float
 
 def test_dimensions_with_more_variance_get_more_bits(sample: NDArray[np.float32]) -> None:
     b = progressive_codes(sample, goal(80), 32)
-    assert (np.diff(b.planes.astype(int)) <= 0).all()
-    assert b.planes[0] > b.planes[-1]
+    assert (np.diff(b.plane_counts.astype(int)) <= 0).all()
+    assert b.plane_counts[0] > b.plane_counts[-1]
 
 
 @pytest.mark.parametrize("kind", ["sign", "ITQ"])

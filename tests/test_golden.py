@@ -62,6 +62,6 @@ def test_saving_again_keeps_the_fingerprint(binarizer: Binarizer, tmp_path: Path
 
 def test_the_second_golden_file_uses_every_plane() -> None:
     binarizer = Binarizer.load(GOLDEN / "v1-all-planes" / "binarizer.safetensors")
-    assert binarizer.planes.tolist() == [8] * 8
+    assert binarizer.plane_counts.tolist() == [8] * 8
     for name in ("weight_projection", "hamming_projection", "hamming_offset"):
         assert getattr(binarizer, name) is not None

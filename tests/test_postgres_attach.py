@@ -422,7 +422,7 @@ def test_a_codec_in_use_cannot_be_dropped_and_nor_can_the_schema(installed: Conn
 
 
 def test_two_attaches_at_once(installed: Connection, installed_database: str) -> None:
-    from bitryoshka.postgres.columns import alone
+    from bitryoshka.postgres.columns import sole_worker
 
     registered(installed)
     make_table(installed)
@@ -430,7 +430,7 @@ def test_two_attaches_at_once(installed: Connection, installed_database: str) ->
     with connect(installed_database) as other:
         [(oid,)] = other.execute("SELECT 'items'::regclass::oid::bigint").fetchall()
         [(pid,)] = other.execute("SELECT pg_backend_pid()").fetchall()
-        with alone(other, oid, "public.items"):
+        with sole_worker(other, oid, "public.items"):
             for call in (lambda: attach(installed, "items", "embedding", LABEL),):
                 with pytest.raises(DatabaseError, match=f"another attach.* process {pid}"):
                     call()

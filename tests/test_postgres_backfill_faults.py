@@ -183,7 +183,7 @@ def test_a_row_that_is_held_for_ever_is_an_error_that_can_be_mended(
     attach(installed, "items", "embedding", LABEL)
     installed.execute("ALTER TABLE items DISABLE TRIGGER USER; UPDATE items SET code = NULL")
     installed.execute("ALTER TABLE items ENABLE TRIGGER USER")
-    monkeypatch.setattr("bitryoshka.postgres.backfill._PASSES", 2)
+    monkeypatch.setattr("bitryoshka.postgres.backfilling._PASSES", 2)
     with connect(installed_database) as other:
         other.execute("BEGIN; UPDATE items SET title = 'held' WHERE id = 7")
         with pytest.raises(DatabaseError, match=r"rows of public\.items stay locked"):

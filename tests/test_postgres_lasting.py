@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -514,8 +513,8 @@ def test_rows_that_another_trigger_undoes_are_not_called_locked(installed: Conne
 def test_who_holds_a_row_is_named(
     attached: Connection, installed_database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bitryoshka.postgres.backfill._PASSES", 3)
-    monkeypatch.setattr(sys.modules["bitryoshka.postgres.repair"], "_TRIES", 3)
+    monkeypatch.setattr("bitryoshka.postgres.backfilling._PASSES", 3)
+    monkeypatch.setattr("bitryoshka.postgres.repairing._TRIES", 3)
     attached.execute("SET session_replication_role = replica")
     attached.execute("UPDATE items SET code = NULL WHERE id = 3")
     attached.execute("RESET session_replication_role")

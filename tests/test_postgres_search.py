@@ -31,11 +31,10 @@ from bitryoshka import (
     VectorsError,
 )
 from bitryoshka.binarizer import Metric
-from bitryoshka.bits import hamming, largest_scores, pack, query_planes
+from bitryoshka.bits import bit_text, hamming, largest_scores, pack, query_planes
 from bitryoshka.evaluation import exact_topk, hamming_topk, recall_at_k, rescore
 from bitryoshka.postgres import create_table, search, search_async
 from bitryoshka.postgres.server import Connection
-from bitryoshka.postgres.statements import bit_strings
 from bitryoshka.postgres.table import VectorType
 from bitryoshka.search_parameters import Rescore
 from bitryoshka.training.closed_form import Goal, progressive_codes
@@ -62,7 +61,7 @@ def test_the_servers_distance_is_ours(connection: Connection, bits: NDArray[np.b
     found = connection.execute(
         "SELECT a::varbit <~> b::varbit FROM unnest(%s::text[]) WITH ORDINALITY AS x (a, i), "
         "unnest(%s::text[]) WITH ORDINALITY AS y (b, j) ORDER BY i, j",
-        [bit_strings(a), bit_strings(b)],
+        [list(map(bit_text, a)), list(map(bit_text, b))],
     ).fetchall()
     assert [distance for (distance,) in found] == hamming(a, b).ravel().tolist()
 

@@ -15,7 +15,7 @@ from synthetic import clustered
 from bitryoshka import Binarizer, SearchError, VectorsError, cli, fit
 from bitryoshka.planning import Plan
 from bitryoshka.postgres.server import Connection
-from bitryoshka.report import Findings, find, to_html, to_markdown
+from bitryoshka.report import Findings, measure_codes, to_html, to_markdown
 from bitryoshka.report.advice import Option, SwitchAdvice, advise, cheapest, memory, size
 
 ROWS, QUERIES = clustered(0, 1200), clustered(1, 200)
@@ -39,7 +39,7 @@ PLAN = Plan(
 @pytest.fixture(scope="module")
 def found() -> Findings:
     judgements = [{i: 1.0, i + 1: 2.0} for i in range(len(QUERIES))]
-    return find(
+    return measure_codes(
         ROWS,
         QUERIES,
         judgements,
@@ -181,7 +181,7 @@ class TestFindings:
         assert len(tables) > 20
 
     def test_rows_are_held_out_without_queries(self) -> None:
-        found, _ = find(ROWS, bits=48, target_recall=0.5, method="itq")
+        found, _ = measure_codes(ROWS, bits=48, target_recall=0.5, method="itq")
         assert (found.queries, found.sampled, found.queries_are_rows) == (240, 960, True)
         assert not found.advice.switch
         assert found.float_ndcg is None
@@ -189,9 +189,9 @@ class TestFindings:
 
     def test_texts_and_the_target_must_fit(self) -> None:
         with pytest.raises(SearchError, match="target_recall must lie between 0 and 1, found 95"):
-            find(ROWS, target_recall=95)
+            measure_codes(ROWS, target_recall=95)
         with pytest.raises(VectorsError, match="texts must be as many as the 1200 vectors"):
-            find(ROWS, texts=["one"])
+            measure_codes(ROWS, texts=["one"])
 
 
 class TestPage:

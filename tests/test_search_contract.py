@@ -55,7 +55,7 @@ DOORS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
         qdrant.plan_search,
         {"k": K, "target_recall": TARGET_RECALL, "prefix_bits": None},
     ),
-    "a report": (report.find, {"k": K, "target_recall": TARGET_RECALL}),
+    "a report": (report.measure_codes, {"k": K, "target_recall": TARGET_RECALL}),
 }
 # words of the contract, and those that it replaced
 WORDS = {*CODES, "target_recall", "where", "oversampling"}

@@ -193,7 +193,7 @@ class Binarizer:
         return min(int(self.projection.shape[0]), self.bits)
 
     @cached_property
-    def planes(self) -> NDArray[np.uint8]:
+    def plane_counts(self) -> NDArray[np.uint8]:
         """Bits per projected dimension, ``(m,)`` uint8."""
         return np.bincount(self.bit_dimension, minlength=len(self.projection)).astype(np.uint8)
 
@@ -336,7 +336,8 @@ class Binarizer:
         np.ceil(u, out=u)
         np.maximum(u, low, out=u)
         np.minimum(u, high, out=u)
-        digits = u.astype(np.int16 if self.planes.max() == MAX_PLANES else np.int8).astype(np.uint8)
+        signed = np.int16 if self.plane_counts.max() == MAX_PLANES else np.int8
+        digits = u.astype(signed).astype(np.uint8)
         digits += shift
         picked = np.empty((len(u), length), np.uint8)
         for start, stop, first in self._runs:
@@ -359,8 +360,8 @@ class Binarizer:
     @cached_property
     def _quantizer(self) -> tuple[Floats, Floats, NDArray[np.uint8], NDArray[np.uint8]]:
         """Bounds of ceil(z / step), the shift that makes it k, and each bit's digit in k."""
-        half = np.exp2(self.planes.astype(np.float32) - 1)
-        digit = self.planes[self.bit_dimension] - 1 - self.bit_plane
+        half = np.exp2(self.plane_counts.astype(np.float32) - 1)
+        digit = self.plane_counts[self.bit_dimension] - 1 - self.bit_plane
         return 1 - half, half, (half - 1).astype(np.uint8), np.left_shift(1, digit).astype(np.uint8)
 
     def encode_queries(self, queries: ArrayLike, bits: int | None = None) -> NDArray[np.uint8]:
@@ -423,13 +424,13 @@ class Binarizer:
         }
         if self.additive is not None:  # the bits that are kept depend on those that are not
             return replace(self, levels=self.levels[: len(nested)], **cut)
-        steps, planes = self.step[:hamming], np.bincount(self.bit_dimension[:length])
+        steps, counts = self.step[:hamming], np.bincount(self.bit_dimension[:length])
         # dropping the last digits of k doubles the step for each
         return replace(
             self,
             projection=self.projection[:hamming],
             offset=self.offset[:hamming],
-            step=steps * np.exp2(self.planes[:hamming] - planes).astype(np.float32),
+            step=steps * np.exp2(self.plane_counts[:hamming] - counts).astype(np.float32),
             bit_dimension=self.bit_dimension[:length],
             bit_plane=self.bit_plane[:length],
             levels=self.levels[: len(nested), :length],

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from bitryoshka.errors import BitsError
 from bitryoshka.limits import MAX_BITS
 
-__all__ = ["QueryPlanes", "hamming", "pack", "prefix", "query_planes", "unpack"]
+__all__ = ["QueryPlanes", "bit_text", "hamming", "pack", "prefix", "query_planes", "unpack"]
 
 
 def check_bits(bits: int, name: str = "bits") -> int:
@@ -66,6 +66,16 @@ def unpack(codes: ArrayLike) -> NDArray[np.bool_]:
     array([[1, 0, 0, 0, 0, 0, 0, 1]])
     """
     return np.unpackbits(check_codes(codes), axis=1).view(np.bool_)
+
+
+def bit_text(code: NDArray[np.uint8]) -> str:
+    """One code ``(bits/8,)`` as its characters 0 and 1, which Postgres reads.
+
+    >>> bit_text(np.array([129], dtype=np.uint8))
+    '10000001'
+    """
+    digits: NDArray[np.uint8] = np.unpackbits(code) + np.uint8(ord("0"))
+    return digits.tobytes().decode("ascii")
 
 
 def prefix(codes: ArrayLike, bits: int) -> NDArray[np.uint8]:

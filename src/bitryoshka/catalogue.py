@@ -73,7 +73,7 @@ def tables(binarizer: Binarizer) -> Iterator[Rows]:
         "weights": _vector(b.projection),
         "threshold": _real(b.offset),
         "step": _real(b.step),
-        "planes": _integer(b.planes),
+        "planes": _integer(b.plane_counts),
     }
     yield _weights("row", 0, m, row)
     signs = {}
@@ -92,7 +92,9 @@ def tables(binarizer: Binarizer) -> Iterator[Rows]:
         "position": np.arange(laid_out),
         "dimension": b.bit_dimension,
         "plane": b.bit_plane,
-        "mask": np.left_shift(1, b.planes[b.bit_dimension].astype(np.int32) - 1 - b.bit_plane),
+        "mask": np.left_shift(
+            1, b.plane_counts[b.bit_dimension].astype(np.int32) - 1 - b.bit_plane
+        ),
     }
     yield Rows("code_bits", laid_out, {name: _integer(a) for name, a in layout.items()})
     cuts = {"bits": _integer(np.array(b.nested_bits)), "levels": _vector(b.levels)}

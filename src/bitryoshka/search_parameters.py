@@ -70,13 +70,11 @@ def check_rescore(rescore: Any, offered: Sequence[str] = get_args(Rescore)) -> N
         raise SearchError(f"rescore must be None or one of {tuple(offered)}, found {rescore!r}")
 
 
-def check_prefix_bits(
-    prefix_bits: int, offered: Sequence[int] | None = None, name: str = "prefix_bits"
-) -> int:
+def check_prefix_bits(prefix_bits: int, offered: Sequence[int] | None = None) -> int:
     """The length as an int; SearchError where it is none, or none of those that are offered."""
-    check_count(prefix_bits, name)
+    check_count(prefix_bits, "prefix_bits")
     if offered is not None and prefix_bits not in offered:
-        raise SearchError(f"{name} must be one of {tuple(offered)}, found {prefix_bits}")
+        raise SearchError(f"prefix_bits must be one of {tuple(offered)}, found {prefix_bits}")
     return int(prefix_bits)
 
 

@@ -39,7 +39,7 @@ def check_vectors(
     block by block.
     """
     array = _as_array(vectors, name)
-    check_mapped(array, name)
+    _check_mapped(array, name)
     if array.dtype.kind not in "fiub":
         raise VectorsError(f"{name} must hold real numbers, found dtype {array.dtype}")
     if array.dtype.name in _QUANTIZED:
@@ -75,7 +75,7 @@ def _as_array(vectors: ArrayLike, name: str) -> NDArray[Any]:
         raise VectorsError(f"{name} must be a rectangular array of numbers: {error}") from None
 
 
-def check_mapped(array: NDArray[Any], name: str = "vectors") -> None:
+def _check_mapped(array: NDArray[Any], name: str = "vectors") -> None:
     """Raise VectorsError for a memory-mapped array whose file has become too short.
 
     Reading it would end the process.
@@ -145,7 +145,7 @@ def blocks(
     array = check_vectors(vectors, dimensions, name)
     step = block_rows or max(256, BLOCK_BYTES // (4 * array.shape[1]))
     for start in range(0, len(array), step):
-        check_mapped(array, name)
+        _check_mapped(array, name)
         rows = slice(start, min(start + step, len(array)))
         with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite: refused below
             block = np.ascontiguousarray(array[rows], np.float32)

@@ -32,8 +32,8 @@ _PREFIX = re.compile(
 class CodeIndex:
     """``prefix_bits``: "all" where the whole code is indexed."""
 
-    name: str
-    table: str
+    index_name: str
+    table_name: str
     schema: str | None
     column: str
     prefix_bits: PrefixBits
@@ -43,17 +43,7 @@ class CodeIndex:
 
     def creation(self, concurrently: bool) -> CreateCodeIndexOp:
         """The operation that builds it."""
-        return CreateCodeIndexOp(
-            self.name,
-            self.table,
-            self.column,
-            prefix_bits=self.prefix_bits,
-            m=self.m,
-            ef_construction=self.ef_construction,
-            opclass=self.opclass,
-            schema=self.schema,
-            concurrently=concurrently,
-        )
+        return CreateCodeIndexOp(**vars(self), concurrently=concurrently)
 
     def removal(self, concurrently: bool) -> DropCodeIndexOp:
         """The operation that drops it."""

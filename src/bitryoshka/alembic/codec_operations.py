@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import KW_ONLY
 from itertools import repeat
 from os import PathLike
 from pathlib import Path
@@ -12,9 +13,10 @@ import numpy as np
 from alembic.operations import Operations
 from numpy.typing import NDArray
 
-from bitryoshka.alembic.operation import CodeOperation
+from bitryoshka.alembic.code_operation import CodeOperation, operation
 from bitryoshka.alembic.sending import send
 from bitryoshka.binarizer import Binarizer
+from bitryoshka.bits import bit_text
 from bitryoshka.catalogue import Cells, check_limits, entry, tables
 from bitryoshka.errors import CodecError
 from bitryoshka.limits import check_count
@@ -25,53 +27,39 @@ Source = Binarizer | str | PathLike[str]
 _ROWS = 100
 
 
-@Operations.register_operation("register_codec")
+@operation("register_codec")
 class RegisterCodecOp(CodeOperation):
-    """A binarizer is in the database, under a name and a version."""
+    """Write a binarizer into the database, every bit as it is, as plain INSERTs.
 
-    call = "register_codec"
-    places = ("name", "source", "version")
+    ``source``: a Binarizer, or the path of its file, read when the migration runs; a relative path
+    begins at the folder of env.py. Where the codec is there already, nothing changes; another
+    binarizer under that name and version is an error of the database.
+    """
 
-    def __init__(self, name: str, source: Source, version: int = 1) -> None:
-        self.name, self.source = name, source
-        self.version = check_count(version, "version", CodecError)
+    name: str
+    source: Source
+    version: int = 1
 
-    @classmethod
-    def register_codec(
-        cls, operations: Operations, name: str, source: Source, version: int = 1
-    ) -> None:
-        """Write a binarizer into the database, every bit as it is, as plain INSERTs.
-
-        ``source``: a Binarizer, or the path of its file, read when the migration runs; a relative
-        path begins at the folder of env.py. Where the codec is there already, nothing changes;
-        another binarizer under that name and version is an error of the database.
-        """
-        operations.invoke(cls(name, source, version))
+    def __post_init__(self) -> None:
+        self.version = check_count(self.version, "version", CodecError)
 
     def reverse(self) -> DropCodecOp:
         """Forget the codec."""
         return DropCodecOp(f"{self.name}@{self.version}", _reverse=self)
 
 
-@Operations.register_operation("drop_codec")
+@operation("drop_codec")
 class DropCodecOp(CodeOperation):
-    """A codec is forgotten."""
+    """Forget a codec (name@version); an error of the database while a column uses it."""
 
-    call = "drop_codec"
-    places = ("codec",)
-
-    def __init__(self, codec: str, _reverse: RegisterCodecOp | None = None) -> None:
-        self.codec, self._reverse = codec, _reverse
-
-    @classmethod
-    def drop_codec(cls, operations: Operations, codec: str) -> None:
-        """Forget a codec (name@version); an error of the database while a column uses it."""
-        operations.invoke(cls(codec))
+    codec: str
+    _: KW_ONLY
+    _reverse: RegisterCodecOp | None = None
 
     def reverse(self) -> RegisterCodecOp:
-        """Register it again, where this is the reverse of that."""
+        """Register it again; CodecError unless this is the reverse of that."""
         if self._reverse is None:
-            raise ValueError(f"dropping codec {self.codec} has no reverse: its file is not known")
+            raise CodecError(f"dropping codec {self.codec} has no reverse: its file is not known")
         return self._reverse
 
 
@@ -135,8 +123,7 @@ def _literals(cells: Cells, height: int) -> Iterable[str]:
     if kind == "vector":
         return (quoted("[" + ",".join(_numbers(row)) + "]") for row in values)
     if kind == "bit varying":
-        digits = (np.unpackbits(row).astype(str).tolist() for row in values)
-        return (f"B'{''.join(row)}'" for row in digits)
+        return (f"B'{bit_text(row)}'" for row in values)
     return _numbers(values)
 
 

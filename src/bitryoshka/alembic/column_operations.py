@@ -2,85 +2,40 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from dataclasses import KW_ONLY
+from typing import Literal
 
 from alembic.operations import Operations
 
+from bitryoshka.alembic.code_operation import CodeOperation, operation
 from bitryoshka.alembic.note_operation import NoteOp
-from bitryoshka.alembic.operation import CodeOperation
 from bitryoshka.alembic.sending import identifier, send
+from bitryoshka.errors import TableError
 from bitryoshka.schema_scripts import quoted
 
 
-@Operations.register_operation("add_code_column")
+@operation("add_code_column")
 class AddCodeColumnOp(CodeOperation):
-    """A table has a column of a codec's codes, which a trigger keeps true."""
+    """Add a column of codes, its trigger and its entry in the catalogue.
 
-    call = "add_code_column"
-    places = ("table_name", "vector_column", "codec", "code_column")
-    options: ClassVar = {
-        "schema": None,
-        "bad_vectors": "reject",
-        "prefix_bits": None,
-        "backfill": True,
-        "published": False,
-    }
+    ``codec`` is name@version. ``bad_vectors`` "reject" refuses rows whose vector has no code,
+    "skip" leaves their code NULL. ``prefix_bits``: what searches compare first (None: all sign
+    bits). ``backfill`` writes the codes of the rows that are there, in the same transaction: for a
+    large table say False, and run ``bitryoshka attach`` afterwards, which goes on from there in
+    small batches. ``published``: the table's subscribers have the column already; a published
+    table is refused otherwise.
+    """
 
-    def __init__(
-        self,
-        table_name: str,
-        vector_column: str,
-        codec: str,
-        code_column: str = "code",
-        *,
-        schema: str | None = None,
-        bad_vectors: Literal["reject", "skip"] = "reject",
-        prefix_bits: int | None = None,
-        backfill: bool = True,
-        published: bool = False,
-    ) -> None:
-        self.table_name, self.vector_column, self.codec = table_name, vector_column, codec
-        self.code_column, self.schema = code_column, schema
-        self.bad_vectors, self.prefix_bits, self.backfill = bad_vectors, prefix_bits, backfill
-        self.published = published
-
-    @classmethod
-    def add_code_column(
-        cls,
-        operations: Operations,
-        table_name: str,
-        vector_column: str,
-        codec: str,
-        code_column: str = "code",
-        *,
-        schema: str | None = None,
-        bad_vectors: Literal["reject", "skip"] = "reject",
-        prefix_bits: int | None = None,
-        backfill: bool = True,
-        published: bool = False,
-    ) -> None:
-        """Add a column of codes, its trigger and its entry in the catalogue.
-
-        ``codec`` is name@version. ``bad_vectors`` "reject" refuses rows whose vector has no code,
-        "skip" leaves their code NULL. ``prefix_bits``: what searches compare first (None: all sign
-        bits). ``backfill`` writes the codes of the rows that are there, in the same transaction:
-        for a large table say False, and run ``bitryoshka attach`` afterwards, which goes on from
-        there in small batches. ``published``: the table's subscribers have the column already; a
-        published table is refused otherwise.
-        """
-        operations.invoke(
-            cls(
-                table_name,
-                vector_column,
-                codec,
-                code_column,
-                schema=schema,
-                bad_vectors=bad_vectors,
-                prefix_bits=prefix_bits,
-                backfill=backfill,
-                published=published,
-            )
-        )
+    table_name: str
+    vector_column: str
+    codec: str
+    code_column: str = "code"
+    _: KW_ONLY
+    schema: str | None = None
+    bad_vectors: Literal["reject", "skip"] = "reject"
+    prefix_bits: int | None = None
+    backfill: bool = True
+    published: bool = False
 
     def reverse(self) -> DropCodeColumnOp:
         """Drop the column."""
@@ -89,41 +44,20 @@ class AddCodeColumnOp(CodeOperation):
         )
 
 
-@Operations.register_operation("drop_code_column")
+@operation("drop_code_column")
 class DropCodeColumnOp(CodeOperation):
-    """A column of codes is gone, and all that belonged to it."""
+    """Drop a column of codes with its trigger, its indexes and its entry in the catalogue."""
 
-    call = "drop_code_column"
-    places = ("table_name", "code_column")
-    options: ClassVar = {"schema": None}
-
-    def __init__(
-        self,
-        table_name: str,
-        code_column: str = "code",
-        *,
-        schema: str | None = None,
-        _reverse: AddCodeColumnOp | NoteOp | None = None,
-    ) -> None:
-        self.table_name, self.code_column, self.schema = table_name, code_column, schema
-        self._reverse = _reverse
-
-    @classmethod
-    def drop_code_column(
-        cls,
-        operations: Operations,
-        table_name: str,
-        code_column: str = "code",
-        *,
-        schema: str | None = None,
-    ) -> None:
-        """Drop a column of codes with its trigger, its indexes and its entry in the catalogue."""
-        operations.invoke(cls(table_name, code_column, schema=schema))
+    table_name: str
+    code_column: str = "code"
+    _: KW_ONLY
+    schema: str | None = None
+    _reverse: AddCodeColumnOp | NoteOp | None = None
 
     def reverse(self) -> AddCodeColumnOp | NoteOp:
-        """Add it again, where its codec is known."""
+        """Add it again; TableError where its codec is not known."""
         if self._reverse is None:
-            raise ValueError(
+            raise TableError(
                 f"dropping column {self.code_column!r} of {self.table_name!r} has no reverse: its "
                 "codec is not known"
             )

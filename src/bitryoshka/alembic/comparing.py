@@ -35,17 +35,19 @@ def leave_own_schema(
     schemas.discard(_SCHEMA)
 
 
-def settle(context: AutogenContext, upgrade_ops: ops.UpgradeOps, schemas: set[str | None]) -> Any:
+def compare_codes(
+    context: AutogenContext, upgrade_ops: ops.UpgradeOps, schemas: set[str | None]
+) -> Any:
     """After all else: put operations of this package where plain ones would not do."""
     if context.dialect is None or context.dialect.name != "postgresql":
         return
     render_codes(context)
     stored = read_stored(context.connection)
-    settled = _Settling(context, stored, context.dialect).all(upgrade_ops.ops)
+    settled = _Comparison(context, stored, context.dialect).all(upgrade_ops.ops)
     upgrade_ops.ops[:] = apart(settled) if context.opts.get("render_as_batch") else settled
 
 
-class _Settling:
+class _Comparison:
     """Columns that are there, but not as the model wants them attached: by what makes them so.
 
     ``restored`` keep their codes, and get a trigger; ``replaced`` come anew.
@@ -217,7 +219,7 @@ class _Settling:
         if isinstance(op, ops.DropIndexOp):
             if held is None:
                 return [op]
-            if OF_ATTACH.search(held.name) or self.models.get(place) == held:
+            if OF_ATTACH.search(held.index_name) or self.models.get(place) == held:
                 return []
             return [] if self.is_replaced(held) else [held.of(op.schema).removal(in_use)]
         wanted = of_model(op.index_name, op.table_name, place[0], op.columns, op.kw)
@@ -229,7 +231,7 @@ class _Settling:
 
     def is_replaced(self, index: CodeIndex) -> bool:
         """Whether the index goes and comes with its column."""
-        return (index.schema, index.table, index.column) in self.replaced
+        return (index.schema, index.table_name, index.column) in self.replaced
 
     def altered_indexes(self, settled: list[Any]) -> Iterator[ops.ModifyTableOps]:
         """Indexes with other options, which Alembic takes for equal."""
@@ -246,7 +248,7 @@ class _Settling:
                 continue
             schema = None if wanted.schema == self.stored.default_schema else wanted.schema
             changes = [held.of(schema).removal(True), wanted.of(schema).creation(True)]
-            yield ops.ModifyTableOps(wanted.table, changes, schema=schema)
+            yield ops.ModifyTableOps(wanted.table_name, changes, schema=schema)
 
     def declared_columns(self) -> Iterator[tuple[Place, AddCodeColumnOp]]:
         """Columns of the models that name a codec, where include_object lets them through."""

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import ClassVar, Literal
+from dataclasses import KW_ONLY
+from typing import Literal
 
 from alembic.operations import Operations
 
-from bitryoshka.alembic.operation import CodeOperation
+from bitryoshka.alembic.code_operation import CodeOperation, operation
 from bitryoshka.alembic.sending import identifier, send
 from bitryoshka.bits import check_bits
-from bitryoshka.errors import BitsError, DatabaseError
+from bitryoshka.errors import BitsError, DatabaseError, TableError
 from bitryoshka.postgres_rules import EF_CONSTRUCTION, M
 from bitryoshka.schema_scripts import filled
 
@@ -18,79 +19,39 @@ Opclass = Literal["bit_hamming_ops", "bit_jaccard_ops"]
 PrefixBits = int | Literal["all"]
 
 
-@Operations.register_operation("create_code_index")
+@operation("create_code_index")
 class CreateCodeIndexOp(CodeOperation):
-    """A code column has an HNSW index on a prefix, or on all of it."""
+    """Build an HNSW index on the first ``prefix_bits`` of a code.
 
-    call = "create_code_index"
-    places = ("index_name", "table_name", "column")
-    options: ClassVar = {
-        "prefix_bits": None,
-        "m": M,
-        "ef_construction": EF_CONSTRUCTION,
-        "opclass": "bit_hamming_ops",
-        "schema": None,
-        "concurrently": True,
-    }
+    Searches that ask for nothing else compare all Hamming bits: name as many here, or "all" where
+    those are all bits of the code. No default could tell, since a migration is written without the
+    codec at hand.
 
-    def __init__(
-        self,
-        index_name: str,
-        table_name: str,
-        column: str = "code",
-        *,
-        prefix_bits: PrefixBits,
-        m: int = M,
-        ef_construction: int = EF_CONSTRUCTION,
-        opclass: Opclass = "bit_hamming_ops",
-        schema: str | None = None,
-        concurrently: bool = True,
-    ) -> None:
-        self.index_name, self.table_name, self.schema = index_name, table_name, schema
-        self.column = column
-        self.prefix_bits = prefix_bits if prefix_bits == "all" else _length(prefix_bits)
-        self.m, self.ef_construction, self.opclass = int(m), int(ef_construction), opclass
-        self.concurrently = concurrently
+    ``concurrently`` lets the table be written meanwhile, and ends the migration's transaction
+    before it begins: set ``transaction_per_migration`` in env.py. A build that was broken off
+    leaves an INVALID index behind: drop it, then migrate again. Partitioned tables need
+    ``concurrently=False``.
+    """
 
-    @classmethod
-    def create_code_index(
-        cls,
-        operations: Operations,
-        index_name: str,
-        table_name: str,
-        column: str = "code",
-        *,
-        prefix_bits: PrefixBits,
-        m: int = M,
-        ef_construction: int = EF_CONSTRUCTION,
-        opclass: Opclass = "bit_hamming_ops",
-        schema: str | None = None,
-        concurrently: bool = True,
-    ) -> None:
-        """Build an HNSW index on the first ``prefix_bits`` of a code.
+    index_name: str
+    table_name: str
+    column: str = "code"
+    _: KW_ONLY
+    prefix_bits: PrefixBits
+    m: int = M
+    ef_construction: int = EF_CONSTRUCTION
+    opclass: Opclass = "bit_hamming_ops"
+    schema: str | None = None
+    concurrently: bool = True
 
-        Searches that ask for nothing else compare all Hamming bits: name as many here, or "all"
-        where those are all bits of the code. No default could tell, since a migration is written
-        without the codec at hand.
-
-        ``concurrently`` lets the table be written meanwhile, and ends the migration's transaction
-        before it begins: set ``transaction_per_migration`` in env.py. A build that was broken off
-        leaves an INVALID index behind: drop it, then migrate again. Partitioned tables need
-        ``concurrently=False``.
-        """
-        operations.invoke(
-            cls(
-                index_name,
-                table_name,
-                column,
-                prefix_bits=prefix_bits,
-                m=m,
-                ef_construction=ef_construction,
-                opclass=opclass,
-                schema=schema,
-                concurrently=concurrently,
+    def __post_init__(self) -> None:
+        if self.prefix_bits == "all":
+            return
+        if not isinstance(self.prefix_bits, int):
+            raise BitsError(
+                f"prefix_bits must be a number of bits or 'all', found {self.prefix_bits!r}"
             )
-        )
+        check_bits(self.prefix_bits, "prefix_bits")
 
     def reverse(self) -> DropCodeIndexOp:
         """Drop the index."""
@@ -103,50 +64,22 @@ class CreateCodeIndexOp(CodeOperation):
         )
 
 
-@Operations.register_operation("drop_code_index")
+@operation("drop_code_index")
 class DropCodeIndexOp(CodeOperation):
-    """An index of a code column is gone."""
+    """Drop an index of a code column, ``concurrently`` as `create_code_index` builds it."""
 
-    call = "drop_code_index"
-    places = ("index_name", "table_name")
-    options: ClassVar = {"schema": None, "concurrently": True}
-
-    def __init__(
-        self,
-        index_name: str,
-        table_name: str,
-        *,
-        schema: str | None = None,
-        concurrently: bool = True,
-        _reverse: CreateCodeIndexOp | None = None,
-    ) -> None:
-        self.index_name, self.table_name, self.schema = index_name, table_name, schema
-        self.concurrently, self._reverse = concurrently, _reverse
-
-    @classmethod
-    def drop_code_index(
-        cls,
-        operations: Operations,
-        index_name: str,
-        table_name: str,
-        *,
-        schema: str | None = None,
-        concurrently: bool = True,
-    ) -> None:
-        """Drop an index of a code column, ``concurrently`` as `create_code_index` builds it."""
-        operations.invoke(cls(index_name, table_name, schema=schema, concurrently=concurrently))
+    index_name: str
+    table_name: str
+    _: KW_ONLY
+    schema: str | None = None
+    concurrently: bool = True
+    _reverse: CreateCodeIndexOp | None = None
 
     def reverse(self) -> CreateCodeIndexOp:
-        """Build it again, where it is known what it was."""
+        """Build it again; TableError where it is not known what it was."""
         if self._reverse is None:
-            raise ValueError(f"dropping index {self.index_name!r} has no reverse: it is not known")
+            raise TableError(f"dropping index {self.index_name!r} has no reverse: it is not known")
         return self._reverse
-
-
-def _length(prefix_bits: int) -> int:
-    if not isinstance(prefix_bits, int):
-        raise BitsError(f"prefix_bits must be a number of bits or 'all', found {prefix_bits!r}")
-    return check_bits(prefix_bits, "prefix_bits")
 
 
 @Operations.implementation_for(CreateCodeIndexOp)

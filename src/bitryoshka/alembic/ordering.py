@@ -9,20 +9,12 @@ from typing import Any
 
 from alembic.operations import ops
 
-from bitryoshka.alembic.column_operations import AddCodeColumnOp, DropCodeColumnOp
-from bitryoshka.alembic.index_operations import CreateCodeIndexOp, DropCodeIndexOp
+from bitryoshka.alembic.code_operation import CodeOperation
+from bitryoshka.alembic.column_operations import AddCodeColumnOp
+from bitryoshka.alembic.index_operations import DropCodeIndexOp
 from bitryoshka.alembic.note_operation import NoteOp
-from bitryoshka.alembic.trigger_operations import ReleaseCodeColumnOp, RestoreCodeColumnOp
 
-_OWN = (
-    AddCodeColumnOp,
-    DropCodeColumnOp,
-    RestoreCodeColumnOp,
-    ReleaseCodeColumnOp,
-    CreateCodeIndexOp,
-    DropCodeIndexOp,
-    NoteOp,
-)
+_OWN = (CodeOperation, NoteOp)
 
 
 @dataclass

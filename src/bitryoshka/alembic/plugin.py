@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING
 
-from bitryoshka.alembic.comparing import leave_own_schema, settle
+from bitryoshka.alembic.comparing import compare_codes, leave_own_schema
 
 if TYPE_CHECKING:
     from alembic.runtime.plugins import Plugin
@@ -19,7 +19,7 @@ def setup(plugin: Plugin) -> None:
 
     for function, priority in (
         (leave_own_schema, DispatchPriority.FIRST),
-        (settle, DispatchPriority.LAST),
+        (compare_codes, DispatchPriority.LAST),
     ):
         plugin.add_autogenerate_comparator(
             function, "schema", f"bitryoshka.{function.__name__}", priority=priority
@@ -33,7 +33,7 @@ def _register() -> None:
     except ImportError:
         from alembic.autogenerate import comparators
 
-        comparators.dispatch_for("schema")(settle)
+        comparators.dispatch_for("schema")(compare_codes)
         return
     if not entry_points(group="alembic.plugins", name=NAME):
         setup(Plugin(NAME))

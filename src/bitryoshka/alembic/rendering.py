@@ -7,42 +7,21 @@ from typing import TYPE_CHECKING, Any
 
 from alembic.autogenerate.render import renderers
 
-from bitryoshka.alembic.codec_operations import DropCodecOp, RegisterCodecOp
-from bitryoshka.alembic.column_operations import AddCodeColumnOp, DropCodeColumnOp
-from bitryoshka.alembic.index_operations import CreateCodeIndexOp, DropCodeIndexOp
+from bitryoshka.alembic.code_operation import CodeOperation
 from bitryoshka.alembic.note_operation import NoteOp
-from bitryoshka.alembic.operation import CodeOperation
-from bitryoshka.alembic.schema_operations import InstallBitryoshkaOp, UninstallBitryoshkaOp
-from bitryoshka.alembic.trigger_operations import ReleaseCodeColumnOp, RestoreCodeColumnOp
 from bitryoshka.sqlalchemy import Code
 
 if TYPE_CHECKING:
     from alembic.autogenerate.api import AutogenContext
 
-_OPERATIONS = (
-    InstallBitryoshkaOp,
-    UninstallBitryoshkaOp,
-    RegisterCodecOp,
-    DropCodecOp,
-    AddCodeColumnOp,
-    DropCodeColumnOp,
-    RestoreCodeColumnOp,
-    ReleaseCodeColumnOp,
-    CreateCodeIndexOp,
-    DropCodeIndexOp,
-)
 
-
+@renderers.dispatch_for(CodeOperation)
 def _render(context: AutogenContext, operation: CodeOperation) -> str:
     places, options = operation.given()
     given = [repr(value) for value in places]
     given += [f"{name}={value!r}" for name, value in options.items()]
     # never batch_op: they are not a batch's own
     return f"{context.opts['alembic_module_prefix'] or ''}{operation.call}({', '.join(given)})"
-
-
-for _kind in _OPERATIONS:
-    renderers.dispatch_for(_kind)(_render)
 
 
 @renderers.dispatch_for(NoteOp)

@@ -2,52 +2,34 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from alembic.operations import Operations
 
-from bitryoshka.alembic.operation import CodeOperation
+from bitryoshka.alembic.code_operation import CodeOperation, operation
 from bitryoshka.alembic.sending import send_text
 from bitryoshka.schema_scripts import downgrade_statements, upgrade_statements
 
 
-@Operations.register_operation("install_bitryoshka")
+@operation("install_bitryoshka")
 class InstallBitryoshkaOp(CodeOperation):
-    """Schema bitryoshka is there, in a revision of its own history."""
+    """Create schema bitryoshka and pgvector, or upgrade the schema to ``revision``.
 
-    call = "install_bitryoshka"
-    options: ClassVar = {"revision": "head"}
+    What is there already stays. A later migration upgrades by the same call. DatabaseError for a
+    revision that this version of the package does not know.
+    """
 
-    def __init__(self, revision: str = "head") -> None:
-        self.revision = revision
-
-    @classmethod
-    def install_bitryoshka(cls, operations: Operations, revision: str = "head") -> None:
-        """Create schema bitryoshka and pgvector, or upgrade the schema to ``revision``.
-
-        What is there already stays. A later migration upgrades by the same call. DatabaseError for
-        a revision that this version of the package does not know.
-        """
-        operations.invoke(cls(revision))
+    revision: str = "head"
 
     def reverse(self) -> UninstallBitryoshkaOp:
         """Remove the schema."""
         return UninstallBitryoshkaOp()
 
 
-@Operations.register_operation("uninstall_bitryoshka")
+@operation("uninstall_bitryoshka")
 class UninstallBitryoshkaOp(CodeOperation):
-    """Schema bitryoshka is gone."""
+    """Drop schema bitryoshka with its codecs; an error while a column uses one.
 
-    call = "uninstall_bitryoshka"
-
-    @classmethod
-    def uninstall_bitryoshka(cls, operations: Operations) -> None:
-        """Drop schema bitryoshka with its codecs; an error while a column uses one.
-
-        pgvector stays.
-        """
-        operations.invoke(cls())
+    pgvector stays.
+    """
 
     def reverse(self) -> InstallBitryoshkaOp:
         """Install the schema."""

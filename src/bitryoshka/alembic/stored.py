@@ -77,11 +77,8 @@ class Held(NamedTuple):
 
     def restoration(self, vector_column: str, backfill: bool = True) -> RestoreCodeColumnOp:
         """The operation that makes its trigger anew."""
-        table, code, schema = (
-            self.addition.table_name,
-            self.addition.code_column,
-            self.addition.schema,
-        )
+        made = self.addition
+        table, code, schema = made.table_name, made.code_column, made.schema
         return RestoreCodeColumnOp(
             table,
             vector_column,
@@ -140,5 +137,5 @@ def read_stored(connection: Any) -> Stored:
         default,
         {(schema, table, name): BIT(bits) for schema, table, name, bits in rows("bit_columns")},
         held,
-        {(i.schema, i.table, i.name): i for i in found},
+        {(i.schema, i.table_name, i.index_name): i for i in found},
     )

@@ -1,5 +1,5 @@
 """The command line, ``bitryoshka``."""
 
-from bitryoshka.cli.main import main
+from bitryoshka.cli.entry import main
 
 __all__ = ["main"]

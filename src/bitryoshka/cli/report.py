@@ -47,7 +47,7 @@ def _report(
     as_json: options.Json = False,
 ) -> None:
     """Measure codes on your vectors, and advise for or against."""
-    from bitryoshka.report import find, to_html, to_markdown
+    from bitryoshka.report import measure_codes, to_html, to_markdown
 
     check_judging(qrels, ids, queries)
     if query_texts is not None and queries is None:
@@ -62,7 +62,7 @@ def _report(
             f"--qrels and --texts need all rows: --sample must be at least {taken.rows}"
         )
     asked = read_beside(queries, column)
-    found, fitted = find(
+    found, fitted = measure_codes(
         taken.vectors,
         asked,
         judgements_of(qrels, ids, asked, len(taken.vectors)),

@@ -129,7 +129,7 @@ def check_functions(connection: Connection) -> None:
         raise DatabaseError(
             "the asymmetric score needs schema bitryoshka in this database, found none: run "
             "`bitryoshka install`, or bitryoshka.postgres.install(connection); or keep vectors "
-            "and leave exact=None, which needs no schema"
+            "and leave rescore='auto', which needs no schema"
         )
 
 

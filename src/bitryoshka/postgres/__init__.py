@@ -1,6 +1,13 @@
 """Codes in Postgres with pgvector: tables, bulk load, indexes, search; codecs in the database.
 
-Every function takes an open psycopg 3 connection that the caller owns.
+Every function takes an open psycopg 3 connection that the caller owns. Codes live in one of three
+places:
+
+* `create_table`, `load`, `search`: a new table of keys and codes, when Python writes every row.
+* `attach`, `search_column`: a further column of a table in use, when the database itself is to keep
+  its codes true, whoever writes the vectors.
+* `adopt`, `search_column`: a column of codes that somebody fills already, when the catalogue is
+  only to be told whose codes they are.
 """
 
 from bitryoshka.errors import MissingExtraError
@@ -20,7 +27,7 @@ from bitryoshka.postgres.column_search import search_column, search_column_async
 from bitryoshka.postgres.detachment import detach
 from bitryoshka.postgres.exchange import SearchResult
 from bitryoshka.postgres.installation import install, uninstall
-from bitryoshka.postgres.repair import repair
+from bitryoshka.postgres.repairing import repair
 from bitryoshka.postgres.server import connect, embedded_server, prepare_database
 from bitryoshka.postgres.switching import switch
 from bitryoshka.postgres.table import CodeTable, create_index, create_table, open_table

@@ -7,7 +7,7 @@ from psycopg import sql
 from bitryoshka.errors import FingerprintError, TableError
 from bitryoshka.postgres.codecs import find_codec
 from bitryoshka.postgres.columns import find_entry
-from bitryoshka.postgres.locking import TableLock, changed
+from bitryoshka.postgres.locking import changed
 from bitryoshka.postgres.server import Connection
 from bitryoshka.postgres.statements import fetch, statement
 from bitryoshka.postgres.target import find_table, format_type
@@ -35,16 +35,15 @@ def adopt(
     already, FingerprintError where it is known to hold another binarizer's codes.
     """
     found = find_codec(connection, codec)
-    oid, _, _ = find_table(connection, table, schema)
-    place = f"column {code_column!r} of {schema}.{table}"
-    columns = fetch(connection, statement("column_types", oid=oid))
+    holder, _, _ = find_table(connection, table, schema)
+    place = f"column {code_column!r} of {holder.title}"
+    columns = fetch(connection, statement("column_types", oid=holder.oid))
     types = {name: format_type(kind, modifier) for name, kind, modifier, _ in columns}
     if types.get(code_column) != f"bit({found.bits})":
         raise TableError(
             f"{place} must be bit({found.bits}) for {codec}, found {types.get(code_column)}"
         )
-    name = sql.Identifier(schema, table).as_string(None)
-    comments = fetch(connection, statement("table_columns", table=sql.Literal(name)))
+    comments = fetch(connection, statement("table_columns", table=holder.literal))
     [comment] = [text or "" for column, _, text in comments if column == code_column]
     known = comment.removeprefix(CODEC_COMMENT)
     if comment.startswith(CODEC_COMMENT) and known != found.fingerprint:
@@ -52,18 +51,17 @@ def adopt(
             f"{place} holds codes of another binarizer: expected fingerprint "
             f"{found.fingerprint}, found {known}"
         )
-    entry = find_entry(connection, oid, code_column)
+    entry = find_entry(connection, holder.oid, code_column)
     if entry is not None:
         if entry.vector_column in (None, *types) or entry.codec != codec:
             raise TableError(f"{place} is attached already, to {entry.codec}: detach it first")
-        lock = TableLock(oid, sql.Identifier(schema, table), "ACCESS EXCLUSIVE")
         release = statement("release_column", column_id=entry.id)
-        changed(connection, lambda: connection.execute(release), lock)
+        changed(connection, lambda: connection.execute(release), holder.lock("ACCESS EXCLUSIVE"))
         return
     connection.execute(
         statement(
             "adopt_column",
-            oid=oid,
+            oid=holder.oid,
             code=sql.Literal(code_column),
             codec_id=found.id,
             prefix_bits=sql.NULL if prefix_bits is None else prefix_bits,

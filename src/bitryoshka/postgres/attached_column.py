@@ -36,7 +36,7 @@ def count_rows(connection: Connection, target: Target, has_codes: bool) -> Count
     parts: dict[str, Any] = dict(target.parts)
     if not has_codes:
         parts["code"] = sql.NULL
-    query = statement("count_rows", table=target.identifier, has_code=target.has_code(), **parts)
+    query = statement("count_rows", table=target.identifier, **parts)
     return Counts(*fetch(connection, query)[0])
 
 
@@ -45,14 +45,14 @@ def find_attached(
 ) -> tuple[Target, Entry]:
     """A table's code column and its entry; TableError where it has no codec, or no vectors."""
     require_installed(connection)
-    oid, _, _ = find_table(connection, table, schema)
-    entry = require_entry(connection, oid, f"{schema}.{table}", code_column)
+    found, _, _ = find_table(connection, table, schema)
+    entry = require_entry(connection, found.oid, found.title, code_column)
     if entry.vector_column is None:
-        raise TableError(f"{schema}.{table} has codes alone, and no vectors to check them by")
-    columns = fetch(connection, statement("column_types", oid=oid))
+        raise TableError(f"{found.title} has codes alone, and no vectors to check them by")
+    columns = fetch(connection, statement("column_types", oid=found.oid))
     if entry.vector_column not in (name for name, *_ in columns):
         raise TableError(
-            f"column {entry.vector_column!r} of {schema}.{table}, which column "
+            f"column {entry.vector_column!r} of {found.title}, which column "
             f"{entry.code_column!r} holds codes of, is gone: if it was renamed, attach "
             f"{entry.codec} to its new name; if it was dropped, adopt keeps the codes and detach "
             "drops them"

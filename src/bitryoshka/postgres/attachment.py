@@ -9,22 +9,22 @@ from psycopg import sql
 from bitryoshka.errors import BitsError, DatabaseError, FingerprintError, TableError, VectorsError
 from bitryoshka.limits import check_count
 from bitryoshka.postgres.attached_column import check_code_type, count_rows
-from bitryoshka.postgres.backfill import backfill, backfill_statements
+from bitryoshka.postgres.backfilling import backfill, backfill_statements
 from bitryoshka.postgres.codecs import export, find_codec
 from bitryoshka.postgres.column_index import build_index, index_statements
 from bitryoshka.postgres.columns import (
     Entry,
-    alone,
     find_entry,
     refused_changes,
     require_entry,
     require_idle,
     restore,
+    sole_worker,
     step,
     trigger_problem,
 )
 from bitryoshka.postgres.locking import Advance, changed
-from bitryoshka.postgres.repair import repair_rows
+from bitryoshka.postgres.repairing import repair_rows
 from bitryoshka.postgres.server import Connection
 from bitryoshka.postgres.statements import fetch, statement
 from bitryoshka.postgres.target import BadVectors, Target, find_target
@@ -91,7 +91,7 @@ def attach(
     check_count(batch_rows, "batch_rows", BitsError)
     check_count(queries, "queries", least=0)
     binarizer = export(connection, codec)
-    with alone(connection, target.oid, target.title):
+    with sole_worker(connection, target.oid, target.title):
         entry, target = _find(connection, target)
         if entry is not None:
             _check_same(connection, target, entry, bad_vectors)
@@ -271,7 +271,6 @@ def _bad_rows(connection: Connection, target: Target, count: int) -> str:
             "bad_rows",
             keys=target.key_texts,
             table=target.identifier,
-            has_code=target.has_code(),
             limit=_LISTED,
             **target.parts,
         ),

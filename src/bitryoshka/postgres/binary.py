@@ -63,7 +63,7 @@ def rows_of(
     columns: Mapping[str, Column], count: int, values: Mapping[str, Any]
 ) -> NDArray[np.void]:
     """Rows ready to be written; ``values``: arrays (count, ...), or one value for all rows."""
-    layout = row_layout(columns)
+    layout = _row_layout(columns)
     rows = np.zeros(count, layout)
     rows["fields"] = len(columns)
     for name, column in columns.items():
@@ -74,7 +74,7 @@ def rows_of(
     return rows
 
 
-def row_layout(columns: Mapping[str, Column]) -> np.dtype[np.void]:
+def _row_layout(columns: Mapping[str, Column]) -> np.dtype[np.void]:
     """One row: the number of fields, then each value after its length in bytes."""
     fields: list[tuple[str, str, tuple[int, ...]]] = [("fields", ">i2", ())]
     for name, column in columns.items():
@@ -105,7 +105,7 @@ def read_rows(
     """
     with connection.cursor() as cursor, cursor.copy(copy_out) as copy:
         data = b"".join(bytes(part) for part in copy)
-    layout = row_layout(columns)
+    layout = _row_layout(columns)
     body = data[len(HEADER) : len(data) - len(TRAILER)]
     if len(body) % layout.itemsize:
         raise DatabaseError(f"expected rows of {layout.itemsize} bytes, found {len(body)} in all")

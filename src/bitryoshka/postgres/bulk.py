@@ -69,7 +69,7 @@ def load(
 
     columns = sql.SQL(", ").join(sql.Identifier(name) for name, _ in table.columns())
     copy_rows = statement("copy_rows", table=table.identifier, columns=columns)
-    layout = copy_columns(table)
+    layout = _copy_columns(table)
     try:
         with (
             progress_bar(len(packed), "load", progress, "rows") as advance,
@@ -90,7 +90,7 @@ def load(
     return len(packed)
 
 
-def copy_columns(table: CodeTable) -> dict[str, Column]:
+def _copy_columns(table: CodeTable) -> dict[str, Column]:
     """The table's columns as the COPY stream has them."""
     found = {"id": BIGINT, "code": bit_column(table.bits)}
     if table.vector_type is not None:

@@ -8,7 +8,7 @@ from bitryoshka.postgres.index_progress import told
 from bitryoshka.postgres.locking import Advance, changed
 from bitryoshka.postgres.server import Connection
 from bitryoshka.postgres.statements import fetch, prefix_expression, statement
-from bitryoshka.postgres.target import Leaf, Target
+from bitryoshka.postgres.target import Relation, Target
 from bitryoshka.postgres_rules import EF_CONSTRUCTION, M, name_within
 
 
@@ -35,24 +35,17 @@ def build_index(
             dropped = sql.Identifier(leaf.schema, name)
             connection.execute(statement("drop_index_concurrently", index=dropped))
         with told(connection, advance):
-            connection.execute(_leaf_index(target, leaf, name, prefix_bits))
+            connection.execute(_index(target, leaf, name, prefix_bits))
     if target.partitioned and not _is_covered(connection, target, target.oid, prefix_bits):
-        parent = name_within(target.name, suffix)
-        whole = _index("index_parent", target, target.identifier, parent, prefix_bits)
+        whole = _index(target, target, name_within(target.name, suffix), prefix_bits)
         changed(connection, lambda: connection.execute(whole), target.lock("SHARE"))
 
 
 def index_statements(target: Target, column_id: int, prefix_bits: int) -> list[sql.Composed]:
     """How `build_index` begins where there is no index yet."""
     suffix = _suffix(column_id, prefix_bits)
-    found = [
-        _leaf_index(target, leaf, name_within(leaf.name, suffix), prefix_bits)
-        for leaf in target.leaves
-    ]
-    if target.partitioned:
-        parent = name_within(target.name, suffix)
-        found.append(_index("index_parent", target, target.identifier, parent, prefix_bits))
-    return found
+    tables = [*target.leaves, *([target] if target.partitioned else [])]
+    return [_index(target, t, name_within(t.name, suffix), prefix_bits) for t in tables]
 
 
 def index_is_valid(connection: Connection, target: Target, prefix_bits: int) -> bool:
@@ -65,22 +58,11 @@ def _suffix(column_id: int, prefix_bits: int) -> str:
     return f"_codes_{column_id}_{prefix_bits}_hnsw"
 
 
-def _leaf_index(target: Target, leaf: Leaf, name: str, prefix_bits: int) -> sql.Composed:
-    file = "index_concurrently"
-    return _index(file, target, leaf.identifier, name, prefix_bits)
-
-
-def _index(
-    file: str,
-    target: Target,
-    table: sql.Identifier,
-    name: str,
-    prefix_bits: int,
-) -> sql.Composed:
+def _index(target: Target, table: Relation, name: str, prefix_bits: int) -> sql.Composed:
     return statement(
-        file,
+        "index_parent" if table is target else "index_concurrently",
         index=sql.Identifier(name),
-        table=table,
+        table=table.identifier,
         prefix=prefix_expression(prefix_bits, target.codec.bits, target.code_column),
         pgvector=sql.Identifier(target.pgvector),
         m=M,

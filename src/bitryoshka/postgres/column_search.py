@@ -13,7 +13,7 @@ from psycopg import sql
 from bitryoshka.errors import SearchError, TableError
 from bitryoshka.postgres.exchange import Exchange, SearchResult, run, run_async
 from bitryoshka.postgres.server import Connection
-from bitryoshka.postgres.statements import Statement, statement
+from bitryoshka.postgres.statements import Statement, percent_doubled, statement
 from bitryoshka.postgres_rules import check_name
 from bitryoshka.search_parameters import CANDIDATES, K, Rescore, SearchParameters
 from bitryoshka.vectors import blocks, check_vectors
@@ -113,9 +113,9 @@ def _searching(
     columns = [sql.SQL("(s.item).{}").format(sql.Identifier(name)) for name, _ in key]
     query = statement(
         "search_column",
-        keys=_doubled(sql.SQL(", ").join(columns)),
-        table=_doubled(sql.Identifier(schema, table)),
-        pgvector=_doubled(sql.Identifier(key[0][1])),
+        keys=percent_doubled(sql.SQL(", ").join(columns)),
+        table=percent_doubled(sql.Identifier(schema, table)),
+        pgvector=percent_doubled(sql.Identifier(key[0][1])),
         **{name: sql.Placeholder(name) for name in values},
     )
     found: list[list[tuple[Any, float]]] = [[] for _ in values["queries"]]
@@ -125,8 +125,3 @@ def _searching(
         [[row for row, _ in rows] for rows in found],
         [np.array([score for _, score in rows], np.float64) for rows in found],
     )
-
-
-def _doubled(part: sql.Composable) -> sql.SQL:
-    """A part of a statement with parameters, where a single % would begin one."""
-    return sql.SQL(part.as_string(None).replace("%", "%%"))

@@ -191,7 +191,7 @@ def refused_changes() -> AbstractContextManager[None]:
 
 
 @contextmanager
-def alone(connection: Connection, oid: int, title: str) -> Iterator[None]:
+def sole_worker(connection: Connection, oid: int, title: str) -> Iterator[None]:
     """Hold the table's advisory lock, and let the server notice a client that was killed."""
     require_own_session(connection)
     refuse_hidden_rows(connection, oid)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from psycopg import sql
-
-from bitryoshka.postgres.columns import alone, require_entry, require_idle
+from bitryoshka.postgres.columns import require_entry, require_idle, sole_worker
 from bitryoshka.postgres.installation import require_installed
-from bitryoshka.postgres.locking import TableLock, changed
+from bitryoshka.postgres.locking import changed
 from bitryoshka.postgres.server import Connection
 from bitryoshka.postgres.statements import statement
 from bitryoshka.postgres.target import find_table
@@ -28,19 +26,17 @@ def detach(
     """
     require_idle(connection)
     require_installed(connection)
-    title, identifier = f"{schema}.{table}", sql.Identifier(schema, table)
-    oid, _, _ = find_table(connection, table, schema)
+    found, _, _ = find_table(connection, table, schema)
     with (
-        alone(connection, oid, title),
+        sole_worker(connection, found.oid, found.title),
         progress_bar(0, "lock", progress, "attempts") as advance,
     ):
-        entry = require_entry(connection, oid, title, code_column)
-        lock = TableLock(oid, identifier, "ACCESS EXCLUSIVE")
+        entry = require_entry(connection, found.oid, found.title, code_column)
         # by its number: names may be switched while the lock is waited for
         dropping = statement("drop_column", column_id=entry.id)
         changed(
             connection,
             lambda: connection.execute(dropping),
-            None if entry.vector_column is None else lock,
+            None if entry.vector_column is None else found.lock("ACCESS EXCLUSIVE"),
             advance,
         )

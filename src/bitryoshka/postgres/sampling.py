@@ -34,21 +34,20 @@ def sample_vectors(
     or column, or no vector in it, and DatabaseError for vectors of several dimensions.
     """
     check_counts(limit=limit)
-    oid, _, _ = find_table(connection, table, schema)
-    types = {row[0]: row[1] for row in fetch(connection, statement("column_types", oid=oid))}
-    title = f"{schema}.{table}"
+    searched, _, _ = find_table(connection, table, schema)
+    types = dict(row[:2] for row in fetch(connection, statement("column_types", oid=searched.oid)))
     if types.get(column) not in get_args(VectorType):
         raise TableError(
-            f"{title} needs a column {column!r} of type vector or halfvec, "
+            f"{searched.title} needs a column {column!r} of type vector or halfvec, "
             f"found {types.get(column, f'one of {sorted(types)}')}"
         )
     [(pgvector,)] = fetch(connection, statement("pgvector_schema"))
-    parts = {"vector": sql.Identifier(column), "table": sql.Identifier(schema, table)}
+    parts = {"vector": sql.Identifier(column), "table": searched.identifier}
     [(rows, dimensions)] = fetch(
         connection, statement("vector_counts", pgvector=sql.Identifier(pgvector), **parts)
     )
     if not rows:
-        raise TableError(f"column {column!r} of {title} holds no vector")
+        raise TableError(f"column {column!r} of {searched.title} holds no vector")
     percent = min(100.0, 100.0 * _SPARE * limit / rows)
     query = statement(
         "sample_vectors", percent=sql.Literal(percent), seed=seed, limit=limit, **parts

@@ -73,7 +73,7 @@ def pgvector_schema(connection: psycopg.Connection[Any]) -> sql.Identifier:
     return sql.Identifier(schema)
 
 
-def percent_doubled(identifier: sql.Identifier) -> sql.SQL:
+def percent_doubled(identifier: sql.Composable) -> sql.SQL:
     """An identifier for a statement with parameters, where a single % would begin one."""
     return sql.SQL(identifier.as_string(None).replace("%", "%%"))
 

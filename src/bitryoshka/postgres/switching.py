@@ -32,13 +32,13 @@ def switch(
     none is left. Raises DatabaseError while ``new`` is not filled and verified, and TableError
     where ``kept`` is another column's name.
     """
-    title = f"{schema}.{table}"
     for name in (code_column, kept):
         check_name(name)
     require_installed(connection)
-    oid, _, _ = find_table(connection, table, schema)
+    found, _, _ = find_table(connection, table, schema)
+    title = found.title
     with connection.transaction():
-        incoming = require_entry(connection, oid, title, new)
+        incoming = require_entry(connection, found.oid, title, new)
         if incoming.search_name == code_column:
             raise TableError(f"searches of {title} for {code_column!r} go to {new!r} already")
         if incoming.state != "ready":
@@ -47,7 +47,7 @@ def switch(
             connection.execute(
                 statement(
                     "switch_code_column",
-                    table=_literal(schema, table),
+                    table=found.literal,
                     new=sql.Literal(new),
                     code=sql.Literal(code_column),
                     kept=sql.Literal(kept),
@@ -60,7 +60,3 @@ def switch(
                 f"{kept!r} of {title} is in use, or another switch was made meanwhile: expected a "
                 "name that is free, see bitryoshka.code_columns"
             ) from error
-
-
-def _literal(schema: str, table: str) -> sql.Literal:
-    return sql.Literal(sql.Identifier(schema, table).as_string(None))

@@ -12,12 +12,11 @@ from psycopg import sql
 from psycopg.pq import TransactionStatus
 
 from bitryoshka.binarizer import Binarizer
-from bitryoshka.bits import largest_scores, query_planes
+from bitryoshka.bits import bit_text, largest_scores, query_planes
 from bitryoshka.errors import FingerprintError, PgvectorError, TableError
 from bitryoshka.postgres.exchange import Exchange, SearchResult, run, run_async
 from bitryoshka.postgres.server import Connection
 from bitryoshka.postgres.statements import (
-    bit_strings,
     percent_doubled,
     prefix_expression,
     statement,
@@ -108,7 +107,7 @@ def _searching(
         prefix_bits, [n for n in binarizer.nested_bits if n <= binarizer.hamming_bits]
     )
     values: _Values = [
-        {"query_code": text} for text in bit_strings(binarizer.encode_queries(queries, prefix_bits))
+        {"query_code": bit_text(code)} for code in binarizer.encode_queries(queries, prefix_bits)
     ]
     parts: _Parts = {
         "table": percent_doubled(table.identifier),
@@ -155,7 +154,7 @@ def _add_planes(
     parts |= {"bits": table.bits, "reach": sql.Placeholder("reach")}
     parts |= {name: sql.Placeholder(name) for name in names}
     for row, of_query, reach in zip(values, planes, largest_scores(planes), strict=True):
-        row |= dict(zip(names, bit_strings(of_query), strict=True)) | {"reach": float(reach)}
+        row |= dict(zip(names, map(bit_text, of_query), strict=True)) | {"reach": float(reach)}
 
 
 def _add_vectors(

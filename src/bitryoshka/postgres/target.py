@@ -28,8 +28,8 @@ class Key(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Leaf:
-    """A table that holds rows itself: a partition, or the whole table."""
+class Relation:
+    """A table, or a partition of one."""
 
     oid: int
     schema: str
@@ -39,44 +39,6 @@ class Leaf:
     def identifier(self) -> sql.Identifier:
         """Schema and name, quoted."""
         return sql.Identifier(self.schema, self.name)
-
-    @property
-    def title(self) -> str:
-        """The table for messages."""
-        return f"{self.schema}.{self.name}"
-
-
-@dataclass(frozen=True)
-class Target:
-    """A table's vector column and the column of its codes, which may not exist yet."""
-
-    oid: int
-    schema: str
-    name: str
-    vector_column: str
-    vector_type: VectorType
-    vector_dimensions: int | None
-    code_column: str
-    code_type: str | None
-    key: tuple[Key, ...]
-    leaves: tuple[Leaf, ...]
-    partitioned: bool
-    pgvector: str
-    codec: Codec
-
-    @property
-    def has_code_column(self) -> bool:
-        """Whether the table has a column of that name, of whatever type."""
-        return self.code_type is not None
-
-    @property
-    def identifier(self) -> sql.Identifier:
-        """Schema and name, quoted."""
-        return sql.Identifier(self.schema, self.name)
-
-    def lock(self, mode: Mode) -> TableLock:
-        """A lock of the table and its partitions."""
-        return TableLock(self.oid, self.identifier, mode)
 
     @property
     def literal(self) -> sql.Literal:
@@ -88,29 +50,49 @@ class Target:
         """The table for messages."""
         return f"{self.schema}.{self.name}"
 
+    def lock(self, mode: Mode) -> TableLock:
+        """A lock of the table and its partitions."""
+        return TableLock(self.oid, self.identifier, mode)
+
+
+@dataclass(frozen=True)
+class Target(Relation):
+    """A table's vector column and the column of its codes, which may not exist yet.
+
+    ``leaves``: the tables that hold the rows, its partitions or itself.
+    """
+
+    vector_column: str
+    vector_type: VectorType
+    vector_dimensions: int | None
+    code_column: str
+    code_type: str | None
+    key: tuple[Key, ...]
+    leaves: tuple[Relation, ...]
+    partitioned: bool
+    pgvector: str
+    codec: Codec
+
     @property
+    def has_code_column(self) -> bool:
+        """Whether the table has a column of that name, of whatever type."""
+        return self.code_type is not None
+
+    @cached_property
     def parts(self) -> dict[str, sql.Composable]:
-        """The columns, as statements name them."""
-        return {
+        """The columns as statements name them, and whether a vector, if not NULL, has a code."""
+        names: dict[str, sql.Composable] = {
             "vector": sql.Identifier(self.vector_column),
             "code": sql.Identifier(self.code_column),
             "pgvector": sql.Identifier(self.pgvector),
         }
-
-    def has_code(self, vector: sql.Composable | None = None) -> sql.Composable:
-        """Condition that a vector that is not NULL has a code."""
-        parts = {
-            "pgvector": sql.Identifier(self.pgvector),
-            "vector": vector or sql.Identifier(self.vector_column),
-        }
         conditions: list[sql.Composable] = []
         if self.vector_dimensions is None:
-            conditions.append(
-                statement("has_dimensions", dimensions=self.codec.dimensions, **parts)
-            )
+            size = self.codec.dimensions
+            conditions.append(statement("has_dimensions", dimensions=size, **names))
         if self.codec.metric == "cosine":
-            conditions.append(statement("has_length", **parts))
-        return sql.SQL(" AND ").join(conditions or [sql.SQL("true")])
+            conditions.append(statement("has_length", **names))
+        return names | {"has_code": sql.SQL(" AND ").join(conditions or [sql.SQL("true")])}
 
     @cached_property
     def keys(self) -> sql.Composed:
@@ -154,13 +136,13 @@ def find_target(
     schema: str,
 ) -> Target:
     """Look a table up, and check that the codec fits its column; TableError says what does not."""
-    title = f"{schema}.{table}"
     check_name(code_column)
-    oid, kind, has_children = find_table(connection, table, schema)
+    found, kind, has_children = find_table(connection, table, schema)
+    oid, title = found.oid, found.title
     if kind == "r" and has_children:
         raise TableError(f"table {title} has tables that inherit from it: attach to each of them")
     columns = {
-        name: tuple(found) for name, *found in fetch(connection, statement("column_types", oid=oid))
+        name: tuple(rest) for name, *rest in fetch(connection, statement("column_types", oid=oid))
     }
     if vector_column not in columns:
         raise TableError(
@@ -201,7 +183,7 @@ def find_target(
         code_column=code_column,
         code_type=format_type(*columns[code_column][:2]) if code_column in columns else None,
         key=key,
-        leaves=_leaves(connection, oid, schema, table),
+        leaves=_leaves(connection, found),
         partitioned=kind == "p",
         pgvector=pgvector,
         codec=codec,
@@ -213,8 +195,8 @@ def format_type(name: str, modifier: int) -> str:
     return name if modifier == -1 else f"{name}({modifier})"
 
 
-def find_table(connection: Connection, table: str, schema: str) -> tuple[int, str, bool]:
-    """The oid of a table, its kind, and whether it has children; TableError where none is."""
+def find_table(connection: Connection, table: str, schema: str) -> tuple[Relation, str, bool]:
+    """A table, its kind, and whether it has children; TableError where none is."""
     for name in (schema, table):
         check_name(name)
     found = fetch(
@@ -228,13 +210,12 @@ def find_table(connection: Connection, table: str, schema: str) -> tuple[int, st
     oid, kind, has_children = found[0]
     if kind not in ("r", "p"):
         raise TableError(f"{schema}.{table} is no ordinary or partitioned table")
-    return oid, kind, has_children
+    return Relation(oid, schema, table), kind, has_children
 
 
-def _leaves(connection: Connection, oid: int, schema: str, table: str) -> tuple[Leaf, ...]:
-    found = fetch(connection, statement("leaves", oid=oid))
-    foreign = [f"{s}.{name}" for _, s, name, kind in found if kind != "r"]
+def _leaves(connection: Connection, table: Relation) -> tuple[Relation, ...]:
+    found = fetch(connection, statement("leaves", oid=table.oid))
+    foreign = [f"{schema}.{name}" for _, schema, name, kind in found if kind != "r"]
     if foreign:
-        raise TableError(f"partitions {foreign} of {schema}.{table} are no ordinary tables")
-    whole = (Leaf(oid, schema, table),)
-    return tuple(Leaf(o, s, name) for o, s, name, _ in found) or whole
+        raise TableError(f"partitions {foreign} of {table.title} are no ordinary tables")
+    return tuple(Relation(*row[:3]) for row in found) or (table,)

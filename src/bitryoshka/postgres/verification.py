@@ -13,7 +13,7 @@ from psycopg import sql
 from bitryoshka.binarizer import Binarizer
 from bitryoshka.limits import check_count
 from bitryoshka.postgres.attached_column import Counts, count_rows, find_attached
-from bitryoshka.postgres.backfill import key_ranges
+from bitryoshka.postgres.backfilling import key_ranges
 from bitryoshka.postgres.binary import NUMBERS, bit_column, read_rows, vector_column
 from bitryoshka.postgres.code_check import Judged, judge
 from bitryoshka.postgres.codecs import export
@@ -251,9 +251,7 @@ def _read(
         "vector": vector_column(target.codec.dimensions, NUMBERS[target.vector_type]),
         "code": bit_column(target.codec.bits),
     }
-    query = statement(
-        "codes_out", source=source, within=within, has_code=target.has_code(), **target.parts
-    )
+    query = statement("codes_out", source=source, within=within, **target.parts)
     found = read_rows(connection, query, columns)
     return found["vector"].astype(np.float32), found["code"]
 
@@ -300,7 +298,6 @@ def _recall(
             operator=sql.SQL("<=>" if cosine else "<#>"),
             query=sql.Literal("[" + ",".join(map(str, query.tolist())) + "]"),
             code_column=sql.Literal(search_name),
-            has_code=target.has_code(),
             k=_K,
             **target.parts,
         ),

@@ -17,7 +17,6 @@ __all__ = [
     "edge_config",
     "edge_filter",
     "edge_index",
-    "edge_payload_selector",
     "edge_query",
     "edge_vector",
     "rest_config",
@@ -30,6 +29,22 @@ _FIELDS = {
 }
 _INDEX_CLASSES = {"DisabledStemmerParams": "DisabledStemmer"}
 _INDEX_KINDS = {"SnowballParams": "snowball", "DisabledStemmer": "none"}
+# the class of each, and the enums of its fields
+_QUANTIZATIONS: dict[type, tuple[Any, dict[str, Any]]] = {
+    models.BinaryQuantization: (
+        edge.BinaryQuantizationConfig,
+        {
+            "encoding": edge.BinaryQuantizationEncoding,
+            "query_encoding": edge.BinaryQuantizationQueryEncoding,
+        },
+    ),
+    models.ScalarQuantization: (edge.ScalarQuantizationConfig, {"type": edge.ScalarType}),
+    models.ProductQuantization: (
+        edge.ProductQuantizationConfig,
+        {"compression": edge.CompressionRatio},
+    ),
+    models.TurboQuantization: (edge.TurboQuantQuantizationConfig, {"bits": edge.TurboQuantBitSize}),
+}
 # the engine's own
 _GRAPH = {"m": 16, "ef_construct": 100, "full_scan_threshold": 10_000}
 
@@ -104,36 +119,14 @@ def _graph(given: dict[str, Any]) -> edge.HnswIndexConfig | None:
 
 
 def _quantization(config: Any) -> Any:
-    match config:
-        case None:
-            return None
-        case models.BinaryQuantization(binary=chosen):
-            return edge.BinaryQuantizationConfig(
-                always_ram=chosen.always_ram,
-                encoding=named(edge.BinaryQuantizationEncoding, chosen.encoding),
-                query_encoding=named(edge.BinaryQuantizationQueryEncoding, chosen.query_encoding),
-                memory=named(edge.Memory, chosen.memory),
-            )
-        case models.ScalarQuantization(scalar=chosen):
-            return edge.ScalarQuantizationConfig(
-                type=named(edge.ScalarType, chosen.type),
-                quantile=chosen.quantile,
-                always_ram=chosen.always_ram,
-                memory=named(edge.Memory, chosen.memory),
-            )
-        case models.ProductQuantization(product=chosen):
-            return edge.ProductQuantizationConfig(
-                compression=named(edge.CompressionRatio, chosen.compression),
-                always_ram=chosen.always_ram,
-                memory=named(edge.Memory, chosen.memory),
-            )
-        case models.TurboQuantization(turbo=chosen):
-            return edge.TurboQuantQuantizationConfig(
-                bits=named(edge.TurboQuantBitSize, chosen.bits),
-                always_ram=chosen.always_ram,
-                memory=named(edge.Memory, chosen.memory),
-            )
-    raise CollectionError(f"a shard of bitryoshka cannot have {type(config).__name__}")
+    if config is None:
+        return None
+    if type(config) not in _QUANTIZATIONS:
+        raise CollectionError(f"a shard of bitryoshka cannot have {type(config).__name__}")
+    kind, enums = _QUANTIZATIONS[type(config)]
+    [(_, chosen)] = config
+    kinds = {"memory": edge.Memory, **enums}
+    return kind(**{f: named(kinds[f], v) if f in kinds else v for f, v in chosen})
 
 
 def named(kind: Any, value: Enum | None) -> Any:
@@ -184,7 +177,7 @@ def edge_query(request: models.QueryRequest) -> edge.QueryRequest:
         prefetches=_prefetches(request.prefetch),
         params=_params(request.params),
         filter=edge_filter(request.filter),
-        with_payload=edge_payload_selector(request.with_payload),
+        with_payload=_edge_payload_selector(request.with_payload),
     )
 
 
@@ -220,7 +213,7 @@ def _params(params: models.SearchParams | None) -> edge.SearchParams | None:
     )
 
 
-def edge_payload_selector(selector: Any) -> Any:
+def _edge_payload_selector(selector: Any) -> Any:
     """Which payload to give: a bool, a list of keys, or what to include or exclude."""
     if isinstance(selector, models.PayloadSelectorInclude):
         return edge.PayloadSelector.Include(selector.include)

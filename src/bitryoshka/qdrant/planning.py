@@ -30,7 +30,7 @@ _PREFIX_TIMES = 4
 
 @dataclass(frozen=True, kw_only=True)
 class CollectionPlan(SearchParameters):
-    """A way to search a collection, and its recall of the exact first k on the given queries."""
+    """Parameters of a search, and its recall of the exact first k on the given queries."""
 
     hnsw_ef: int | None
     target_recall: float
@@ -56,7 +56,7 @@ def plan_search(
     prefix_bits: int | None = None,
     hnsw_ef: int | None = None,
 ) -> CollectionPlan:
-    """The cheapest way to search whose recall reaches ``target_recall`` on ``queries`` (Q, d).
+    """The cheapest search whose recall reaches ``target_recall`` on ``queries`` (Q, d).
 
     Tried in the order of what they read: codes alone, then more and more candidates by the floats
     that are stored. Where none reaches the target, the best. Take queries that you do not judge by
@@ -76,11 +76,11 @@ def plan_search(
     if not any(exact):
         raise CollectionError(f"{collection.engine.place} holds no vectors, of which to find any")
     tried = []
-    for way in _ways(settings, k, prefix_bits):
-        found = search(collection, queries, **asdict(way), hnsw_ef=hnsw_ef)
+    for parameters in _offered(settings, k, prefix_bits):
+        found = search(collection, queries, **asdict(parameters), hnsw_ef=hnsw_ef)
         recall = mean_recall(found, exact)
         plan = CollectionPlan(
-            **asdict(way), hnsw_ef=hnsw_ef, target_recall=target_recall, recall=recall
+            **asdict(parameters), hnsw_ef=hnsw_ef, target_recall=target_recall, recall=recall
         )
         if plan.reached:
             return plan
@@ -88,7 +88,7 @@ def plan_search(
     return max(tried, key=lambda plan: plan.recall)
 
 
-def _ways(settings: Settings, k: int, prefix_bits: int | None) -> Iterator[SearchParameters]:
+def _offered(settings: Settings, k: int, prefix_bits: int | None) -> Iterator[SearchParameters]:
     """In the order of what they read: codes are in memory, floats on disk."""
     at_once = asymmetric_at_once(settings, prefix_bits)
     yield SearchParameters(
@@ -105,5 +105,5 @@ def _ways(settings: Settings, k: int, prefix_bits: int | None) -> Iterator[Searc
     ]
     if by_codes:
         yield from steps
-    for times, way in zip(_TIMES, steps, strict=True):
-        yield replace(way, rescore="exact", shortlist=times * k if by_codes else None)
+    for times, parameters in zip(_TIMES, steps, strict=True):
+        yield replace(parameters, rescore="exact", shortlist=times * k if by_codes else None)

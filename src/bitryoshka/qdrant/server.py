@@ -39,7 +39,7 @@ LONGEST_WAIT = 10.0
 TRANSIENT = (429, 500, 502, 503, 504)
 
 
-def is_transient(error: BaseException) -> bool:
+def _is_transient(error: BaseException) -> bool:
     """Whether the same request may succeed a little later."""
     if isinstance(error, UnexpectedResponse):
         return error.status_code in TRANSIENT
@@ -47,7 +47,7 @@ def is_transient(error: BaseException) -> bool:
 
 
 _POLICY: dict[str, Any] = {
-    "retry": retry_if_exception(is_transient),
+    "retry": retry_if_exception(_is_transient),
     "stop": stop_after_attempt(ATTEMPTS),
     "wait": wait_random_exponential(multiplier=0.1, max=LONGEST_WAIT),
     "reraise": True,
@@ -96,7 +96,7 @@ def batch(
     )
 
 
-def hits_of(found: Sequence[models.QueryResponse]) -> list[list[Hit]]:
+def _hits_of(found: Sequence[models.QueryResponse]) -> list[list[Hit]]:
     """The results of a batch of requests."""
     return [[Hit(plain_id(p.id), p.score, p.payload) for p in answer.points] for answer in found]
 
@@ -152,7 +152,7 @@ class Server:
 
     def query(self, requests: Sequence[models.QueryRequest]) -> list[list[Hit]]:
         """Run a batch of requests."""
-        return hits_of(self._ask("query_batch_points", list(requests)))
+        return _hits_of(self._ask("query_batch_points", list(requests)))
 
     def scroll(
         self,
@@ -242,4 +242,4 @@ class AsyncServer:
 
     async def query(self, requests: Sequence[models.QueryRequest]) -> list[list[Hit]]:
         """Run a batch of requests."""
-        return hits_of(await self._ask("query_batch_points", list(requests)))
+        return _hits_of(await self._ask("query_batch_points", list(requests)))

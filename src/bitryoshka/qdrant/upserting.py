@@ -141,12 +141,12 @@ def _checked(
     for what, given in (("ids", ids), ("payloads", payloads)):
         if given is not None and len(given) != len(array):
             raise VectorsError(f"expected {len(array)} {what}, one a vector, found {len(given)}")
-    known = point_ids(ids)
+    known = _point_ids(ids)
     check_values(array, binarizer.metric)
     return _Points(known, array, payloads)
 
 
-def point_ids(ids: Sequence[int | str | UUID]) -> list[PointId]:
+def _point_ids(ids: Sequence[int | str | UUID]) -> list[PointId]:
     """The ids as Qdrant takes them; CollectionError for one that it would not, or that repeats."""
     found: dict[PointId, None] = {}
     for given in ids:

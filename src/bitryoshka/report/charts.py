@@ -42,18 +42,17 @@ class Chart(NamedTuple):
     lines: tuple[Line, ...]
 
 
-def lines(title: str, x_title: str, curves: Sequence[Curve], log: bool = True) -> Chart:
-    """Curves with values in [0, 1] or a little above; x in logarithms where it has them."""
+def lines(title: str, x_title: str, curves: Sequence[Curve]) -> Chart:
+    """Curves with values in [0, 1] or a little above; x in logarithms."""
     xs = sorted({x for curve in curves for x in curve.x})
     values = [v for curve in curves for interval in curve.y for v in (interval.low, interval.high)]
     step = 0.1 if max(values) - min(values) <= 0.5 else 0.2
     low = math.floor(min(values) / step) * step
     high = max(1.0, math.ceil(round(max(values) / step, 6)) * step)
-    scale = math.log if log else float
-    first, last = scale(xs[0]), scale(xs[-1])
+    first, last = math.log(xs[0]), math.log(xs[-1])
 
     def across(x: float) -> float:
-        share = (scale(x) - first) / ((last - first) or 1)
+        share = (math.log(x) - first) / ((last - first) or 1)
         return round(LEFT + 8 + (RIGHT - LEFT - 16) * share, 1)
 
     def up(y: float) -> float:

@@ -39,7 +39,7 @@ from bitryoshka.search_parameters import CANDIDATES, TARGET_RECALL, SearchParame
 from bitryoshka.training import FitResult, fit
 from bitryoshka.vectors import check_values, check_vectors, normalized
 
-__all__ = ["Curve", "Findings", "Method", "Worst", "find"]
+__all__ = ["Curve", "Findings", "Method", "Worst", "measure_codes"]
 
 Rows = NDArray[np.int64]
 Recalls = Mapping[SearchParameters, NDArray[np.float64]]
@@ -115,7 +115,7 @@ class Findings:
         return {name: _plain(value) for name, value in asdict(self).items()}
 
 
-def find(
+def measure_codes(
     vectors: ArrayLike,
     queries: ArrayLike | None = None,
     judgements: Sequence[Mapping[int, float]] | None = None,

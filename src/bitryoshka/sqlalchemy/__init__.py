@@ -11,7 +11,7 @@ from bitryoshka.sqlalchemy.checking import check_codecs
 from bitryoshka.sqlalchemy.code import Code, reflect_codes
 from bitryoshka.sqlalchemy.declaring import leave_to_trigger
 from bitryoshka.sqlalchemy.filling import fill_codes
-from bitryoshka.sqlalchemy.funnel import funnel, prefix_index
+from bitryoshka.sqlalchemy.searching import funnel, prefix_index
 
 __all__ = [
     "Code",

@@ -26,7 +26,7 @@ from sqlalchemy.sql.functions import Function
 from sqlalchemy.sql.operators import custom_op
 from sqlalchemy.types import TypeEngine, UserDefinedType
 
-from bitryoshka.bits import check_bits, pack
+from bitryoshka.bits import bit_text, check_bits, pack
 from bitryoshka.errors import BitsError, DatabaseError
 
 __all__ = ["Code", "reflect_codes"]
@@ -79,16 +79,16 @@ class Code(UserDefinedType[NDArray[np.uint8]]):
         """Whether the unit of work sees no change."""
         if any(v is None or isinstance(v, LoaderCallableStatus) for v in (x, y)):
             return x is y
-        return packed_row(x, self.bits).tobytes() == packed_row(y, self.bits).tobytes()
+        return _packed_row(x, self.bits).tobytes() == _packed_row(y, self.bits).tobytes()
 
     def bind_processor(self, dialect: Dialect) -> Callable[[Any], Any]:
         """Checked and in the driver's form."""
-        form = wire_form(dialect)
-        return lambda value: None if value is None else form(packed_row(value, self.bits))
+        form = _wire_form(dialect)
+        return lambda value: None if value is None else form(_packed_row(value, self.bits))
 
     def literal_processor(self, dialect: Dialect) -> Callable[[Any], str]:
         """For statements printed with their values."""
-        return lambda value: f"B'{bit_text(packed_row(value, self.bits))}'"
+        return lambda value: f"B'{bit_text(_packed_row(value, self.bits))}'"
 
     def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], Any]:
         """From text, from the bit strings of asyncpg, or from psycopg's binary protocol."""
@@ -96,7 +96,7 @@ class Code(UserDefinedType[NDArray[np.uint8]]):
         def process(value: Any) -> NDArray[np.uint8] | None:
             if isinstance(value, bytes) and len(value) == 4 + self.bits // 8:
                 value = value[4:]  # the length comes first, as the server sends it
-            return None if value is None else packed_row(getattr(value, "bytes", value), self.bits)
+            return None if value is None else _packed_row(getattr(value, "bytes", value), self.bits)
 
         return process
 
@@ -169,7 +169,7 @@ class Planes(UserDefinedType[NDArray[np.uint8]]):
 
     def bind_processor(self, dialect: Dialect) -> Callable[[Any], Any]:
         """A list for asyncpg, the text of an array for the others."""
-        form = wire_form(dialect)
+        form = _wire_form(dialect)
 
         def process(value: Any) -> Any:
             rows = [form(row) for row in self.rows(value)]
@@ -208,14 +208,14 @@ def reflect_codes(metadata: MetaData) -> None:
     event.listen(metadata, "column_reflect", listen)
 
 
-def packed_row(value: Any, bits: int) -> NDArray[np.uint8]:
+def _packed_row(value: Any, bits: int) -> NDArray[np.uint8]:
     """One code as a read-only packed row; BitsError where it is no code of so many bits."""
     if isinstance(value, str):
         if set(value) <= {"0", "1"} and len(value) == bits:
             return _from_bytes(int(value, 2).to_bytes(bits // 8, "big"))
         raise BitsError(f"expected {bits} characters 0 or 1, found {len(value)}: {value[:40]!r}")
     if hasattr(value, "to_binary"):  # pgvector.Bit: its length, then its bytes
-        return packed_row(value.to_text(), bits)
+        return _packed_row(value.to_text(), bits)
     if isinstance(value, (bytes, bytearray, memoryview)):
         value = np.frombuffer(value, np.uint8)
     if isinstance(value, np.ndarray) and value.ndim == 1:
@@ -236,13 +236,7 @@ def _from_bytes(data: bytes) -> NDArray[np.uint8]:
     return np.frombuffer(data, np.uint8)
 
 
-def bit_text(row: NDArray[np.uint8]) -> str:
-    """The bits of one packed row as 0 and 1."""
-    digits: NDArray[np.uint8] = np.unpackbits(row) + np.uint8(ord("0"))
-    return digits.tobytes().decode("ascii")
-
-
-def wire_form(dialect: Dialect) -> Callable[[NDArray[np.uint8]], Any]:
+def _wire_form(dialect: Dialect) -> Callable[[NDArray[np.uint8]], Any]:
     """How the driver takes one code."""
     if dialect.name != "postgresql":
         raise DatabaseError(f"codes are columns of Postgres, found the dialect {dialect.name!r}")

@@ -164,7 +164,7 @@ def uniform_levels(step: Floats, layout: Layout, nested_bits: tuple[int, ...]) -
     return np.where(np.arange(len(weight)) < lengths, weight, np.float32(0))
 
 
-def assemble(
+def _assemble(
     goal: Goal, projection: Floats, offset: Floats, variances: NDArray[np.floating]
 ) -> Binarizer:
     """A binarizer from a projection: bits allocated and steps set by the variances."""
@@ -203,7 +203,7 @@ def sign_codes(sample: Floats, goal: Goal, centre: str) -> Binarizer:
     else:
         offset = leading.mean(axis=0) if centre == "mean" else np.median(leading, axis=0)
     projection = np.eye(goal.bits, sample.shape[1], dtype=np.float32)
-    return assemble(goal, projection, offset, np.ones(goal.bits))
+    return _assemble(goal, projection, offset, np.ones(goal.bits))
 
 
 def rotation_codes(sample: Floats, goal: Goal) -> Binarizer:
@@ -212,7 +212,7 @@ def rotation_codes(sample: Floats, goal: Goal) -> Binarizer:
     generator = np.random.default_rng(goal.seed)
     rotations = [random_rotation(d, generator) for _ in range(-(-goal.bits // d))]
     projection = np.concatenate(rotations)[: goal.bits]
-    return assemble(goal, projection, projection @ sample.mean(axis=0), np.ones(goal.bits))
+    return _assemble(goal, projection, projection @ sample.mean(axis=0), np.ones(goal.bits))
 
 
 def itq_codes(sample: Floats, goal: Goal) -> Binarizer:
@@ -224,7 +224,7 @@ def itq_codes(sample: Floats, goal: Goal) -> Binarizer:
 def progressive_codes(sample: Floats, goal: Goal, hamming_bits: int) -> Binarizer:
     """ITQ signs of principal axes, then precision bits by water-filling."""
     found = itq_projection(sample, hamming_bits, goal.seed)
-    binarizer = assemble(goal, found.weights, found.offset, found.variances)
+    binarizer = _assemble(goal, found.weights, found.offset, found.variances)
     return replace(binarizer, hamming_offset=QUERY_CENTRING * found.offset)
 
 

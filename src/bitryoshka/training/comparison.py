@@ -234,7 +234,7 @@ def compare(
         variants = [i for i in group if _guarded(outcomes[i], outcomes, lengths)]
         if order:
             plainer = utilities[max(order, key=means.__getitem__)]
-            better = [i for i in variants if advantage(utilities[i], plainer).low > 0]
+            better = [i for i in variants if _advantage(utilities[i], plainer).low > 0]
             variants = better or variants
         labelled = [i for i in variants if outcomes[i].candidate.guard]
         order.append(max(labelled or variants, key=means.__getitem__))
@@ -261,18 +261,18 @@ def _guarded(outcome: Outcome, outcomes: Sequence[Outcome], lengths: Sequence[in
     if guard is None:
         return True
     [other] = [o for o in outcomes if o.candidate.label == guard]
-    neighbours = advantage(outcome.utility(lengths), other.utility(lengths))
-    return advantage(outcome.answered, other.answered).low > 0 and neighbours.high >= 0
+    neighbours = _advantage(outcome.utility(lengths), other.utility(lengths))
+    return _advantage(outcome.answered, other.answered).low > 0 and neighbours.high >= 0
 
 
 def beats(a: NDArray[np.float64], b: NDArray[np.float64]) -> bool:
     """Whether utilities a are higher than b for sure, or clearly higher and quite likely so."""
-    if advantage(a, b).low > 0:
+    if _advantage(a, b).low > 0:
         return True
     likely = bootstrap_interval(a - b, level=0.8)
     return likely.mean > CLEAR and likely.low > 0
 
 
-def advantage(a: NDArray[np.float64], b: NDArray[np.float64]) -> Interval:
+def _advantage(a: NDArray[np.float64], b: NDArray[np.float64]) -> Interval:
     """Confidence interval of the mean difference a - b over the same queries."""
     return bootstrap_interval(a - b)

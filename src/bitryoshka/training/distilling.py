@@ -46,10 +46,6 @@ class Recipe(NamedTuple):
     patience: int = 3
 
 
-def ignore(event: dict[str, Any]) -> None:
-    """Report to nobody."""
-
-
 def distance(scores: torch.Tensor, target: torch.Tensor, same: torch.Tensor) -> torch.Tensor:
     """Divergence of a code's scores (A, R) from the target, the anchor itself left out."""
     student = torch.log_softmax(scores.masked_fill(same, _NEVER), 1)

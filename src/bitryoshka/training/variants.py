@@ -104,7 +104,7 @@ def variants_for(
     for m in sizes:
         label = f"progressive ({m} Hamming bits)"
         found.append(_closed("progressive", label, progressive_codes, goal, m))
-    sizes = additive_sizes(goal, request.hamming_bits, dimensions)
+    sizes = _additive_sizes(goal, request.hamming_bits, dimensions)
     if goal.bits > MOST_ADDITIVE_BITS:
         skipped["additive"] = skipped["learned"] = f"at most {MOST_ADDITIVE_BITS} bits"
     elif sizes:
@@ -144,7 +144,7 @@ def _additive(goal: Goal, sizes: list[int], usual: Settings) -> list[Variant]:
     return [variant(*one) for one in tried]
 
 
-def additive_sizes(goal: Goal, hamming_bits: int | None, dimensions: int) -> list[int]:
+def _additive_sizes(goal: Goal, hamming_bits: int | None, dimensions: int) -> list[int]:
     """Numbers of Hamming bits worth trying for an additive code, the usual one first."""
     most = min(dimensions, goal.bits) // 8 * 8
     if hamming_bits:

@@ -21,7 +21,6 @@ from bitryoshka.training.distilling import (
     descend,
     distance,
     float_target,
-    ignore,
     parameter,
     to_device,
     to_numpy,
@@ -36,7 +35,7 @@ def learn_weights(
     around: Neighbourhood,
     seed: int,
     recipe: Recipe | None = None,
-    report: Report = ignore,
+    report: Report = lambda event: None,
     judge: Judge | None = None,
 ) -> Binarizer:
     """Train the query weights of each length of the code; codes and their bits stay.

@@ -10,7 +10,7 @@ from bitryoshka.binarizer import Binarizer
 from bitryoshka.errors import BitsError, DatabaseError
 from bitryoshka.limits import check_count
 from bitryoshka.postgres.attached_column import count_rows, find_attached
-from bitryoshka.postgres.backfill import batch_table, key_ranges
+from bitryoshka.postgres.backfilling import batch_table, key_ranges, write_codes
 from bitryoshka.postgres.binary import (
     INTEGER,
     NUMBERS,
@@ -18,17 +18,15 @@ from bitryoshka.postgres.binary import (
     XID,
     bit_column,
     read_rows,
-    rows_of,
     vector_column,
-    write_rows,
 )
 from bitryoshka.postgres.code_check import wrong_codes
 from bitryoshka.postgres.codecs import export
-from bitryoshka.postgres.columns import alone, require_idle, restore, step, trigger_problem
+from bitryoshka.postgres.columns import require_idle, restore, sole_worker, step, trigger_problem
 from bitryoshka.postgres.locking import retried, row_holders
 from bitryoshka.postgres.server import Connection
 from bitryoshka.postgres.statements import fetch, statement
-from bitryoshka.postgres.target import Leaf, Target
+from bitryoshka.postgres.target import Relation, Target
 from bitryoshka.progress import progress_bar
 
 _TRIES = 50
@@ -57,7 +55,7 @@ def repair(
     check_count(batch_rows, "batch_rows", BitsError)
     target, entry = find_attached(connection, table, schema, code_column)
     binarizer = export(connection, entry.codec)
-    with alone(connection, target.oid, target.title):
+    with sole_worker(connection, target.oid, target.title):
         fetch(connection, statement("renew_column", column_id=entry.id))
         if trigger_problem(connection, target.oid, entry) is not None:
             with progress_bar(0, "lock", progress, "attempts") as advance:
@@ -92,7 +90,7 @@ def repair_rows(
 def _mend(
     connection: Connection,
     target: Target,
-    leaf: Leaf,
+    leaf: Relation,
     binarizer: Binarizer,
     within: sql.Composable,
 ) -> int:
@@ -113,7 +111,7 @@ def _mend(
 def _batch(
     connection: Connection,
     target: Target,
-    leaf: Leaf,
+    leaf: Relation,
     binarizer: Binarizer,
     within: sql.Composable,
 ) -> tuple[int, int]:
@@ -128,33 +126,13 @@ def _batch(
     }
     with connection.transaction():
         fetch(connection, statement("batch_settings"))
-        cleared = connection.execute(
-            statement("clear_batch", has_code=target.has_code(), **parts)
-        ).rowcount
-        rows = read_rows(
-            connection,
-            statement(
-                "repair_out",
-                has_code=target.has_code(),
-                zeros=sql.Literal("0"),
-                bits=binarizer.bits,
-                **parts,
-            ),
-            columns,
-        )
+        cleared = connection.execute(statement("clear_batch", **parts)).rowcount
+        query = statement("repair_out", zeros=sql.Literal("0"), bits=binarizer.bits, **parts)
+        rows = read_rows(connection, query, columns)
         wrong = rows["missing"] != 0
         wrong |= wrong_codes(binarizer, rows["vector"].astype("f4"), rows["code"])
         rows = rows[wrong]
         if not len(rows):
             return cleared, cleared
-        values = {
-            "place": rows["place"],
-            "version": rows["version"],
-            "code": binarizer.encode(rows["vector"].astype("f4")),
-        }
-        kept = {name: columns[name] for name in values}
-        write_rows(connection, statement("batch_in"), iter([rows_of(kept, len(rows), values)]))
-        written = connection.execute(
-            statement("apply_batch", due=sql.SQL("true"), **parts)
-        ).rowcount
+        written = write_codes(connection, target, leaf, binarizer, rows, sql.SQL("true"))
     return len(rows) + cleared, written + cleared

@@ -8,7 +8,9 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
+import numpy as np
 import psycopg
+from numpy.typing import NDArray
 from psycopg import sql
 
 from bitryoshka.binarizer import Binarizer
@@ -27,10 +29,10 @@ from bitryoshka.postgres.columns import find_functions, require_entry
 from bitryoshka.postgres.locking import Advance, retried, row_holders
 from bitryoshka.postgres.server import Connection
 from bitryoshka.postgres.statements import fetch, statement
-from bitryoshka.postgres.target import Leaf, Target
+from bitryoshka.postgres.target import Relation, Target
 
 # gives the number of rows of a range of keys that it has filled
-Fill = Callable[[Leaf, sql.Composable], int]
+Fill = Callable[[Relation, sql.Composable], int]
 
 _PASSES = 100
 # passes after which rows that nobody holds have their codes, whatever was changed meanwhile
@@ -80,8 +82,8 @@ def backfill_statements(target: Target) -> list[sql.Composed]:
     found = []
     for leaf in target.leaves:
         parts = {"table": leaf.identifier, **target.parts}
-        whole = key_range(target, None, None)
-        found.append(statement("batch_out", within=whole, has_code=target.has_code(), **parts))
+        whole = _key_range(target, None, None)
+        found.append(statement("batch_out", within=whole, **parts))
         found.append(statement("apply_batch", due=_missing(target), **parts))
     return found
 
@@ -123,7 +125,7 @@ def _encoder(connection: Connection, target: Target) -> sql.Identifier:
 def _pass(
     connection: Connection,
     target: Target,
-    leaf: Leaf,
+    leaf: Relation,
     column_id: int,
     fill: Fill,
     batch_rows: int,
@@ -135,8 +137,8 @@ def _pass(
     last: list[str] | None = saved[0][0] if saved else None
     filled = 0
     while True:
-        end = batch_end(connection, target, leaf, last, batch_rows)
-        within = key_range(target, last, end)
+        end = _batch_end(connection, target, leaf, last, batch_rows)
+        within = _key_range(target, last, end)
         done = retried(partial(_batch, connection, leaf, fill, within, end, where))
         filled += done
         advance(by=done)
@@ -147,7 +149,7 @@ def _pass(
 
 def _batch(
     connection: Connection,
-    leaf: Leaf,
+    leaf: Relation,
     fill: Fill,
     within: sql.Composable,
     end: list[str] | None,
@@ -169,8 +171,8 @@ def _missing(target: Target) -> sql.Composed:
     return sql.SQL("t.{} IS NULL").format(target.parts["code"])
 
 
-def batch_end(
-    connection: Connection, target: Target, leaf: Leaf, last: list[str] | None, rows: int
+def _batch_end(
+    connection: Connection, target: Target, leaf: Relation, last: list[str] | None, rows: int
 ) -> list[str] | None:
     """The last key of the next batch; None where the table ends before."""
     query = statement(
@@ -178,7 +180,7 @@ def batch_end(
         texts=target.key_texts,
         keys=target.keys,
         table=leaf.identifier,
-        within=key_range(target, last, None),
+        within=_key_range(target, last, None),
         skip=rows - 1,
     )
     # a transaction of its own: triggers and defaults of the user's keep their settings
@@ -196,19 +198,19 @@ def batch_end(
 
 def key_ranges(
     connection: Connection, target: Target, batch_rows: int
-) -> Iterator[tuple[Leaf, sql.Composed]]:
+) -> Iterator[tuple[Relation, sql.Composed]]:
     """All of a table: its parts, and in each of them conditions for ``batch_rows`` keys in turn."""
     for leaf in target.leaves:
         last: list[str] | None = None
         while True:
-            end = batch_end(connection, target, leaf, last, batch_rows)
-            yield leaf, key_range(target, last, end)
+            end = _batch_end(connection, target, leaf, last, batch_rows)
+            yield leaf, _key_range(target, last, end)
             if end is None:
                 break
             last = end
 
 
-def key_range(target: Target, last: list[str] | None, end: list[str] | None) -> sql.Composed:
+def _key_range(target: Target, last: list[str] | None, end: list[str] | None) -> sql.Composed:
     """Condition on keys: after ``last`` and up to ``end``."""
     conditions: list[sql.Composable] = [sql.SQL("true")]
     if last is not None:
@@ -222,33 +224,46 @@ def _fill_by_numpy(
     connection: Connection,
     target: Target,
     binarizer: Binarizer,
-    leaf: Leaf,
+    leaf: Relation,
     within: sql.Composable,
 ) -> int:
     parts = {"table": leaf.identifier, **target.parts}
     number = NUMBERS[target.vector_type]
     rows = read_rows(
         connection,
-        statement("batch_out", within=within, has_code=target.has_code(), **parts),
+        statement("batch_out", within=within, **parts),
         {"place": TID, "version": XID, "vector": vector_column(binarizer.dimensions, number)},
     )
     if not len(rows):
         return 0
+    return write_codes(connection, target, leaf, binarizer, rows, _missing(target))
+
+
+def write_codes(
+    connection: Connection,
+    target: Target,
+    leaf: Relation,
+    binarizer: Binarizer,
+    rows: NDArray[np.void],
+    due: sql.Composable,
+) -> int:
+    """Encode rows by place, version and vector; give how many of the ``due`` ones were written."""
+    columns = {"place": TID, "version": XID, "code": bit_column(binarizer.bits)}
     values = {
         "place": rows["place"],
         "version": rows["version"],
-        "code": binarizer.encode(rows["vector"]),
+        "code": binarizer.encode(rows["vector"].astype("f4")),
     }
-    columns = {"place": TID, "version": XID, "code": bit_column(binarizer.bits)}
     write_rows(connection, statement("batch_in"), iter([rows_of(columns, len(rows), values)]))
-    return connection.execute(statement("apply_batch", due=_missing(target), **parts)).rowcount
+    query = statement("apply_batch", due=due, table=leaf.identifier, **target.parts)
+    return connection.execute(query).rowcount
 
 
 def _fill_in_database(
     connection: Connection,
     target: Target,
     encoder: sql.Composable,
-    leaf: Leaf,
+    leaf: Relation,
     within: sql.Composable,
 ) -> int:
     query = statement(
@@ -256,25 +271,20 @@ def _fill_in_database(
         table=leaf.identifier,
         within=within,
         encoder=encoder,
-        has_code=target.has_code(),
         **target.parts,
     )
     return connection.execute(query).rowcount
 
 
-def _unlocked(connection: Connection, target: Target, leaf: Leaf) -> int:
+def _unlocked(connection: Connection, target: Target, leaf: Relation) -> int:
     """How many rows lack their code that no other session holds."""
-    query = statement(
-        "unlocked_rows", table=leaf.identifier, has_code=target.has_code(), **target.parts
-    )
+    query = statement("unlocked_rows", table=leaf.identifier, **target.parts)
     [(found,)] = fetch(connection, query)
     return int(found)
 
 
-def _has_missing(connection: Connection, target: Target, leaf: Leaf) -> bool:
-    query = statement(
-        "has_missing", table=leaf.identifier, has_code=target.has_code(), **target.parts
-    )
+def _has_missing(connection: Connection, target: Target, leaf: Relation) -> bool:
+    query = statement("has_missing", table=leaf.identifier, **target.parts)
     try:
         [(found,)] = fetch(connection, query)
     except psycopg.errors.UndefinedColumn as error:
