@@ -6,9 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-import numpy as np
 import psycopg
-from numpy.typing import NDArray
 from psycopg import sql
 from psycopg.abc import AdaptContext
 from psycopg.rows import tuple_row
@@ -84,9 +82,3 @@ def prefix_expression(prefix_bits: int, bits: int, column: str = "code") -> sql.
     if prefix_bits == bits:
         return code
     return statement("prefix", code=code, prefix_bits=prefix_bits)
-
-
-def bit_strings(codes: NDArray[np.uint8]) -> list[str]:
-    """Packed codes (N, bits/8) as the '0' and '1' strings that Postgres reads."""
-    digits: NDArray[Any] = np.unpackbits(codes, axis=1) + np.uint8(ord("0"))
-    return [row.tobytes().decode("ascii") for row in digits]
