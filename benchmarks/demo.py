@@ -36,7 +36,7 @@ def targets(figures: Mapping[str, Any]) -> list[Target]:
         name = f"48 bytes, {search}: recall above sign bits"
         promised.append(at_least(name, ABOVE_SIGN[kind], a - b))
     for name in BITS_ONLY:
-        gap = abs(figures["postgres"]["searches"][name]["recall"] - ours["funnel"]["recall"])
+        gap = abs(figures["searches"][name]["recall"] - ours["funnel"]["recall"])
         promised.append(
             at_most(f"Postgres ({name}): recall apart from NumPy", FUNNEL_DIFFERENCE, gap)
         )
