@@ -16,7 +16,7 @@ PYTEST := python -m pytest --numprocesses logical --dist loadfile
 # small matrices: a second thread gains nothing, and loses much on a machine that is busy
 test test-sqlalchemy20 test-postgres16: export OMP_NUM_THREADS = 1
 
-.PHONY: demo test test-sqlalchemy20 test-postgres16 programs lint bench-check
+.PHONY: demo test test-sqlalchemy20 test-postgres16 programs lint docs bench-check
 
 demo: $(INSTALLED)
 	$(BIN)/bitryoshka demo
@@ -54,6 +54,10 @@ lint: $(INSTALLED)
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
+# the site, into build/docs; links and anchors within it are checked, others are left alone
+docs: $(INSTALLED)
+	$(BIN)/python -m sphinx --jobs auto --fail-on-warning --keep-going --quiet docs build/docs
+
 bench-check: $(INSTALLED)
 	$(BIN)/python -m benchmarks.check
 
@@ -61,7 +65,7 @@ $(INSTALLED): pyproject.toml
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --upgrade 'pip>=25.1'
 	$(BIN)/python -m pip install $(TORCH)
-	$(BIN)/python -m pip install -e '.[all]' --group dev --group bench
+	$(BIN)/python -m pip install -e '.[all]' --group dev --group docs --group bench
 	touch $@
 
 # holds SQLAlchemy alone, and finds everything else in .venv, after its own packages

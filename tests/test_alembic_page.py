@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +12,8 @@ from alembic_history import TEMPLATES, catalogs, url
 from attached_rows import check_codes
 from pgvector import Vector
 from synthetic import clustered
-from test_readme import Block, check_pip, commands
+from test_readme import check_pip, commands
+from tests.pages import blocks
 
 import bitryoshka
 import bitryoshka.alembic
@@ -22,14 +22,6 @@ from bitryoshka.postgres.server import Connection
 
 PAGE = Path(__file__).parents[1] / "docs" / "alembic.md"
 INI = "[alembic]\nscript_location = migrations\nprepend_sys_path = .\npath_separator = os\n"
-
-
-def blocks() -> list[Block]:
-    text = PAGE.read_text("utf-8")
-    return [
-        Block(found[1], found[2], f"{PAGE.name}, line {text.count(chr(10), 0, found.start()) + 1}")
-        for found in re.finditer(r"^```(\w*)\n(.*?)^```$", text, re.M | re.S)
-    ]
 
 
 def alembic(arguments: list[str], folder: Path, address: str) -> str:
@@ -70,7 +62,7 @@ def test_its_blocks_run(
     before = catalogs(connection)
     address = url(database, driver).render_as_string(hide_password=False)
     ran = []
-    for block in blocks():
+    for block in blocks(PAGE):
         if block.language == "python" and block.text.startswith("# "):
             name = block.text.splitlines()[0].removeprefix("# ")
             (tmp_path / name).write_text(block.text)

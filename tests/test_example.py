@@ -1,4 +1,4 @@
-"""examples/document_search: its page is run from top to bottom, and its searches are judged."""
+"""examples: a page, run from top to bottom, with its searches judged; files that stand alone."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from sqlalchemy import create_engine, select
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import NullPool
 from test_readme import Block, check_pip, commands
+from tests.pages import blocks
 
 from bitryoshka import Binarizer
 from bitryoshka.errors import DatabaseError, SearchError
@@ -38,14 +39,6 @@ EXPECTED = {
     ("text", "name of a unicode character"): "unicodedata.name",
 }
 FOREIGN = ("text", "delete a whole directory tree", "shutil.rmtree")
-
-
-def blocks() -> list[Block]:
-    text = (EXAMPLE / "README.md").read_text("utf-8")
-    return [
-        Block(found[1], found[2], f"example, line {text.count(chr(10), 0, found.start()) + 1}")
-        for found in re.finditer(r"^```(\w*)\n(.*?)^```$", text, re.M | re.S)
-    ]
 
 
 class Application:
@@ -126,7 +119,7 @@ def test_its_page_runs_and_its_searches_are_good(
 ) -> None:
     before = catalogs(connection)
     judged = 0
-    for block in blocks():
+    for block in blocks(EXAMPLE / "README.md"):
         if block.language == "sh":
             application.run(block)
         elif block.language == "text":
@@ -188,3 +181,45 @@ def judge(application: Application) -> None:
             page(1 + search.CANDIDATES // search.PAGE)
         assert session.scalar(select(models.Document.id).where(models.Document.title == title))
     assert sum(recalls) / len(recalls) >= 0.9, recalls
+
+
+def printed_by(name: str, capsys: pytest.CaptureFixture[str]) -> list[str]:
+    runpy.run_path(str(EXAMPLE.parent / f"{name}.py"), run_name="__main__")
+    return capsys.readouterr().out.splitlines()
+
+
+def test_the_postgres_table(
+    database: str,
+    connection: Connection,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    before = catalogs(connection)
+    monkeypatch.setenv("BITRYOSHKA_DSN", database)
+    *found, last = printed_by("postgres_table", capsys)
+    assert len(found) == 2
+    assert last == "the trigger made the same code: True"
+    assert catalogs(connection) == before
+
+
+def test_qdrant_in_process(capsys: pytest.CaptureFixture[str]) -> None:
+    first, second, filtered = printed_by("qdrant_in_process", capsys)
+    assert first.startswith("[(0, 1.0), ")
+    assert second.startswith("[(1, 1.0), ")
+    found = re.findall(r"\d+", filtered.partition("[")[2])
+    assert [int(row) % 3 for row in found] == [1, 1, 1]
+
+
+def test_the_langchain_store(
+    database: str,
+    connection: Connection,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    address = url(database, "psycopg").render_as_string(hide_password=False)
+    monkeypatch.setenv("DATABASE_URL", address)
+    found = printed_by("langchain_store", capsys)
+    assert found[0] == "document 7 1.0"
+    assert found[-1].startswith("of chapter 3: document ")
+    assert found[-1].endswith("{'chapter': 3}")
+    assert connection.execute("SELECT to_regclass('example_documents')").fetchall() == [(None,)]

@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.engines import url
-from tests.test_readme import Block, check_pip, commands
+from tests.pages import blocks
+from tests.test_readme import check_pip, commands
 
 PAGE = Path(__file__).parents[1] / "docs" / "langchain.md"
-
-
-def blocks() -> list[Block]:
-    text = PAGE.read_text("utf-8")
-    return [
-        Block(found[1], found[2], f"{PAGE.name}, line {text.count(chr(10), 0, found.start()) + 1}")
-        for found in re.finditer(r"^```(\w*)\n(.*?)^```$", text, re.M | re.S)
-    ]
 
 
 def test_its_blocks_run(
@@ -32,7 +24,7 @@ def test_its_blocks_run(
         "url": url(database, "psycopg"),
         "async_url": url(database, "asyncpg"),
     }
-    for block in blocks():
+    for block in blocks(PAGE):
         if block.language == "python":
             exec(compile(block.text, block.place, "exec"), namespace)
             continue

@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 from pgvector import Vector
 from synthetic import clustered
-from test_readme import Block, commands, run_cli
+from test_readme import commands, run_cli
+from tests.pages import blocks
 
 import bitryoshka
 from bitryoshka.postgres import attach, install, register, verify
 from bitryoshka.postgres.server import Connection
 
 PAGE = Path(__file__).parents[1] / "docs" / "living.md"
-
-
-def blocks() -> list[Block]:
-    text = PAGE.read_text("utf-8")
-    return [
-        Block(found[1], found[2], f"living, line {text.count(chr(10), 0, found.start()) + 1}")
-        for found in re.finditer(r"^```(\w*)\n(.*?)^```$", text, re.M | re.S)
-    ]
 
 
 def test_its_blocks_run(
@@ -42,7 +34,7 @@ def test_its_blocks_run(
     register(connection, "articles", fitted.binarizer)
     attach(connection, "articles", "embedding", "articles@1")
     monkeypatch.setenv("BITRYOSHKA_DSN", database)
-    found = blocks()
+    found = blocks(PAGE)
     assert {block.language for block in found} == {"sh", "sql"}
     for block in found:
         if block.language == "sql":

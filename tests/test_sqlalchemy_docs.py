@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from pgvector import Vector
+from tests.pages import blocks
 from tests.sessions import url
 from tests.synthetic import clustered
 from tests.test_readme import check_pip, commands
-from tests.test_tutorial import Block
 
 import bitryoshka
 from bitryoshka.bits import hamming
@@ -22,14 +21,6 @@ from bitryoshka.sqlalchemy import Code
 
 PAGE = Path(__file__).parents[1] / "docs" / "sqlalchemy.md"
 DIMENSIONS = 96
-
-
-def blocks() -> list[Block]:
-    found = PAGE.read_text("utf-8")
-    return [
-        Block(block[1], block[2], f"{PAGE.name}, line {found.count(chr(10), 0, block.start()) + 1}")
-        for block in re.finditer(r"^```(\w*)\n(.*?)^```$", found, re.M | re.S)
-    ]
 
 
 def test_its_blocks_run(
@@ -53,7 +44,7 @@ def test_its_blocks_run(
         "query": query,
     }
     ran = 0
-    for block in blocks():
+    for block in blocks(PAGE):
         if block.language == "python":
             exec(compile(block.text, block.place, "exec", dont_inherit=True), namespace)
             ran += 1

@@ -189,7 +189,7 @@ class Binarizer:
 
     @property
     def hamming_bits(self) -> int:
-        """Number of leading bits that start as signs: the part that Hamming distance compares."""
+        """Number of leading bits that start as signs, the part that Hamming distance compares."""
         return min(int(self.projection.shape[0]), self.bits)
 
     @cached_property

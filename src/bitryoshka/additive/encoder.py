@@ -99,7 +99,7 @@ class Additive:
 
     @cached_property
     def gram(self) -> Floats:
-        """Products of the rows, (bits, bits): the sum over the lengths, weighted."""
+        """Products of the rows, (bits, bits), summed over the lengths by their weights."""
         found = np.zeros((self.bits, self.bits), np.float32)
         for length, weight in zip(self.lengths, self.length_weights, strict=True):
             rows = self.decoder_of(length)
@@ -108,7 +108,7 @@ class Additive:
 
     @cached_property
     def shift(self) -> Floats:
-        """Products of the rows with their length's centre, (bits,): the weighted sum."""
+        """Products of the rows with their length's centre, (bits,), summed by their weights."""
         found = np.zeros(self.bits, np.float32)
         for length, weight, c in zip(self.lengths, self.length_weights, self.centre, strict=True):
             found[:length] += weight * (self.decoder_of(length) @ c)
