@@ -143,7 +143,7 @@ def test_more_rows_are_computed_from_the_measured_bytes(shown: Shown) -> None:
 
 
 def test_questions_that_floats_do_not_answer_are_skipped() -> None:
-    texts = np.eye(8, dtype=np.float32)
+    texts = np.eye(12, dtype=np.float32)
     questions = np.array([texts[0], texts[1] + 0.5 * texts[2]])
     assert judge(questions, texts, [0, 2]).found_within(2) == [0, 1]
     assert judge(questions, texts, [0, 2]).found_within(1) == [0]
