@@ -1,4 +1,4 @@
-"""Measurements behind the numbers in the README, one command each.
+"""Measurements behind the numbers of all pages, one command each.
 
 Run from the repository root: ``python -m benchmarks.NAME`` writes ``benchmarks/results/NAME.json``.
 """

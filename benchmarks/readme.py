@@ -13,9 +13,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.bytes_table import byte_table, first_block
+from benchmarks.bytes_table import byte_table, few_block, first_block
 from benchmarks.quality_table import table
 from benchmarks.results import FOLDER, read
+from bitryoshka.demo.report import searches_table
 
 ROOT = Path(__file__).parent.parent
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
@@ -70,19 +71,8 @@ def demo_table(figures: Figures) -> str:
 
 
 def postgres_table(figures: Figures) -> str:
-    """Recall and latency of the demo's searches in one Postgres, and the sizes of its indexes."""
-    database = figures["postgres"]
-    rows = [
-        [name, f"{s['recall']:.3f}", f"{s['retention']:.3f}", f"{s['milliseconds']:.1f}"]
-        for name, s in database["searches"].items()
-    ]
-    searches = _markdown(["search", "recall@10", "nDCG@10 retention", "median ms"], rows)
-    sizes = ", ".join(
-        f"`{name}` {size / 2**20:.1f} MiB"
-        for name, size in database["index_bytes"].items()
-        if name.endswith("_hnsw")
-    )
-    return f"{searches}\n\n{figures['documents']:,} rows. Indexes: {sizes}."
+    """The demo's searches in one Postgres, as the demo shows them."""
+    return f"{searches_table(figures['searches'])}\n\n{figures['documents']:,} rows."
 
 
 def quality_means(figures: Figures) -> str:
@@ -479,6 +469,7 @@ BLOCKS: dict[str, tuple[str, Callable[[Figures], str]]] = {
     "demo-line": ("demo", demo_line),
     "demo": ("demo", demo_table),
     "postgres": ("demo", postgres_table),
+    "few": ("quality", few_block),
     "bytes": ("quality", first_block),
     "quality": ("quality", quality_means),
     "quality-bytes": ("quality", quality_bytes),

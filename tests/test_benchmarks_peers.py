@@ -12,6 +12,7 @@ from benchmarks.bytes_table import (
     OURS,
     byte_lines,
     byte_table,
+    few_block,
     first_block,
     first_table,
     losses,
@@ -293,6 +294,16 @@ class TestTables:
         assert f"| {OURS} | 0.800 | 0.800 | 0.990 | 0.900 | 0.900 | 0.990 |" in lines
         assert "| FAISS OPQ+PQ | 0.810 | 0.790 |  | 0.850 | 0.850 | 0.990 |" in lines
 
+    def test_a_few(self) -> None:
+        faiss = MEAN["faiss"] | {"RQ": {"48": figures(0.98)}}
+        faiss["RQ, unseen documents"] = {"48": figures(0.65)}
+        found = few_block({"mean": MEAN | {"faiss": faiss}, "mean_over": ["some"]})
+        assert f"| {OURS} | 0.800 | 0.800 | 0.990 |" in found
+        assert "| FAISS OPQ+PQ | 0.810 | 0.790 |  |" in found
+        assert found.endswith(
+            "FAISS RQ finds 0.980 of documents that it was trained on, and 0.650 of others."
+        )
+
     def test_peers_stand_at_their_bits(self) -> None:
         found = {code: lengths for code, _, lengths in lines(MEAN)}
         assert set(found["FAISS OPQ+PQ"]) == {"384", "768"}
@@ -315,7 +326,8 @@ class TestTables:
     def test_who_is_ahead(self) -> None:
         first, second = losses(MEAN)
         assert first == (
-            "Ahead of ours at 48 bytes: in recall@10 FAISS OPQ+PQ (0.810), and in nDCG@10 none."
+            "Of these, ahead of ours at 48 bytes: in recall@10 FAISS OPQ+PQ (0.810), "
+            "and in nDCG@10 none."
         )
         turbo = "Qdrant TurboQuant of 1 and 2 bits (56 and 104 bytes) (0.950)"
         assert second.endswith(f"in recall@10 {turbo}, and in nDCG@10 {turbo}.")

@@ -10,7 +10,6 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import psycopg
 import pytest
 from packaging.requirements import Requirement
@@ -102,14 +101,14 @@ def test_blocks_run_in_their_order_and_sql_last(
 ) -> None:
     found = blocks()
     assert {block.language for block in found} >= {"python", "sh", "sql"}
-    np.save(tmp_path / "vectors.npy", clustered(0, 500, 192, 40))
-    np.save(tmp_path / "queries.npy", clustered(1, 100, 192, 40))
     with psycopg.connect(database, autocommit=True) as connection:
         connection.execute("CREATE EXTENSION IF NOT EXISTS vector")
-        connection.execute("CREATE TABLE articles (id int PRIMARY KEY, embedding vector(192))")
+        connection.execute(
+            "CREATE TABLE articles (id int PRIMARY KEY, tenant int, embedding vector(192))"
+        )
         with connection.cursor() as cursor:
-            rows = enumerate(clustered(2, 60, 192, 40).tolist())
-            cursor.executemany("INSERT INTO articles VALUES (%s, %s::vector)", rows)
+            rows = [(i, i % 5, row) for i, row in enumerate(clustered(2, 300, 192, 40).tolist())]
+            cursor.executemany("INSERT INTO articles VALUES (%s, %s, %s::vector)", rows)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("BITRYOSHKA_DSN", database)
     namespace: dict[str, Any] = {}
@@ -117,6 +116,8 @@ def test_blocks_run_in_their_order_and_sql_last(
         if block.language == "python":
             for _ in range(2):  # whoever tries it runs it again
                 exec(compile(block.text, block.place, "exec"), namespace)
+            assert [len(found) for found in namespace["ids"]] == [10, 10]
+            assert namespace["codec"].label == "articles@1"
         elif block.language == "sh":
             run_sh(block)
     with psycopg.connect(database, autocommit=True) as connection:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,10 +12,11 @@ from pgvector import Vector
 from psycopg import sql
 
 from bitryoshka.binarizer import Binarizer
-from bitryoshka.demo.quality import Judge, K
+from bitryoshka.demo.quality import Judge
 from bitryoshka.postgres import CodeTable, create_index, create_table, load, search
 from bitryoshka.postgres.server import Connection
 from bitryoshka.postgres.statements import pgvector_schema, statement
+from bitryoshka.search_parameters import K, Rescore
 
 Floats = NDArray[np.float32]
 Search = Callable[[Floats], NDArray[np.int64]]
@@ -25,65 +26,75 @@ _TIMED = 200
 
 
 class Tables(NamedTuple):
-    """Codes alone, and the float vectors that are their baseline."""
+    """Codes alone; ours beside the float vectors; sign bits beside the float vectors."""
 
     codes: CodeTable
     floats: CodeTable
+    signs: CodeTable
 
 
 def fill(
-    connection: Connection, binarizer: Binarizer, texts: Floats, progress: bool
+    connection: Connection, ours: Binarizer, signs: Binarizer, texts: Floats, progress: bool
 ) -> tuple[Tables, float]:
-    """Make and load both tables in a schema of their own; gives the seconds of the codes' load."""
+    """Make and load the tables in a schema of their own; gives the seconds of the codes' load."""
     connection.execute(statement("demo_schema", schema=sql.Identifier(SCHEMA)))
     tables = Tables(
-        create_table(connection, "codes", binarizer, schema=SCHEMA),
-        create_table(connection, "floats", binarizer, "vector", schema=SCHEMA),
+        create_table(connection, "codes", ours, schema=SCHEMA),
+        create_table(connection, "floats", ours, "vector", schema=SCHEMA),
+        create_table(connection, "signs", signs, "vector", schema=SCHEMA),
     )
-    codes, ids = binarizer.encode(texts), np.arange(len(texts))
+    codes, ids = ours.encode(texts), range(len(texts))
     started = time.perf_counter()
     load(connection, tables.codes, ids, codes, progress=progress)
     seconds = time.perf_counter() - started
     load(connection, tables.floats, ids, codes, texts, progress=progress)
+    load(connection, tables.signs, ids, signs.encode(texts), texts, progress=progress)
     return tables, seconds
 
 
 def compare_searches(
     connection: Connection,
     tables: Tables,
-    binarizer: Binarizer,
+    ours: Binarizer,
+    signs: Binarizer,
     questions: Floats,
     by: Judge,
-) -> dict[str, Any]:
-    """Recall and median latency of float search, float HNSW and ours, on the same server."""
+) -> dict[str, dict[str, float]]:
+    """Recall, retention and median latency of each search, with its index's size and time."""
 
     def floats(queries: Floats) -> NDArray[np.int64]:
         return _float_search(connection, tables.floats, queries)
 
-    def ours(table: CodeTable, rescore: Any) -> Search:
+    def coded(table: CodeTable, binarizer: Binarizer, rescore: Rescore) -> Search:
         def run(queries: Floats) -> NDArray[np.int64]:
             found = search(connection, table, binarizer, queries, K, rescore=rescore)
             return np.array(found.ids, np.int64)
 
         return run
 
-    bits_only = ours(tables.codes, "asymmetric")
-    results = {"exact float scan": _timed(floats, questions, by)}
-    results["ours, scan, codes only"] = _timed(bits_only, questions, by)
-    built = {"ours": _seconds(lambda: _index(connection, tables, binarizer))}
-    results["ours, HNSW, codes only"] = _timed(bits_only, questions, by)
-    results["ours, HNSW, then exact"] = _timed(ours(tables.floats, "exact"), questions, by)
-    built["float"] = _seconds(lambda: _float_index(connection, tables.floats))
-    results["float HNSW"] = _timed(floats, questions, by)
-    sizes = dict(
-        connection.execute(statement("index_sizes", schema=sql.Literal(SCHEMA))).fetchall()
-    )
-    return {"searches": results, "index_bytes": sizes, "index_seconds": built}
+    def indexed(
+        table: CodeTable, binarizer: Binarizer, rescore: Rescore = "exact"
+    ) -> dict[str, float]:
+        bits = binarizer.hamming_bits
+        built = _seconds(lambda: create_index(connection, table, bits))
+        size = sizes()[f"{table.name}_code_{bits}_hnsw"]
+        run = coded(table, binarizer, rescore)
+        return _timed(run, questions, by) | {"index_bytes": size, "index_seconds": built}
 
+    def sizes() -> dict[str, int]:
+        rows = connection.execute(statement("index_sizes", schema=sql.Literal(SCHEMA)))
+        return dict(rows.fetchall())
 
-def _index(connection: Connection, tables: Tables, binarizer: Binarizer) -> None:
-    for table in tables:
-        create_index(connection, table, binarizer.hamming_bits)
+    scan = _timed(coded(tables.codes, ours, "asymmetric"), questions, by)
+    found = {"exact float scan": _timed(floats, questions, by)}
+    built = _seconds(lambda: _float_index(connection, tables.floats))
+    found["float HNSW"] = _timed(floats, questions, by)
+    found["float HNSW"] |= {"index_bytes": sizes()["floats_hnsw"], "index_seconds": built}
+    found["sign bits, HNSW, then exact"] = indexed(tables.signs, signs)
+    found["ours, HNSW, then exact"] = indexed(tables.floats, ours)
+    found["ours, HNSW, codes only"] = indexed(tables.codes, ours, "asymmetric")
+    found["ours, scan, codes only"] = scan
+    return found
 
 
 def _float_index(connection: Connection, table: CodeTable) -> None:
@@ -122,7 +133,7 @@ def _timed(run: Search, questions: Floats, by: Judge) -> dict[str, float]:
     return {**by.figures(found), "milliseconds": float(np.median(seconds)) * 1e3}
 
 
-def _seconds(action: Callable[[], Any]) -> float:
+def _seconds(action: Callable[[], object]) -> float:
     started = time.perf_counter()
     action()
     return time.perf_counter() - started

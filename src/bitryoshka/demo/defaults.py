@@ -1,4 +1,4 @@
 """What the demo takes where nothing else is asked for."""
 
 MODEL = "all-MiniLM-L6-v2"
-LIMIT = 3500
+LIMIT = 10_000

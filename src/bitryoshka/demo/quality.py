@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 
 from bitryoshka.binarizer import Binarizer
 from bitryoshka.evaluation import EncodedSearch, exact_topk, ndcg_at_k, recall_at_k
-
-K = 10
+from bitryoshka.search_parameters import K
 
 Rows = NDArray[np.int64]
 
@@ -20,6 +19,11 @@ class Judge(NamedTuple):
 
     exact: Rows
     answers: list[dict[int, float]]
+
+    def found_within(self, hits: int) -> list[int]:
+        """The questions whose answer exact search has among its first ``hits``."""
+        pairs = zip(self.exact[:, :hits].tolist(), self.answers, strict=True)
+        return [i for i, (rows, answer) in enumerate(pairs) if not answer.keys().isdisjoint(rows)]
 
     def figures(self, found: Rows) -> dict[str, float]:
         """Recall of the exact top 10, and nDCG@10 as a share of exact search's."""

