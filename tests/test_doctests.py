@@ -21,5 +21,5 @@ def test_examples(name: str) -> None:
 
 def test_what_is_central_has_examples() -> None:
     finder = doctest.DocTestFinder(exclude_empty=True)
-    for name in ("binarizer", "bits", "evaluation"):
+    for name in ("binarizer", "bits", "evaluation.measures"):
         assert any(t.examples for t in finder.find(import_module(f"bitryoshka.{name}")))

@@ -711,7 +711,7 @@ def test_no_call_goes_to_what_somebody_planted(connection: Connection, case: str
             create_index(connection, table, binarizer.hamming_bits)
             for rescore in ("asymmetric", None, "exact" if vector_type else None):
                 found = search(connection, table, binarizer, rows[1:2], rescore=rescore)  # type: ignore[arg-type]
-                assert len(set(range(60)) & set(found.ids[0].tolist())) == 10
+                assert len(set(range(60)) & set(found.ids[0])) == 10
                 assert rescore != "exact" or found.ids[0, 0] == 1
             adopt(connection, "codes", label)
             assert open_table(connection, "codes", binarizer, vector_type) == table

@@ -149,6 +149,10 @@ END
             quote_literal(replace(content, '{codec}', bitryoshka.codec_call(one))));
         EXECUTE concat('ALTER FUNCTION ', made, ' OWNER TO ', owner::regrole::text);
         EXECUTE concat('GRANT EXECUTE ON FUNCTION ', made, ' TO PUBLIC');
+        IF EXISTS (SELECT FROM pg_extension AS e WHERE e.extname = 'bitryoshka') THEN
+            -- it goes with the extension, and a dump brings it nevertheless
+            EXECUTE concat('ALTER FUNCTION ', made, ' DEPENDS ON EXTENSION bitryoshka');
+        END IF;
         EXECUTE concat('COMMENT ON FUNCTION ', made, ' IS ', quote_literal(concat(
             'The ', kind, ' of a query for whole codes of ', one.label, ', with its arrays as ',
             'constants of the plan.')));
