@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from typing import Any
 from uuid import uuid4
 
 import decoys
@@ -709,10 +710,13 @@ def test_no_call_goes_to_what_somebody_planted(connection: Connection, case: str
             kept = rows if vector_type else None
             load(connection, table, np.arange(60), binarizer.encode(rows), kept)
             create_index(connection, table, binarizer.hamming_bits)
-            for rescore in ("asymmetric", None, "exact" if vector_type else None):
-                found = search(connection, table, binarizer, rows[1:2], rescore=rescore)  # type: ignore[arg-type]
+            ways: list[dict[str, Any]] = [{}, {"rescore": None}]
+            if vector_type:
+                ways += [{"rescore": "exact"}, {"rescore": "exact", "shortlist": 60}]
+            for way in ways:
+                found = search(connection, table, binarizer, rows[1:2], **way)
                 assert len(set(range(60)) & set(found.ids[0])) == 10
-                assert rescore != "exact" or found.ids[0, 0] == 1
+                assert "exact" not in way.values() or found.ids[0][0] == 1
             adopt(connection, "codes", label)
             assert open_table(connection, "codes", binarizer, vector_type) == table
             connection.execute("DROP TABLE public.codes")
