@@ -248,6 +248,11 @@ def test_a_statement_of_ones_own_finds_all_that_it_asks_for(
 
 REFUSED = (
     (
+        "SELECT bitryoshka.search(NULL::items, '[1]'::vector, filter_values => '{}')",
+        "no filter that takes them",
+    ),
+    ("SELECT bitryoshka.search(NULL::items, '[1]'::vector, filter => ' ')", "the filter is empty"),
+    (
         "SELECT bitryoshka.search(NULL::items, '[1]'::vector, filter => 'tenant = ($2->>0)::int')",
         "the filter takes values from .2, and filter_values is NULL",
     ),
@@ -318,7 +323,7 @@ def test_codes_alone_are_searched_without_any_float_column(
     expected = np.argsort(-(weights @ signs.T), axis=1)[:, :10].tolist()
     shared = [len(set(a) & set(b)) for a, b in zip(ids(found), expected, strict=True)]
     assert np.mean(shared) > 9.5
-    with pytest.raises(psycopg.errors.InvalidParameterValue, match="codes alone, found rescore"):
+    with pytest.raises(SearchError, match="codes alone, found rescore"):
         search_column(installed, "items", world.queries, rescore="exact")
     with pytest.raises(TableError, match="is attached already"):
         adopt(installed, "items", LABEL)

@@ -215,9 +215,7 @@ def test_every_door_refuses_the_same(doors: Doors) -> None:
         for stages in REFUSED:
             if door == "SQLAlchemy" and "shortlist" in stages:
                 continue
-            # what only the server knows, of a column and in SQL, it refuses itself
-            at_server = door == "SQL" or (door == "column" and "prefix_bits" in stages)
-            kind = psycopg.DataError if at_server else SearchError
+            kind = psycopg.DataError if door == "SQL" else SearchError
             with pytest.raises(kind, match=r"found"):
                 doors.search(door, **stages)
 

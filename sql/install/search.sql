@@ -40,6 +40,16 @@ BEGIN
             ERRCODE = 'invalid_parameter_value',
             MESSAGE = 'the filter takes values from $2, and filter_values is NULL';
     END IF;
+    IF filter_values IS NOT NULL AND filter IS NULL THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'invalid_parameter_value',
+            MESSAGE = 'there are filter_values, and no filter that takes them';
+    END IF;
+    IF pg_catalog.btrim(filter) OPERATOR(pg_catalog.=) '' THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'invalid_parameter_value',
+            MESSAGE = 'the filter is empty: expected a condition, or NULL for none';
+    END IF;
     IF asked IS NULL THEN
         RETURN;
     END IF;
@@ -58,11 +68,11 @@ COMMENT ON FUNCTION bitryoshka.search(
 ) IS
 'The k best rows for a query, best first:
 SELECT (s.item).id, s.score FROM bitryoshka.search(NULL::docs, query_vector, k => 10) AS s.
-query: a vector, a halfvec, an array, or the text of one.
+query: a vector, a halfvec, an array, or the text of one; NULL finds nothing.
 The candidates nearest by Hamming distance on the first prefix_bits are ranked by the float query
 against their whole codes (rescore => ''asymmetric''), by their stored vectors (''exact''; with a
 shortlist, so many of them, which the float query has chosen by their codes), or not at all (NULL).
 score: greater is better; the cosine or the inner product after exact rescoring, else from -1 to 1.
-filter is SQL of your own over the table''s columns, under your own search_path; give it values as
-$2, filter_values, and never paste a user''s input into it:
+filter is SQL of your own over the table''s columns, named without the table, under your own
+search_path; give it values as $2, filter_values, and never paste a user''s input into it:
 filter => ''tenant = ($2->>''''tenant'''')::int''.';

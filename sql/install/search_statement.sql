@@ -199,4 +199,5 @@ COMMENT ON FUNCTION bitryoshka.search_statement(
 'The statement that bitryoshka.search runs, to be read, prepared, changed and owned: it is right as
 it stands. $1 is the query, a vector, and $2 the values of the filter, jsonb or NULL. All but the
 filter is named with its schema. It sets hnsw.ef_search and three more settings of pgvector until
-the transaction ends, so that the scan goes on until it has found all candidates.';
+the transaction ends, so that the scan goes on until it has found all candidates. Leave the types of
+the parameters open when you prepare it, or declare vector and jsonb.';

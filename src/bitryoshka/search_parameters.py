@@ -45,8 +45,8 @@ class SearchParameters:
         k = check_count(self.k, "k")
         if check_count(self.candidates, "candidates") < k:
             raise SearchError(
-                f"expected at least k = {k} candidates, found {self.candidates}: the first stage "
-                "hands on all rows that can be found"
+                f"expected at least k = {k} candidates, found {self.candidates}: give candidates= "
+                "as well, the rows of the first stage, of which the others choose"
             )
         if self.prefix_bits is not None:
             check_prefix_bits(self.prefix_bits)

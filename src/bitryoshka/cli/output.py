@@ -39,4 +39,6 @@ def _words(value: Any) -> Any:
         return ", ".join(f"{k} {_words(v)}" for k, v in value.items()) or "none"
     if isinstance(value, list):
         return ", ".join(map(str, value)) or "none"
+    if isinstance(value, float):
+        return round(value, 4)
     return "none" if value is None else value

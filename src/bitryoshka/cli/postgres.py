@@ -50,14 +50,6 @@ def _connected(dsn: str) -> Iterator[Connection]:
         yield connection
 
 
-def _label(connection: Connection, codec: str) -> str:
-    """The newest version of a name; a label as it is, and a name that nobody has."""
-    from bitryoshka.postgres import list_codecs
-
-    found = [c for c in list_codecs(connection) if c.name == codec]
-    return max(found, key=lambda c: c.version).label if found else codec
-
-
 @database.command("install", epilog=example("install --dsn postgresql://user@host/database"))
 def _install(
     dsn: options.Dsn = "",
@@ -112,7 +104,7 @@ def _export(
 
     check_output(output, ".safetensors")
     with _connected(dsn) as connection:
-        export(connection, _label(connection, codec)).save(output)
+        export(connection, codec).save(output)
     echo(f"wrote {output}")
 
 
@@ -137,7 +129,7 @@ def _columns(dsn: options.Dsn = "", as_json: options.Json = False) -> None:
     from bitryoshka.postgres.installation import require_installed
     from bitryoshka.postgres.statements import fetch, statement
 
-    names = ("schema", "table", "column", "codec", "state", "prefix_bits")
+    names = ("schema", "table", "column", "search_name", "codec", "state", "prefix_bits")
     with _connected(dsn) as connection:
         require_installed(connection)
         found = fetch(connection, statement("list_columns"))
@@ -153,8 +145,7 @@ def _drop_codec(codec: CodecArgument, dsn: options.Dsn = "") -> None:
     from bitryoshka.postgres import drop_codec
 
     with _connected(dsn) as connection:
-        label = _label(connection, codec)
-        drop_codec(connection, label)
+        label = drop_codec(connection, codec)
     echo(f"dropped {label}")
 
 
@@ -197,16 +188,15 @@ def _attach(
         "bad_vectors": bad_vectors,
     }
     with _connected(dsn) as connection:
-        label = _label(connection, codec)
         if dry_run:
-            for text in attach_statements(connection, table, vector_column, label, **places):
+            for text in attach_statements(connection, table, vector_column, codec, **places):
                 typer.echo(f"{text};\n")
             return
         found = attach(
             connection,
             table,
             vector_column,
-            label,
+            codec,
             in_database=in_database,
             published=published,
             batch_rows=batch_rows,
@@ -328,7 +318,8 @@ def _detach(
 
 def _show(found: dict[str, Any], as_json: bool) -> None:
     if not as_json:
-        found = {**found, **found.pop("counts", {})}
+        counts = found.pop("counts", {})
+        found |= counts
         if "trigger" in found:
             found["trigger"] = found["trigger"] or "in order"
     show_facts(found, as_json)

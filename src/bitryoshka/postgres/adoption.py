@@ -35,6 +35,7 @@ def adopt(
     already, FingerprintError where it is known to hold another binarizer's codes.
     """
     found = find_codec(connection, codec)
+    codec = found.label
     holder, _, _ = find_table(connection, table, schema)
     place = f"column {code_column!r} of {holder.title}"
     columns = fetch(connection, statement("column_types", oid=holder.oid))

@@ -159,18 +159,19 @@ def list_codecs(connection: Connection) -> list[Codec]:
 
 
 def find_codec(connection: Connection, label: str) -> Codec:
-    """The codec of a label (name@version); CodecError where there is none."""
-    known = {codec.label: codec for codec in list_codecs(connection)}
-    if label not in known:
+    """The codec of a label (name@version), or the newest of a name; CodecError for none."""
+    known = list_codecs(connection)
+    found = [codec for codec in known if label in (codec.label, codec.name)]
+    if not found:
         raise CodecError(
-            f"there is no codec {label!r}: expected one of {sorted(known) or 'none'}; "
-            "bitryoshka register adds one"
+            f"there is no codec {label!r}: expected one of "
+            f"{sorted(codec.label for codec in known) or 'none'}; bitryoshka register adds one"
         )
-    return known[label]
+    return max(found, key=lambda codec: codec.version)
 
 
-def drop_codec(connection: Connection, label: str) -> None:
-    """Forget a codec; CodecError where a column uses it."""
+def drop_codec(connection: Connection, label: str) -> str:
+    """Forget a codec and give its label; CodecError where a column uses it."""
     codec = find_codec(connection, label)
     try:
         with connection.transaction():
@@ -183,6 +184,7 @@ def drop_codec(connection: Connection, label: str) -> None:
         raise CodecError(
             f"codec {label} is in use by its encoder: {error.diag.message_detail}"
         ) from error
+    return codec.label
 
 
 def _insert(connection: Connection, name: str, version: int, b: Binarizer) -> Codec:

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from pgvector import Vector
 from psycopg import sql
 
-from bitryoshka.errors import SearchError, TableError
+from bitryoshka.errors import SearchError, TableError, VectorsError
 from bitryoshka.postgres.exchange import Exchange, SearchResult, run, run_async
 from bitryoshka.postgres.server import Connection
 from bitryoshka.postgres.statements import Statement, percent_doubled, statement
@@ -42,8 +42,8 @@ def search_column(
     ``candidates`` rows that meet it.
 
     Raises TableError where no codec is attached to the column, VectorsError for queries that are
-    not finite, SearchError for numbers that are none or do not fit together and for another
-    ``where``, and psycopg's errors for what the server refuses.
+    not finite or have no code, SearchError for numbers that are none or do not fit together and
+    for another ``where``, and psycopg's errors for what the server refuses.
     """
     asked = SearchParameters(
         k=k, candidates=candidates, prefix_bits=prefix_bits, rescore=rescore, shortlist=shortlist
@@ -119,7 +119,15 @@ def _searching(
         **{name: sql.Placeholder(name) for name in values},
     )
     found: list[list[tuple[Any, float]]] = [[] for _ in values["queries"]]
-    for number, score, *of_row in (yield query, values):
+    try:
+        rows = yield query, values
+    except psycopg.errors.InvalidParameterValue as error:
+        raise SearchError(str(error.diag.message_primary)) from error
+    except psycopg.errors.DataException as error:
+        if type(error) is not psycopg.errors.DataException:  # of the caller's condition
+            raise
+        raise VectorsError(str(error.diag.message_primary)) from error
+    for number, score, *of_row in rows:
         found[number - 1].append((of_row[0] if len(of_row) == 1 else tuple(of_row), score))
     return SearchResult(
         [[row for row, _ in rows] for rows in found],

@@ -38,7 +38,12 @@ def run(connection: psycopg.Connection[Any], exchange: Exchange[T]) -> T:
     try:
         sent = next(exchange)
         while True:
-            sent = exchange.send(fetch(connection, *sent))
+            try:
+                rows = fetch(connection, *sent)
+            except psycopg.Error as error:
+                sent = exchange.throw(error)
+            else:
+                sent = exchange.send(rows)
     except StopIteration as end:
         result: T = end.value
         return result
@@ -49,10 +54,14 @@ async def run_async(connection: psycopg.AsyncConnection[Any], exchange: Exchange
     try:
         sent = next(exchange)
         while True:
-            async with psycopg.AsyncCursor(connection, row_factory=tuple_row) as cursor:
-                await reading_text(cursor).execute(*sent)
-                rows = await cursor.fetchall()
-            sent = exchange.send(rows)
+            try:
+                async with psycopg.AsyncCursor(connection, row_factory=tuple_row) as cursor:
+                    await reading_text(cursor).execute(*sent)
+                    rows = await cursor.fetchall()
+            except psycopg.Error as error:
+                sent = exchange.throw(error)
+            else:
+                sent = exchange.send(rows)
     except StopIteration as end:
         result: T = end.value
         return result

@@ -62,6 +62,8 @@ def refused_as(kind: type[DatabaseError], *errors: type[psycopg.Error]) -> Itera
         yield
     except errors as error:
         hint = f": {error.diag.message_hint}" if error.diag.message_hint else ""
+        if isinstance(error, psycopg.errors.DependentObjectsStillExist):
+            hint = f": {error.diag.message_detail}"  # the hint would drop what others made
         raise kind(f"{error.diag.message_primary or error}{hint}") from error
 
 

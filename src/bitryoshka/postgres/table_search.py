@@ -95,6 +95,11 @@ def _in_transaction(connection: psycopg.Connection[Any] | psycopg.AsyncConnectio
 def _searching(
     table: CodeTable, binarizer: Binarizer, queries: ArrayLike, asked: SearchParameters
 ) -> Exchange[SearchResult]:
+    if not isinstance(table, CodeTable):
+        raise TableError(
+            f"expected a table of create_table or open_table, found {table!r}: search_column "
+            "searches a table that a codec is attached to"
+        )
     if binarizer.fingerprint != table.fingerprint:
         raise FingerprintError(
             f"table {table.name} holds codes of binarizer {table.fingerprint}, "
