@@ -37,13 +37,8 @@ def alembic(arguments: list[str], folder: Path, address: str) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize("driver", ["psycopg", "psycopg2"])
 def test_its_blocks_run(
-    database: str,
-    connection: Connection,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    driver: str,
+    database: str, connection: Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     versions = tmp_path / "migrations" / "versions"
@@ -60,7 +55,7 @@ def test_its_blocks_run(
         for i, row in enumerate(rows):
             copy.write_row((i, f"title {i}", Vector(row).to_text()))
     before = catalogs(connection)
-    address = url(database, driver).render_as_string(hide_password=False)
+    address = url(database, "psycopg").render_as_string(hide_password=False)
     ran = []
     for block in blocks(PAGE):
         if block.language == "python" and block.text.startswith("# "):
