@@ -83,6 +83,8 @@ def prepare(connection: Connection, made: dict[str, Binarizer], rows: np.ndarray
             codecs._write(connection, codec_id, part)
         if binarizer.additive is not None:
             fetch(connection, statement("write_gram", codec_id=codec_id))
+        if has_shortlists(connection):  # as register does
+            fetch(connection, statement("make_query_functions", codec_id=codec_id))
         connection.execute(
             "SELECT bitryoshka.add_code_column('items', 'vector', %s, %s)", [f"{name}@1", name]
         )
