@@ -154,6 +154,13 @@ def test_a_value_in_the_filter_stays_a_value(filled: Connection, world: World) -
     assert count == 10
 
 
+def test_a_dollar_within_quotes_is_no_parameter(filled: Connection, world: World) -> None:
+    where = sql.SQL("{} <> {} AND tenant::text <> {}").format("it's $2", "$2", "\\$2")
+    assert ids(search_column(filled, "items", world.queries, where=where)) == ids(
+        search_column(filled, "items", world.queries)
+    )
+
+
 def test_asynchronous_search_is_the_same(
     filled: Connection, installed_database: str, world: World
 ) -> None:

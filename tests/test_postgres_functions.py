@@ -13,7 +13,7 @@ import pytest
 from numpy.typing import NDArray
 from pgvector import Vector
 from psycopg import sql
-from synthetic import clustered, exact_binarizer, integer_rows, signed_rows
+from synthetic import additive_binarizer, clustered, exact_binarizer, integer_rows, signed_rows
 
 import bitryoshka
 from bitryoshka import Binarizer
@@ -171,6 +171,23 @@ def test_null_gives_null(installed: Connection) -> None:
                 sql.SQL(arguments),  # type: ignore[arg-type]
             )
             assert installed.execute(query).fetchall() == [(None,)]
+
+
+@pytest.mark.parametrize("case", [*CASES, "additive"])
+def test_a_codecs_own_functions_for_queries_give_the_same(installed: Connection, case: str) -> None:
+    if case == "additive":
+        binarizer, vectors = additive_binarizer(1, dimensions=16), integer_rows(7, 40)
+    else:
+        binarizer, vectors = CASES[case]()
+    register(installed, "docs", binarizer)
+    suffix = binarizer.fingerprint[:32]
+    rows = installed.execute(
+        f"SELECT bitryoshka.query_bits_{suffix}(v) = bitryoshka.encode_query('docs@1', v), "  # type: ignore[arg-type]
+        f"bitryoshka.query_planes_{suffix}(v) = bitryoshka.query_planes('docs@1', v) "
+        "FROM unnest(%s::text[]) AS t (x), LATERAL (SELECT x::vector AS v OFFSET 0) AS u",
+        [texts(vectors)],
+    ).fetchall()
+    assert rows == [(True, True)] * len(vectors)
 
 
 @pytest.mark.parametrize("call", ["encode", "encode_query", "query_planes", "encode_docs_1"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import re
 from collections.abc import Callable
 from typing import Any, get_args
 
@@ -23,6 +24,7 @@ from bitryoshka import SearchError, SearchParameters, postgres, qdrant, report
 from bitryoshka.cli.app import app
 from bitryoshka.langchain import CodeVectorStore
 from bitryoshka.postgres.server import Connection
+from bitryoshka.postgres_rules import scan_settings
 from bitryoshka.qdrant.edge import create_shard, open_shard
 from bitryoshka.search_parameters import CANDIDATES, TARGET_RECALL, K
 from bitryoshka.sqlalchemy import Code, funnel, prefix_index
@@ -90,6 +92,19 @@ def test_words_and_defaults_of_the_sql_functions(installed: Connection, name: st
     ):
         assert word in arguments
     assert not any(f"{word} " in arguments for word in OLD)
+
+
+def test_the_settings_of_a_scan_are_one(installed: Connection) -> None:
+    """Those in the statement of the database are those that Python sets."""
+    installed.execute("CREATE TABLE docs (id bigint PRIMARY KEY, embedding vector(48))")
+    label = postgres.register(installed, "docs", BINARIZER).label
+    postgres.attach(installed, "docs", "embedding", label)
+    for candidates in (70, 5000):
+        [(text,)] = installed.execute(
+            "SELECT bitryoshka.search_statement('docs', candidates => %s)", [candidates]
+        ).fetchall()
+        found = dict(re.findall(r"set_config\('hnsw\.(\w+)', '(\w+)', true\)", text))
+        assert found == {name: str(value) for name, value in scan_settings(candidates).items()}
 
 
 @pytest.mark.parametrize(

@@ -64,16 +64,23 @@ AS $$
 DECLARE
     found double precision[];
 BEGIN
-    IF kind IN ('threshold', 'step', 'half') THEN
+    IF kind IN ('threshold', 'query threshold', 'step', 'half') THEN
         SELECT array_agg(
             CASE codec_numbers.kind
-                WHEN 'threshold' THEN w.threshold
                 WHEN 'step' THEN w.step
-                ELSE 1 << (w.planes - 1)
+                WHEN 'half' THEN 1 << (w.planes - 1)
+                ELSE w.threshold
             END::double precision ORDER BY w.dimension)
         INTO found
         FROM bitryoshka.weights AS w
-        WHERE w.codec_id = codec_numbers.codec_id AND w.role = 'row' AND w.cut = 0;
+        WHERE w.codec_id = codec_numbers.codec_id AND w.cut = 0
+            AND w.role = CASE codec_numbers.kind WHEN 'query threshold'
+                THEN 'query bits' ELSE 'row' END;
+    ELSIF kind = 'level' THEN
+        SELECT l.levels::real[] INTO found
+        FROM bitryoshka.codecs AS k
+        JOIN bitryoshka.cuts AS l ON l.codec_id = k.id AND l.bits = k.bits
+        WHERE k.id = codec_numbers.codec_id;
     ELSE
         SELECT array_agg(
             CASE codec_numbers.kind WHEN 'mask' THEN b.mask ELSE b.dimension + 1 END::double precision
@@ -81,7 +88,8 @@ BEGIN
         INTO found
         FROM bitryoshka.code_bits AS b
         JOIN bitryoshka.codecs AS c ON c.id = b.codec_id
-        WHERE b.codec_id = codec_numbers.codec_id AND b.position >= c.hamming_bits;
+        WHERE b.codec_id = codec_numbers.codec_id
+            AND (codec_numbers.kind = 'dimension' OR b.position >= c.hamming_bits);
     END IF;
     IF found IS NULL THEN
         PERFORM bitryoshka.refuse_incomplete(codec_id);
@@ -90,6 +98,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION bitryoshka.codec_numbers(integer, text) IS
-'Of each projected dimension of a codec: its threshold, its step, or half its number of steps
-(kind threshold, step, half); of each precision bit: the place of its dimension from 1, or its
-mask (kind place, mask).';
+'Of each projected dimension of a codec: its threshold, that for queries, its step, or half its number
+of steps (kind threshold, query threshold, step, half); of each precision bit: the place of its
+dimension from 1, or its mask (kind place, mask); of each bit of a whole code: the place of its
+dimension from 1, or its decoding level (kind dimension, level).';

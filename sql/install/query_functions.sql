@@ -23,38 +23,6 @@ COMMENT ON FUNCTION bitryoshka.codec_query_weights(integer, text) IS
 'The weights of a codec for the bits of queries (role query bits), or for the scores of whole codes
 (role query weights).';
 
-CREATE OR REPLACE FUNCTION bitryoshka.codec_query_numbers(codec_id integer, kind text)
-    RETURNS double precision[]
-LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    found double precision[];
-BEGIN
-    CASE kind
-        WHEN 'threshold' THEN
-            SELECT array_agg(w.threshold::double precision ORDER BY w.dimension) INTO found
-            FROM bitryoshka.weights AS w
-            WHERE w.codec_id = codec_query_numbers.codec_id AND w.role = 'query bits' AND w.cut = 0;
-        WHEN 'place' THEN
-            SELECT array_agg((b.dimension + 1)::double precision ORDER BY b.position) INTO found
-            FROM bitryoshka.code_bits AS b WHERE b.codec_id = codec_query_numbers.codec_id;
-        WHEN 'level' THEN
-            SELECT l.levels::real[] INTO found
-            FROM bitryoshka.codecs AS k
-            JOIN bitryoshka.cuts AS l ON l.codec_id = k.id AND l.bits = k.bits
-            WHERE k.id = codec_query_numbers.codec_id;
-    END CASE;
-    IF found IS NULL OR array_position(found, NULL) IS NOT NULL THEN
-        PERFORM bitryoshka.refuse_incomplete(codec_id);
-    END IF;
-    RETURN found;
-END
-$$;
-COMMENT ON FUNCTION bitryoshka.codec_query_numbers(integer, text) IS
-'Thresholds of a codec''s own for the bits of queries; or of each bit of a whole code the place of
-its projected dimension from 1, or its decoding level (kind threshold, place, level).';
-
 CREATE OR REPLACE FUNCTION bitryoshka.query_function(one bitryoshka.codecs, kind text) RETURNS text
 LANGUAGE sql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
@@ -77,7 +45,6 @@ DECLARE
     own_planes boolean;
     head text;
     product text := concat('(w OPERATOR(', pgvector, '.<#>) input) * scale');
-    arrays text[];
     content text;
     made text;
     kind text;
@@ -114,7 +81,7 @@ DECLARE', head, '
                 THEN 'bitryoshka.codec_query_weights({codec}, ''query bits'')'
                 ELSE 'bitryoshka.codec_weights({codec})' END, ') AS w,
                 unnest(', CASE WHEN own_thresholds
-                THEN 'bitryoshka.codec_query_numbers({codec}, ''threshold'')'
+                THEN 'bitryoshka.codec_numbers({codec}, ''query threshold'')'
                 ELSE 'bitryoshka.codec_numbers({codec}, ''threshold'')' END, ') AS t
         ) AS x
     )::varbit;
@@ -132,8 +99,8 @@ DECLARE
                 CASE WHEN NOT own_planes THEN '
     SELECT array_agg(weights[d] * l) INTO weights
     FROM (
-        SELECT unnest(bitryoshka.codec_query_numbers({codec}, ''place'')::integer[]) AS d,
-            unnest(bitryoshka.codec_query_numbers({codec}, ''level'')) AS l
+        SELECT unnest(bitryoshka.codec_numbers({codec}, ''dimension'')::integer[]) AS d,
+            unnest(bitryoshka.codec_numbers({codec}, ''level'')) AS l
     ) AS x;' END, '
     unit := (SELECT coalesce(nullif(max(abs(w)), 0) / 255, 1) FROM unnest(weights) AS w);
     RETURN bitryoshka.planes_of(weights, unit);

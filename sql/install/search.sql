@@ -35,7 +35,10 @@ BEGIN
                 'expected NULL of the type of a table''s rows, such as NULL::public.docs, found ',
                 pg_catalog.pg_typeof(items));
     END IF;
-    IF filter_values IS NULL AND pg_catalog.strpos(filter, '$2') OPERATOR(pg_catalog.>) 0 THEN
+    -- what stands in quotes is text, whatever it looks like
+    IF filter_values IS NULL AND pg_catalog.strpos(
+        pg_catalog.regexp_replace(filter, '''[^'']*''|"[^"]*"', '', 'g'), '$2'
+    ) OPERATOR(pg_catalog.>) 0 THEN
         RAISE EXCEPTION USING
             ERRCODE = 'invalid_parameter_value',
             MESSAGE = 'the filter takes values from $2, and filter_values is NULL';
