@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -298,6 +299,15 @@ def test_the_statements_of_a_dry_run_change_nothing_and_would_work(installed: Co
         if not statement.startswith(("COPY", "--")):
             installed.execute(statement.encode())
     made = [row[:2] for row in shape(installed)]
+    # of a column that is attached, what is left to do
+    assert attach_statements(installed, "items", "embedding", LABEL) == statements[1:-1]
+    [name] = re.findall('"(items_codes_.*?)"', statements[-1])
+    installed.execute(f"DROP INDEX {name}".encode())
+    assert attach_statements(installed, "items", "embedding", LABEL) == statements[1:]
+    installed.execute("DROP TRIGGER zz_bitryoshka_1 ON items")
+    [first, *rest] = attach_statements(installed, "items", "embedding", LABEL)
+    assert "restore_column" in first
+    assert rest == statements[1:]
     detach(installed, "items")
     attach(installed, "items", "embedding", LABEL)
     assert [row[:2] for row in shape(installed) if row[0] == "column"] == [

@@ -11,13 +11,14 @@ from bitryoshka.limits import check_count
 from bitryoshka.postgres.attached_column import check_code_type, count_rows
 from bitryoshka.postgres.backfilling import backfill, backfill_statements
 from bitryoshka.postgres.codecs import export, find_codec
-from bitryoshka.postgres.column_index import build_index, index_statements
+from bitryoshka.postgres.column_index import build_index, index_is_valid, index_statements
 from bitryoshka.postgres.columns import (
     Entry,
     find_entry,
     refused_changes,
     require_entry,
     require_idle,
+    restoration,
     restore,
     sole_worker,
     step,
@@ -150,15 +151,28 @@ def attach_statements(
     index: bool = True,
     bad_vectors: BadVectors = "reject",
 ) -> list[str]:
-    """The SQL by which `attach` would change the table, in its order; nothing is changed."""
+    """The SQL by which `attach` would change the table, in its order; nothing is changed.
+
+    Of a column that is attached, what a further call would do.
+    """
     target = find_target(
         connection, table, vector_column, find_codec(connection, codec), code_column, schema
     )
     prefix = _check_prefix(target, prefix_bits) if index else None
-    [(next_id,)] = fetch(connection, statement("next_column_id"))
-    shown = [_addition(target, prefix, bad_vectors), *backfill_statements(target)]
-    if prefix is not None:
-        shown += index_statements(target, next_id, prefix)
+    entry, target = _find(connection, target)
+    shown: list[sql.Composed] = []
+    if entry is None:
+        [(column_id,)] = fetch(connection, statement("next_column_id"))
+        shown.append(_addition(target, prefix, bad_vectors))
+    else:
+        column_id = entry.id
+        _check_same(connection, target, entry, bad_vectors)
+        if _is_broken(connection, target, entry):
+            shown.append(restoration(target, entry))
+    shown += backfill_statements(target)
+    prefix = prefix or (entry and entry.prefix_bits)
+    if prefix is not None and (entry is None or not index_is_valid(connection, target, prefix)):
+        shown += index_statements(target, column_id, prefix)
     return [part.as_string(connection) for part in shown]
 
 

@@ -167,17 +167,22 @@ def restore(
     published: bool = False,
 ) -> None:
     """Give an attached table its column, under the names of ``target``, and its trigger again."""
-    change = statement(
+    change = restoration(target, entry, published)
+    with refused_changes():
+        changed(
+            connection, lambda: fetch(connection, change), target.lock("ACCESS EXCLUSIVE"), advance
+        )
+
+
+def restoration(target: Target, entry: Entry, published: bool = False) -> sql.Composed:
+    """The statement of `restore`."""
+    return statement(
         "restore_column",
         column_id=entry.id,
         vector=sql.Literal(target.vector_column),
         code=sql.Literal(target.code_column),
         published=sql.Literal(published),
     )
-    with refused_changes():
-        changed(
-            connection, lambda: fetch(connection, change), target.lock("ACCESS EXCLUSIVE"), advance
-        )
 
 
 def refused_changes() -> AbstractContextManager[None]:

@@ -161,7 +161,7 @@ def find_target(
     if modifier not in (-1, codec.dimensions):
         raise TableError(
             f"column {vector_column!r} of {title} has {modifier} dimensions, codec {codec.label} "
-            f"expects {codec.dimensions}: attach a codec for such vectors, and detach this one"
+            f"expects {codec.dimensions}: fit and attach one for such vectors"
         )
     key = tuple(Key(*row) for row in fetch(connection, statement("primary_key", oid=oid)))
     if not key:
