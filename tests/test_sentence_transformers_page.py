@@ -13,8 +13,7 @@ PAGE = Path(__file__).parents[1] / "docs" / "sentence_transformers.md"
 
 def test_its_blocks_run(database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    # no model is looked for on a hub
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     namespace: dict[str, Any] = {"dsn": database}
     for block in blocks(PAGE):
         assert block.language == "python", block.place

@@ -74,9 +74,9 @@ class Codes(Module):  # type: ignore[misc]
         embeddings: Tensor = features["sentence_embedding"]
         if torch.is_grad_enabled() and (self.training or embeddings.requires_grad):
             raise OptionError(
-                "codes have no gradient: train the model without its Codes module, with the loss "
-                "of bitryoshka.sentence_transformers.loss, then fit to it and add the module "
-                "again; outside of training call encode, or use torch.no_grad()"
+                "codes have no gradient: train the model without its Codes module, with "
+                "bitryoshka.sentence_transformers.BinaryMatryoshkaLoss, then fit to it and add "
+                "the module again; outside of training call encode, or use torch.no_grad()"
             )
         vectors = as_array(embeddings[:, : self.truncate_dim])
         try:
