@@ -6,8 +6,8 @@ The default model encodes the set's texts, a batch at a time, as it is and with 
 batch that warms up; what counts is the processor time of the process. A share is the median of the
 batches' ratios, less 1.
 
-DIR is a folder as `benchmarks.datasets` reads it; its texts are taken in a random order, and codes are
-fitted to its first vectors.
+DIR is a folder as `benchmarks.datasets` reads it; its texts are taken in a random order, and codes
+are fitted to its first vectors.
 """
 
 from __future__ import annotations
