@@ -484,6 +484,26 @@ def mteb_check_table(figures: Figures) -> str:
     return f"{table_}\n\nAdditive codes of {figures['bits']} bits; MTEB {figures['mteb']}."
 
 
+def sentence_transformers_cost_table(figures: Figures) -> str:
+    """A text encoded as it is, and to codes of each kind."""
+    names = {
+        "embeddings": "embeddings alone",
+        "itq": "codes, ITQ",
+        "additive, compiled": "additive codes, extra `fast`",
+        "additive, NumPy": "additive codes, NumPy alone",
+    }
+    rows = []
+    for name, title in names.items():
+        found = figures[name]
+        share = "" if name == "embeddings" else f"{found['beyond']:+.1%}"
+        rows.append([title, f"{found['milliseconds_of_a_text']:.1f}", share])
+    table_ = _markdown(["`encode_document` gives", "median ms a text", "beyond embeddings"], rows)
+    return (
+        f"{table_}\n\n{figures['texts']:,} texts of {figures['median_characters']:.0f} characters "
+        f"(median), {figures['bits']} bits, one core."
+    )
+
+
 BLOCKS: dict[str, tuple[str, Callable[[Figures], str]]] = {
     "demo-line": ("demo", demo_line),
     "demo": ("demo", demo_table),
@@ -516,6 +536,10 @@ BLOCKS: dict[str, tuple[str, Callable[[Figures], str]]] = {
     "drift": ("drift", drift_table),
     "reports": ("reports", reports_table),
     "mteb-check": ("mteb_check", mteb_check_table),
+    "sentence-transformers-cost": (
+        "sentence_transformers_cost",
+        sentence_transformers_cost_table,
+    ),
     "sqlalchemy-overhead": ("sqlalchemy_overhead", sqlalchemy_overhead_table),
 }
 

@@ -6,8 +6,8 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
-from functools import cached_property
+from dataclasses import dataclass, field, fields, replace
+from functools import cached_property, partial
 from itertools import pairwise
 from types import MappingProxyType
 from typing import Any, Literal
@@ -176,6 +176,11 @@ class Binarizer:
             if depth[j] != p:
                 raise BitsError(f"dimension {j} has plane {p} where plane {depth[j]} comes next")
             depth[j] += 1
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # for worker processes; what is cached stays behind, as does the view of info
+        kept = {f.name: getattr(self, f.name) for f in fields(self)}
+        return partial(Binarizer, **{**kept, "info": dict(self.info)}), ()
 
     @property
     def dimensions(self) -> int:

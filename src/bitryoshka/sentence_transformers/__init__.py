@@ -1,0 +1,14 @@
+"""Codes out of Sentence Transformers: a module that ends a model, and what fits and makes codes."""
+
+from bitryoshka.errors import MissingExtraError
+
+try:
+    import sentence_transformers.base.modules  # noqa: F401
+except ImportError as error:  # also of releases before 6.0
+    raise MissingExtraError("bitryoshka.sentence_transformers", "sentence-transformers") from error
+
+from bitryoshka.sentence_transformers.codes import Codes
+from bitryoshka.sentence_transformers.embeddings import binarize_embeddings
+from bitryoshka.sentence_transformers.fitting import add_codes, fit_codes
+
+__all__ = ["Codes", "add_codes", "binarize_embeddings", "fit_codes"]
