@@ -24,9 +24,11 @@ demo: $(INSTALLED)
 test: $(INSTALLED) programs
 	$(BIN)/$(PYTEST)
 
-# the tests of the ORM and of migrations again, on the older of the two versions of SQLAlchemy
+# the tests of the ORM and of migrations again, on the older of the two versions of SQLAlchemy and of
+# pgvector's Python package, which gave arrays where the newer gives lists; and of what reads vectors
 test-sqlalchemy20: .venv20/.installed
-	BITRYOSHKA_TEST_SQLALCHEMY=2.0 .venv20/bin/$(PYTEST) tests/test_sqlalchemy*.py tests/test_alembic*.py
+	BITRYOSHKA_TEST_SQLALCHEMY=2.0 .venv20/bin/$(PYTEST) tests/test_sqlalchemy*.py tests/test_alembic*.py \
+		tests/test_llama_index.py
 
 # what the database does, again on the older of the two servers in the embedded one's wheel
 POSTGRES := additive attach column_search functions installation lasting publications restores \
@@ -68,10 +70,11 @@ $(INSTALLED): pyproject.toml
 	$(BIN)/python -m pip install -e '.[all]' --group dev --group docs --group bench
 	touch $@
 
-# holds SQLAlchemy alone, and finds everything else in .venv, after its own packages
+# holds these two alone, and finds everything else in .venv, after its own packages
 .venv20/.installed: $(INSTALLED)
 	$(BIN)/python -m venv --clear --without-pip .venv20
 	$(BIN)/python -m pip --python .venv20/bin/python install 'sqlalchemy~=2.0.0'
+	$(BIN)/python -m pip --python .venv20/bin/python install --no-deps 'pgvector~=0.4.2'
 	$(BIN)/python -c 'import sysconfig; print("import site; site.addsitedir(%r)" % sysconfig.get_path("purelib"))' \
 		> "$$(.venv20/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/main.pth"
 	touch $@

@@ -33,7 +33,9 @@ autodoc_type_aliases = {name: name for name in ("ArrayLike", "NDArray", "Floats"
 
 def skip_unwritten(app: Any, what: str, name: str, value: Any, skip: bool, options: Any) -> Any:
     """Leave out fields of named tuples, and what has no docstring of ours."""
-    return True if type(value).__name__ == "_tuplegetter" or name == "cache_ok" else None
+    owner = getattr(getattr(value, "fget", value), "__module__", None) or ""
+    foreign = name == "cache_ok" or owner.partition(".")[0] == "pydantic"
+    return True if foreign or type(value).__name__ == "_tuplegetter" else None
 
 
 def mark_code(app: Any, what: str, name: str, value: Any, options: Any, lines: list[str]) -> None:

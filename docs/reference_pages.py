@@ -38,6 +38,12 @@ COPIES = {
 # modules that the guides import from, beside the packages
 MODULES = ("bits", "drift", "vector_files", "qdrant.edge")
 
+# stores whose methods stand in classes of ours below the framework's own, which is not shown
+STORES = {
+    "bitryoshka.langchain": "VectorStore",
+    "bitryoshka.llama_index": "BasePydanticVectorStore",
+}
+
 # what is called in statements of one's own; all others are called by these or by triggers
 SQL_FUNCTIONS = {
     "Search": ("search", "search_statement"),
@@ -85,6 +91,8 @@ def python_page(name: str) -> str:
     aliases = [public for public in own if get_origin(getattr(module, public)) is not None]
     listed = ", ".join(public for public in own if public not in aliases)
     lines = [name, "=" * len(name), "", f".. automodule:: {name}", f"   :members: {listed}"]
+    if base := STORES.get(name):
+        lines.append(f"   :inherited-members: {base}")
     for alias in aliases:
         meaning = str(getattr(module, alias)).replace("typing.", "")
         lines += ["", f".. py:data:: {name}.{alias}", "", f"   Stands for ``{meaning}``."]

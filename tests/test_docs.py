@@ -38,6 +38,7 @@ RUN_BY = {
     "docs/index.md": "test_quickstart.py",
     "docs/installing.md": "test_docs.py",
     "docs/langchain.md": "test_langchain_page.py",
+    "docs/llama_index.md": "test_llama_index_page.py",
     "docs/living.md": "test_living_page.py",
     "docs/measuring.md": "test_docs.py",
     "docs/mteb.md": "test_mteb_page.py",

@@ -72,7 +72,7 @@ def large(dsn: str, installed_template: str) -> Iterator[str]:
 def watched(store: CodeVectorStore) -> list[str]:
     """The statements that a store sends from now on, with their parameters."""
     sent: list[str] = []
-    acting = store._engines.sync
+    acting = store._documents.engines.sync
     event.listen(acting, "before_cursor_execute", lambda *given: sent.append(str(given[2:4])))
     return sent
 
@@ -108,7 +108,7 @@ def test_a_funnel_is_filled_with_the_settings_of_its_page(large: str) -> None:
     store = opened(large, Known(VECTORS), "-c enable_seqscan=off")
     rare = select(store.table.c.id).where(store.table.c.metadata["rare"].as_boolean())
     statement = funnel(rare, store.table.c.code, VECTORS[ROWS], BINARIZER, rescore=None)
-    acting = store._engines.sync
+    acting = store._documents.engines.sync
     assert acting is not None
     with acting.begin() as connection:
         for name, value in settings.items():
@@ -128,7 +128,7 @@ def test_rows_that_the_graph_does_not_lead_to_are_found(
     store.add_texts(texts, [{"number": i} for i in range(rows)], ids=texts)
     # of so few links that many rows have none
     table = store.table
-    acting = store._engines.sync
+    acting = store._documents.engines.sync
     assert acting is not None
     prefix_index("docs_code_hnsw", table.c.code, 32, m=2, ef_construction=4).create(acting)
     code = BINARIZER.encode_queries(VECTORS[ROWS:])[0]

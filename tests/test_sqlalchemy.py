@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from importlib.metadata import version
 from typing import Any
 
 import numpy as np
@@ -110,13 +111,15 @@ def run(request: pytest.FixtureRequest, filled: str) -> Run:
     return runner(filled, request.param)
 
 
-def test_this_is_the_version_of_sqlalchemy_that_was_asked_for() -> None:
-    found = sqlalchemy.__version__
-    print("SQLAlchemy", found)
+def test_these_are_the_versions_that_were_asked_for() -> None:
+    found, types = sqlalchemy.__version__, version("pgvector")
+    print("SQLAlchemy", found, "pgvector", types)
     if wanted := os.environ.get("BITRYOSHKA_TEST_SQLALCHEMY"):
         assert found.startswith(f"{wanted}.")
+        assert types.startswith("0.4.")
     else:
         assert not found.startswith("2.0.")
+        assert not types.startswith("0.4.")
 
 
 def test_every_form_of_a_code_comes_back_as_a_packed_row(run: Run) -> None:

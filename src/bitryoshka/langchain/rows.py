@@ -1,4 +1,4 @@
-"""Documents as rows of a store's table: ids, upserts, deletions, filters."""
+"""Documents as entries of a table, and rows as documents: ids and filters."""
 
 from __future__ import annotations
 
@@ -6,14 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from uuid import uuid4
 
-import numpy as np
 from langchain_core.documents import Document
-from numpy.typing import NDArray
-from sqlalchemy import ColumnElement, Connection, Table, Text, any_, delete, literal, select
-from sqlalchemy.dialects.postgresql import ARRAY, insert
+from sqlalchemy import ColumnElement, Connection, Table
 
+from bitryoshka.documents.engines import Work
+from bitryoshka.documents.rows import Entry, deletion, has_id, reading
 from bitryoshka.errors import SearchError, TableError
-from bitryoshka.langchain.engines import Work
 from bitryoshka.langchain.filters import metadata_condition
 
 Filter = Mapping[str, Any] | ColumnElement[bool]
@@ -33,10 +31,10 @@ def text_documents(
     ]
 
 
-def document_ids(
+def document_entries(
     documents: Sequence[Document], ids: Sequence[str | None] | None = None
-) -> list[str]:
-    """The id of each document: the given one, else its own, else a new UUID."""
+) -> list[Entry]:
+    """Documents with the id of each: the given one, else its own, else a new UUID."""
     if ids is not None and len(ids) != len(documents):
         raise TableError(f"expected ids for {len(documents)} documents, found {len(ids)}")
     given = ids or [None] * len(documents)
@@ -44,37 +42,17 @@ def document_ids(
     wrong = [id_ for id_ in chosen if not isinstance(id_, str)]
     if wrong:
         raise TableError(f"ids must be str, found {wrong[0]!r}")
-    return chosen
+    return [
+        Entry(id_, document.page_content, document.metadata)
+        for id_, document in zip(chosen, documents, strict=True)
+    ]
 
 
 def _own(documents: Sequence[Document]) -> list[str]:
     return [str(uuid4()) if document.id is None else document.id for document in documents]
 
 
-def upsert(
-    table: Table,
-    documents: Sequence[Document],
-    ids: Sequence[str],
-    codes: NDArray[np.uint8],
-    vectors: NDArray[np.float32],
-) -> Work[None]:
-    """Insert rows, or replace those of the same id; of an id that comes twice the last stays."""
-    rows: list[dict[str, Any]] = [
-        {"id": id_, "content": document.page_content, "metadata": document.metadata, "code": code}
-        for id_, document, code in zip(ids, documents, codes, strict=True)
-    ]
-    if "vector" in table.c:
-        for row, vector in zip(rows, vectors, strict=True):
-            row["vector"] = vector
-    new = insert(table)
-    names = ["content", "metadata", "code", *(["vector"] if "vector" in table.c else [])]
-    statement = new.on_conflict_do_update(
-        index_elements=[table.c.id], set_={name: new.excluded[name] for name in names}
-    )
-    return lambda connection: connection.execute(statement, rows).close()
-
-
-def deletion(
+def deletion_of(
     table: Table,
     ids: Sequence[str] | None = None,
     filter: Filter | None = None,  # noqa: A002
@@ -82,17 +60,16 @@ def deletion(
     """Delete the rows of these ids, None: of all, that the filter lets through."""
     where = conditions(table, filter)
     if ids is not None:
-        where.append(_has_id(table, ids))
-    return lambda connection: connection.execute(delete(table).where(*where)).close()
+        where.append(has_id(table, ids))
+    return deletion(table, where)
 
 
-def by_ids(table: Table, ids: Sequence[str]) -> Work[list[Document]]:
+def reading_of(table: Table, ids: Sequence[str]) -> Work[list[Document]]:
     """Read the documents of these ids that are there, each once, in the order of the ids."""
-    columns = table.c
-    statement = select(columns.id, columns.content, columns.metadata).where(_has_id(table, ids))
+    rows = reading(table, [has_id(table, ids)])
 
     def work(connection: Connection) -> list[Document]:
-        found = {row.id: row_document(row) for row in connection.execute(statement)}
+        found = {row.id: row_document(row) for row in rows(connection)}
         return [found[id_] for id_ in dict.fromkeys(ids) if id_ in found]
 
     return work
@@ -115,8 +92,3 @@ def conditions(table: Table, filter: Filter | None) -> list[ColumnElement[bool]]
         "expected a filter that is a dict of metadata or an expression of SQLAlchemy, "
         f"found {type(filter).__name__}"
     )
-
-
-def _has_id(table: Table, ids: Sequence[str]) -> ColumnElement[bool]:
-    # one parameter, however many ids
-    return table.c.id == any_(literal(list(ids), ARRAY(Text)))

@@ -8,10 +8,11 @@ from typing import Any, Self
 from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
 
+from bitryoshka.documents.engines import Work
+from bitryoshka.documents.searching import Hit
 from bitryoshka.errors import SearchError
 from bitryoshka.langchain.documents import DocumentStore
-from bitryoshka.langchain.engines import Work
-from bitryoshka.langchain.searching import Hit
+from bitryoshka.langchain.rows import Filter, conditions, row_document
 from bitryoshka.limits import check_counts
 
 
@@ -54,23 +55,44 @@ class CodeVectorStore(DocumentStore):
         store.similarity_search("What are codes?", k=1, filter={"chapter": 1})
     """
 
-    def _hits(self, query: list[float], k: int, **options: Any) -> Work[list[Hit]]:
-        return self._searcher.search(query, k, **options)
+    def _hits(
+        self,
+        query: list[float],
+        k: int,
+        *,
+        filter: Filter | None = None,  # noqa: A002 - LangChain's name for it
+        **options: Any,
+    ) -> Work[list[Hit]]:
+        where = conditions(self.table, filter)
+        return self._documents.searcher.search(query, k, where=where, **options)
+
+    def _found(self, query: list[float], k: int, **options: Any) -> list[Hit]:
+        return self._documents.run(self._hits(query, k, **options))
+
+    async def _afound(self, query: list[float], k: int, **options: Any) -> list[Hit]:
+        return await self._documents.run_async(self._hits(query, k, **options))
+
+    def _diverse(
+        self, query: list[float], hits: list[Hit], k: int, lambda_mult: float
+    ) -> list[Document]:
+        chosen = self._documents.searcher.diverse(query, hits, k, lambda_mult)
+        return [row_document(hit.row) for hit in chosen]
 
     def similarity_search_with_score(
         self, query: str, k: int = 4, **options: Any
     ) -> list[tuple[Document, float]]:
         """The best ``k`` documents with their scores, best first: larger is better."""
         vector = self._embedding.embed_query(query)
-        return [(hit.document, hit.score) for hit in self._run(self._hits(vector, k, **options))]
+        hits = self._found(vector, k, **options)
+        return [(row_document(hit.row), hit.score) for hit in hits]
 
     async def asimilarity_search_with_score(
         self, query: str, k: int = 4, **options: Any
     ) -> list[tuple[Document, float]]:
         """`similarity_search_with_score`, async."""
         vector = await self._embedding.aembed_query(query)
-        hits = await self._arun(self._hits(vector, k, **options))
-        return [(hit.document, hit.score) for hit in hits]
+        hits = await self._afound(vector, k, **options)
+        return [(row_document(hit.row), hit.score) for hit in hits]
 
     def similarity_search(self, query: str, k: int = 4, **options: Any) -> list[Document]:
         """The best ``k`` documents, best first."""
@@ -85,13 +107,13 @@ class CodeVectorStore(DocumentStore):
         self, embedding: list[float], k: int = 4, **options: Any
     ) -> list[Document]:
         """The best ``k`` documents for an embedding of (d,), best first."""
-        return [hit.document for hit in self._run(self._hits(embedding, k, **options))]
+        return [row_document(hit.row) for hit in self._found(embedding, k, **options)]
 
     async def asimilarity_search_by_vector(
         self, embedding: list[float], k: int = 4, **options: Any
     ) -> list[Document]:
         """`similarity_search_by_vector`, async."""
-        return [hit.document for hit in await self._arun(self._hits(embedding, k, **options))]
+        return [row_document(hit.row) for hit in await self._afound(embedding, k, **options)]
 
     def max_marginal_relevance_search(
         self,
@@ -134,8 +156,8 @@ class CodeVectorStore(DocumentStore):
         **options: Any,
     ) -> list[Document]:
         """`max_marginal_relevance_search` for an embedding of (d,)."""
-        hits = self._run(self._hits(embedding, _most(k, fetch_k), likeness=True, **options))
-        return self._searcher.diverse(embedding, hits, k, lambda_mult)
+        hits = self._found(embedding, _most(k, fetch_k), likeness=True, **options)
+        return self._diverse(embedding, hits, k, lambda_mult)
 
     async def amax_marginal_relevance_search_by_vector(
         self,
@@ -146,8 +168,8 @@ class CodeVectorStore(DocumentStore):
         **options: Any,
     ) -> list[Document]:
         """`max_marginal_relevance_search_by_vector`, async."""
-        hits = await self._arun(self._hits(embedding, _most(k, fetch_k), likeness=True, **options))
-        return self._searcher.diverse(embedding, hits, k, lambda_mult)
+        hits = await self._afound(embedding, _most(k, fetch_k), likeness=True, **options)
+        return self._diverse(embedding, hits, k, lambda_mult)
 
     def _select_relevance_score_fn(self) -> Callable[[float], float]:
         """The score itself, those below 0 as 0; SearchError for an inner product."""

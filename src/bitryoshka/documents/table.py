@@ -12,8 +12,8 @@ from sqlalchemy.exc import NoSuchTableError, ProgrammingError
 from sqlalchemy.schema import CreateTable, SetColumnComment
 
 from bitryoshka.binarizer import Binarizer
+from bitryoshka.documents.engines import sqlstates
 from bitryoshka.errors import DatabaseError, PgvectorError, TableError
-from bitryoshka.langchain.engines import sqlstates
 from bitryoshka.postgres_rules import (
     CODEC_COMMENT,
     MAY_NOT_CREATE,

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NamedTuple, cast
 
 import numpy as np
-from langchain_core.documents import Document
 from numpy.typing import ArrayLike, NDArray
 from sqlalchemy import ColumnElement, Connection, Row, Select, Table, func, select
 
 from bitryoshka.binarizer import Binarizer
 from bitryoshka.bits import largest_scores, prefix, query_planes, unpack
+from bitryoshka.documents.engines import Work
+from bitryoshka.documents.rows import floats
 from bitryoshka.errors import SearchError
-from bitryoshka.langchain.engines import Work
-from bitryoshka.langchain.rows import Filter, conditions, row_document
 from bitryoshka.postgres_rules import scan_settings
 from bitryoshka.search_parameters import SearchParameters
 from bitryoshka.sqlalchemy import Code, funnel
@@ -35,11 +34,10 @@ _WITHOUT_INDEX = {
 
 
 class Hit(NamedTuple):
-    """A document, its score (larger is better), and the row that it came from."""
+    """A row with id, content and metadata, and its score: larger is better."""
 
-    document: Document
-    score: float
     row: Row[Any]
+    score: float
 
 
 @dataclass(frozen=True)
@@ -72,8 +70,8 @@ class Searcher:
         query: ArrayLike,
         k: int,
         *,
+        where: Sequence[Condition] = (),
         likeness: bool = False,
-        filter: Filter | None = None,  # noqa: A002 - LangChain's name for it
         **options: Any,
     ) -> Work[list[Hit]]:
         """The best ``k`` rows for one query (d,), best first; ``likeness`` for `diverse`.
@@ -98,7 +96,7 @@ class Searcher:
         if likeness:
             rows = rows.add_columns(columns.vector if self.keeps_vectors else columns.code)
         ranked = self._by_vectors if asked.rescore == "exact" else self._by_codes
-        statement = ranked(rows, near, one, asked, conditions(self.table, filter))
+        statement = ranked(rows, near, one, asked, where)
         factor, constant = self._line(one, asked)
 
         def work(connection: Connection) -> list[Hit]:
@@ -108,7 +106,7 @@ class Searcher:
                 # the graph's links may lead to no more rows, and the scan's memory has an end
                 _set(connection, _WITHOUT_INDEX)
                 found = connection.execute(statement).all()
-            return [Hit(row_document(row), factor * row.value + constant, row) for row in found]
+            return [Hit(row, factor * row.value + constant) for row in found]
 
         return work
 
@@ -118,7 +116,7 @@ class Searcher:
         near: Near,
         query: Floats,
         asked: SearchParameters,
-        where: list[Condition],
+        where: Sequence[Condition],
     ) -> Select[Any]:
         comparator = cast("Any", self.table.c.vector.comparator)
         cosine = self.binarizer.metric == "cosine"
@@ -137,7 +135,7 @@ class Searcher:
         near: Near,
         query: Floats,
         asked: SearchParameters,
-        where: list[Condition],
+        where: Sequence[Condition],
     ) -> Select[Any]:
         if asked.rescore is None:
             bits = asked.prefix_bits or self.binarizer.hamming_bits
@@ -166,20 +164,18 @@ class Searcher:
         [reach] = largest_scores(planes[None])
         return 1 / int(reach), 0
 
-    def diverse(
-        self, query: ArrayLike, hits: list[Hit], k: int, lambda_mult: float
-    ) -> list[Document]:
+    def diverse(self, query: ArrayLike, hits: list[Hit], k: int, lambda_mult: float) -> list[Hit]:
         """The ``k`` hits of maximal marginal relevance, by vectors or else by Hamming bits."""
         if not hits:
             return []
         one: Floats = np.asarray(query, np.float64)
         if self.keeps_vectors:
-            rows: Floats = np.array([_floats(hit.row.vector) for hit in hits], np.float64)
+            rows: Floats = np.array([floats(hit.row.vector) for hit in hits], np.float64)
         else:
             codes = np.array([hit.row.code for hit in hits])
             rows = 2.0 * unpack(prefix(codes, self.binarizer.hamming_bits)) - 1
             one = 2.0 * unpack(self.binarizer.encode_queries(one[None]))[0] - 1
-        return [hits[i].document for i in marginal_relevance(one, rows, k, lambda_mult)]
+        return [hits[i] for i in marginal_relevance(one, rows, k, lambda_mult)]
 
 
 def marginal_relevance(query: Floats, rows: Floats, k: int, lambda_mult: float) -> list[int]:
@@ -208,7 +204,3 @@ def _set(connection: Connection, settings: Mapping[str, str | int]) -> None:
     connection.execute(
         select(*(func.pg_catalog.set_config(n, str(v), True) for n, v in settings.items()))
     )
-
-
-def _floats(value: Any) -> Any:
-    return value.to_list() if hasattr(value, "to_list") else value
