@@ -189,6 +189,7 @@ assert not {"numba", "torch", "tqdm", "psycopg"} & set(sys.modules)
         ("import bitryoshka.alembic", "alembic"),
         ("import bitryoshka.qdrant", "qdrant"),
         ("import bitryoshka.langchain", "langchain"),
+        ("import bitryoshka.django", "django"),
         ("import bitryoshka.demo; bitryoshka.demo.run()", "demo"),
         ("from bitryoshka.vector_files import read_vectors; read_vectors('v.parquet')", "cli"),
     ],
