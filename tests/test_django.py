@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +17,25 @@ from django.apps import apps
 from django.apps.registry import Apps
 from django.core import checks, serializers
 from django.core.exceptions import FieldError, ImproperlyConfigured, ValidationError
-from django.db import DataError, IntegrityError, ProgrammingError, connection, models, transaction
-from django.db.migrations import AlterField, Migration, RenameField
+from django.db import (
+    DataError,
+    IntegrityError,
+    ProgrammingError,
+    connection,
+    models,
+    router,
+    transaction,
+)
+from django.db.migrations import AddField, AlterField, CreateModel, Migration, RenameField
 from django.db.migrations.optimizer import MigrationOptimizer
 from django.db.migrations.state import ProjectState
 from django.db.models import Exists, F, OuterRef
 from django.forms import modelform_factory
+from django.test.utils import override_settings
 from pgvector import Bit, Vector
 from pgvector.django import VectorField
 from synthetic import clustered
-from tests.django_project import configure, default_database
+from tests.django_project import configure, database_settings, default_database
 
 import bitryoshka
 from bitryoshka import SearchError, VectorsError, postgres
@@ -485,14 +494,14 @@ def test_wrong_searches(library: Path) -> None:
         Document.objects.search(QUERY, code_field="title")
     with pytest.raises(SearchError, match="has no vector_field"):
         Signature.objects.search(QUERY, code_field="code", rescore="exact")
-    with pytest.raises(VectorsError, match="expected a vector of 48 numbers.*found"):
+    with pytest.raises(VectorsError, match=r"expected a vector of 48 numbers.*found"):
         Document.objects.search(QUERY[:47])
     for values in ([np.nan] * 48, [np.inf] * 48, [1e39] * 48):
         with pytest.raises(VectorsError, match="finite"):
             Document.objects.search(values)
     with pytest.raises(DataError, match="zero vector"), transaction.atomic():
         list(Document.objects.search([0.0] * 48))
-    with pytest.raises(DataError, match="bits must be one of .* up to 48, found 40"):
+    with pytest.raises(DataError, match=r"bits must be one of .* up to 48, found 40"):
         list(Document.objects.search(QUERY, prefix_bits=40))
     Signature.objects.create(code=ROW)
     with pytest.raises(ProgrammingError, match="no codec is attached to column code"):
@@ -588,29 +597,28 @@ def test_another_codec_never_keeps_codes_of_the_former(library: Path) -> None:
 
 
 def test_as_a_script(
-    library: Path, installed: Connection, database: str, connection: Connection
+    empty: Path, database: str, another_connection: Callable[[], Connection]
 ) -> None:
     """What sqlmigrate writes, run by another driver in another database, does the same."""
-    from django.db import connection as ours
-
-    with ours.schema_editor(collect_sql=True) as editor:
+    other = another_connection()
+    with connection.schema_editor(collect_sql=True) as editor:
         for operation in (
             InstallBitryoshka(),
-            RegisterCodec("docs", library / "docs.safetensors"),
+            RegisterCodec("docs", empty / "docs.safetensors"),
         ):
             operation.database_forwards(APP, editor, None, None)
         editor.create_model(Document)
         state = ProjectState.from_apps(apps)
         AttachCodec("Document", "code").database_forwards(APP, editor, state, state)
-    connection.execute("\n".join(editor.collected_sql).encode())
-    assert list(state_of(connection).values()) == [1, 1, 1]
-    assert postgres.export(connection, "docs@1").fingerprint == BINARIZER.fingerprint
-    with ours.schema_editor(collect_sql=True) as editor:
+    other.execute("\n".join(editor.collected_sql).encode())
+    assert list(state_of(other).values()) == [1, 1, 1]
+    assert postgres.export(other, "docs@1").fingerprint == BINARIZER.fingerprint
+    with connection.schema_editor(collect_sql=True) as editor:
         AttachCodec("Document", "code").database_backwards(APP, editor, state, state)
         RegisterCodec("docs", "unread").database_backwards(APP, editor, state, state)
         InstallBitryoshka().database_backwards(APP, editor, state, state)
-    connection.execute("\n".join(editor.collected_sql).encode())
-    assert connection.execute("SELECT to_regnamespace('bitryoshka')").fetchone() == (None,)
+    other.execute("\n".join(editor.collected_sql).encode())
+    assert other.execute("SELECT to_regnamespace('bitryoshka')").fetchone() == (None,)
 
 
 def test_an_index_is_built_concurrently(library: Path) -> None:
@@ -671,9 +679,6 @@ def test_words_of_operations() -> None:
     assert optimized(attach, detach) == []
     assert optimized(RegisterCodec("docs", source), DropCodec("docs@1")) == []
     assert len(optimized(RegisterCodec("docs", source), DropCodec("docs@2"))) == 2
-    create = models.Model
-    from django.db.migrations import AddField, CreateModel
-
     create = CreateModel("Document", [("id", models.AutoField(primary_key=True))])
     late = AddField("Document", "word", models.TextField())
     # never moved across what it needs
@@ -684,7 +689,7 @@ def test_words_of_operations() -> None:
 
 
 def test_wrong_operations(empty: Path) -> None:
-    with pytest.raises(CodecError, match="expected a codec name@version.*found 'docs'"):
+    with pytest.raises(CodecError, match=r"expected a codec name@version.*found 'docs'"):
         DropCodec("docs")
     with pytest.raises(CodecError, match="version must be"):
         RegisterCodec("docs", "x", version=0)
@@ -696,12 +701,12 @@ def test_wrong_operations(empty: Path) -> None:
         apply(AttachCodec("Document", "title"))
     with pytest.raises(ImproperlyConfigured, match="to have a codec, found none"):
         apply(AttachCodec("Signature", "code"))
+    detach, attach = DetachCodec("Document", "code"), AttachCodec("Document", "code")
+    field = CodeField(bits=96, codec="gone@1", vector_field="embedding")
     with pytest.raises(ProgrammingError, match="there is no codec"):
-        field = CodeField(bits=96, codec="gone@1", vector_field="embedding")
-        detach, attach = DetachCodec("Document", "code"), AttachCodec("Document", "code")
         apply(detach, AlterField("Document", "code", field), attach)
+    field = CodeField(bits=96, codec="docs@1", vector_field="embedding", prefix_bits=96)
     with pytest.raises(DataError, match="prefix_bits must be one of"):
-        field = CodeField(bits=96, codec="docs@1", vector_field="embedding", prefix_bits=96)
         apply(detach, AlterField("Document", "code", field), attach)
 
 
@@ -726,9 +731,6 @@ class Nowhere:
 
 @pytest.fixture
 def settings_routers(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    from django.db import router
-    from django.test.utils import override_settings
-
     routers: list[str] = []
     with override_settings(DATABASE_ROUTERS=routers):
         monkeypatch.delitem(router.__dict__, "routers", raising=False)
@@ -765,8 +767,6 @@ print(json.dumps(found))
 
 
 def test_psycopg2_does_the_same(library: Path, installed_database: str) -> None:
-    from tests.django_project import database_settings
-
     root = Path(__file__).parents[1]
     done = subprocess.run(
         [sys.executable, "-c", WITH_PSYCOPG2, json.dumps(database_settings(installed_database))],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -31,7 +32,7 @@ class Prefix(Func):
 
     def __init__(self, expression: Any, prefix_bits: int, **extra: Any) -> None:
         self.prefix_bits = check_bits(prefix_bits, "prefix_bits")
-        extra.setdefault("output_field", CodeField(bits=self.prefix_bits))
+        extra.setdefault("output_field", _code(self.prefix_bits))
         super().__init__(expression, **extra)
 
     def resolve_expression(self, *args: Any, **kwargs: Any) -> Any:
@@ -61,6 +62,7 @@ class HammingDistance(Func):
     function = ""
     arg_joiner = " <~> "
     arity = 2
+    output_field = FloatField()
 
     def __init__(
         self, expression: Any, code: Any, /, prefix_bits: int | None = None, **extra: Any
@@ -68,7 +70,6 @@ class HammingDistance(Func):
         if not isinstance(code, str) and not hasattr(code, "resolve_expression"):
             code = _code_text(code)
         self._constructor_args = ((expression, code), {"prefix_bits": prefix_bits, **extra})
-        extra.setdefault("output_field", FloatField())
         if not hasattr(code, "resolve_expression"):
             code = Value(code)
         if prefix_bits is not None:
@@ -82,7 +83,7 @@ class HammingDistance(Func):
         left, right = resolved.get_source_expressions()
         field = code_field(left)
         if isinstance(right, Value):
-            right = Value(field.get_prep_value(right.value), output_field=CharField())
+            right = Value(field.get_prep_value(right.value))
         elif (found := code_field(right).bits) != field.bits:
             raise BitsError(f"expected a code of {field.bits} bits, found one of {found}")
         resolved.set_source_expressions([left, right])
@@ -143,7 +144,7 @@ class QueryBits(_OfQuery):
         resolved = super().resolve_expression(*args, **kwargs)
         field = code_field(resolved.get_source_expressions()[0])
         resolved.prefix_bits = check_bits(self.prefix_bits or field.searched_bits, "prefix_bits")
-        resolved.output_field = CodeField(bits=resolved.prefix_bits)
+        resolved.output_field = _code(resolved.prefix_bits)
         return resolved
 
     def as_sql(self, compiler: Any, connection: Any, *_: Any, **__: Any) -> Any:
@@ -168,9 +169,7 @@ class AsymmetricScore(_OfQuery):
     statement.
     """
 
-    def __init__(self, expression: Any, query: ArrayLike | str, **extra: Any) -> None:
-        super().__init__(expression, query, **extra)
-        self.output_field = FloatField()
+    output_field = FloatField()
 
     def as_sql(self, compiler: Any, connection: Any, *_: Any, **__: Any) -> Any:
         """A subquery."""
@@ -193,6 +192,12 @@ class CodecMetric(_OfQuery):
         """A subquery."""
         statement = filled("codec_metric", codec=self.codec(connection))
         return f"({statement})", []
+
+
+@lru_cache
+def _code(bits: int) -> CodeField:
+    """Searches ask for the same ones again and again, and making a field takes time."""
+    return CodeField(bits=bits)
 
 
 def code_field(expression: Expression) -> CodeField:
