@@ -468,6 +468,7 @@ def sqlalchemy_overhead_table(figures: Figures) -> str:
 def django_overhead_table(figures: Figures) -> str:
     """One query by the queryset, by its own SQL through Django, and by the driver alone."""
     names = {
+        "prepared": "`prepare_search()`, once",
         "search": "`search(query).values_list(...)`",
         "objects": "`search(query)`, as objects",
         "cursor": "its SQL by Django's cursor",

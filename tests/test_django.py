@@ -31,7 +31,7 @@ from django.db.migrations.optimizer import MigrationOptimizer
 from django.db.migrations.state import ProjectState
 from django.db.models import Exists, F, OuterRef
 from django.forms import modelform_factory
-from django.test.utils import override_settings
+from django.test.utils import CaptureQueriesContext, override_settings
 from pgvector import Bit, Vector
 from pgvector.django import VectorField
 from synthetic import clustered
@@ -460,6 +460,24 @@ def test_it_is_a_queryset(library: Path) -> None:
     Document.objects.filter(pk=ids[0]).update(embedding=None)
     everything = Document.objects.search(QUERY, ROWS, candidates=ROWS)
     assert len(everything) == ROWS - 1
+
+
+@pytest.mark.parametrize("stages", STAGES, ids=str)
+def test_a_prepared_search(library: Path, stages: dict[str, Any]) -> None:
+    german = Document.objects.filter(lang="de").only("title")
+    nearest = german.prepare_search(**stages)
+    with CaptureQueriesContext(connection) as captured:
+        for query in VECTORS[ROWS : ROWS + 2]:
+            made = [(row.pk, row.title, row.score) for row in nearest(query)]
+            anew = [(row.pk, row.title, row.score) for row in german.search(query, **stages)]
+            assert made == anew
+    assert len(captured) == 4
+    assert nearest(QUERY)[0].get_deferred_fields() == {"lang", "embedding", "code"}
+    with pytest.raises(VectorsError, match="found"):
+        nearest(QUERY[:5])
+    for wrong in (german.values("title"), Document.objects.select_related()):
+        with pytest.raises(SearchError, match="own objects"):
+            wrong.prepare_search()
 
 
 REFUSED: list[tuple[dict[str, Any], str]] = [

@@ -41,6 +41,7 @@ best = np.argsort(-(vectors @ query) / np.linalg.norm(vectors, axis=1))
 assert ids(exact) == [f"title {i}" for i in best[:5]], ids(exact)
 assert len(short) == len(by_hamming_distance) == 5
 assert async_to_sync(titles_async)() == list(titles)
+assert ids(prepared) == ids(nearest)
 assert like_it[0] == first
 assert 0 < len(close) < 600
 assert len(scored) == 600

@@ -23,6 +23,7 @@ from bitryoshka.django.column_operations import AttachCodec, DetachCodec, FillCo
 from bitryoshka.django.expressions import AsymmetricScore, HammingDistance, Prefix, QueryBits
 from bitryoshka.django.fields import CodeField
 from bitryoshka.django.indexes import CodeIndex
+from bitryoshka.django.preparing import PreparedSearch
 from bitryoshka.django.schema_operations import InstallBitryoshka, UpgradeBitryoshka
 from bitryoshka.django.searching import CodeManager, CodeQuerySet
 
@@ -39,6 +40,7 @@ __all__ = [
     "HammingDistance",
     "InstallBitryoshka",
     "Prefix",
+    "PreparedSearch",
     "QueryBits",
     "RegisterCodec",
     "UpgradeBitryoshka",

@@ -74,7 +74,8 @@ class HammingDistance(Func):
             code = Value(code)
         if prefix_bits is not None:
             expression = Prefix(expression, prefix_bits)
-            code = code if isinstance(code, Value) else Prefix(code, prefix_bits)
+            # both are as long already
+            code = code if isinstance(code, (Value, QueryBits)) else Prefix(code, prefix_bits)
         super().__init__(expression, code, **extra)
 
     def resolve_expression(self, *args: Any, **kwargs: Any) -> Any:

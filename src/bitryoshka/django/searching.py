@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Any, Self
 
 from django.core.exceptions import FieldError
 from django.db.models import Case, Expression, F, FloatField, Manager, QuerySet, Value, When
@@ -19,6 +19,7 @@ from bitryoshka.django.expressions import (
     query_text,
 )
 from bitryoshka.django.fields import CodeField
+from bitryoshka.django.preparing import QUERY, PreparedSearch
 from bitryoshka.errors import SearchError
 from bitryoshka.search_parameters import (
     CANDIDATES,
@@ -68,36 +69,67 @@ class CodeQuerySet(QuerySet):  # type: ignore[type-arg]
             shortlist=shortlist,
         )
         field = self._code_field(code_field)
-        bits = field.searched_bits if prefix_bits is None else prefix_bits
+        return self._ranked(query_text(query, _dimensions(field)), field, asked, score)
+
+    def prepare_search(
+        self,
+        k: int = K,
+        *,
+        candidates: int = CANDIDATES,
+        prefix_bits: int | None = None,
+        rescore: Rescore | None = "asymmetric",
+        shortlist: int | None = None,
+        code_field: str | None = None,
+        score: str = "score",
+    ) -> PreparedSearch:
+        """The same search for many queries, whose statement is made once.
+
+        `search` makes and compiles a statement for each query, as every queryset of Django's does.
+        What comes back takes a query and gives objects, as ``raw`` does. SearchError for a
+        queryset with ``values`` or ``select_related``, which are no objects of the model alone.
+        """
+        asked = SearchParameters(
+            k=k,
+            candidates=candidates,
+            prefix_bits=prefix_bits,
+            rescore=rescore,
+            shortlist=shortlist,
+        )
+        if self._fields is not None or self.query.select_related:  # type: ignore[attr-defined]
+            raise SearchError(
+                "expected a queryset of the model's own objects to be prepared, found one with "
+                "values() or select_related()"
+            )
+        field = self._code_field(code_field)
+        return PreparedSearch(self._ranked(QUERY, field, asked, score), _dimensions(field))
+
+    def _ranked(self, query: str, field: CodeField, asked: SearchParameters, score: str) -> Self:
+        """The search for the text of a query."""
+        bits = field.searched_bits if asked.prefix_bits is None else asked.prefix_bits
         check_prefix_bits(bits, range(8, (field.bits or 0) + 1, 8))
         _check(self.query)
-        vectors = self.model._meta.get_field(field.vector_field) if field.vector_field else None
-        if rescore == "exact" and vectors is None:
+        if asked.rescore == "exact" and field.vector_field is None:
             raise SearchError(
                 f"{field} has no vector_field to compare vectors of, found rescore='exact'"
             )
-        text = query_text(query, getattr(vectors, "dimensions", None))
         distance = HammingDistance(
-            field.name, QueryBits(field.name, text, bits, asked.candidates), prefix_bits=bits
+            field.name, QueryBits(field.name, query, bits, asked.candidates), prefix_bits=bits
         )
-        by_codes = AsymmetricScore(field.name, text)
-        found = self._among(
-            self.filter(**{f"{field.name}__isnull": False}).order_by(distance), asked.candidates
-        )
+        by_codes = AsymmetricScore(field.name, query)
+        near = self.query.chain()
+        near.add_filter(f"{field.name}__isnull", False)  # type: ignore[arg-type]
+        found = self.filter(pk__in=_first(near, asked.candidates, distance))
         if asked.shortlist is not None:
-            found = self._among(found.order_by(by_codes.desc(), "pk"), asked.shortlist)
-        value: Expression
-        if rescore == "exact":
-            value = _similarity(field, text)
-        elif rescore is None:
+            near = found.query.chain()
+            found = self.filter(pk__in=_first(near, asked.shortlist, by_codes.desc(), "pk"))
+        value: Expression = by_codes
+        if asked.rescore == "exact":
+            value = _similarity(field, query)
+        elif asked.rescore is None:
             value = Value(1.0) - distance * Value(2.0 / bits)
-        else:
-            value = by_codes
-        return found.annotate(**{score: value}).order_by(F(score).desc(), "pk")[: asked.k]
-
-    def _among(self, best: Self, rows: int) -> Self:
-        """This queryset, of those rows alone that come first in another."""
-        return self.filter(pk__in=best.values("pk")[:rows])
+        found = found.annotate(**{score: value})
+        _cut(found.query, asked.k, F(score).desc(), "pk")
+        return found
 
     def _code_field(self, name: str | None) -> CodeField:
         known = [f for f in self.model._meta.get_fields() if isinstance(f, CodeField)]
@@ -115,6 +147,28 @@ class CodeManager(Manager.from_queryset(CodeQuerySet)):  # type: ignore[misc]
     """A manager whose querysets search: ``Document.objects.search(query)``."""
 
 
+def _dimensions(field: CodeField) -> int | None:
+    """Those of the vectors that a codec encodes; None where they are not known here."""
+    if field.vector_field is None:
+        return None
+    return getattr(field.model._meta.get_field(field.vector_field), "dimensions", None)
+
+
+def _first(query: Query, rows: int, *order: Any) -> Query:
+    """The keys of the rows that come first, as a subquery."""
+    query.clear_select_clause()
+    query.add_fields(["pk"])
+    _cut(query, rows, *order)
+    return query
+
+
+def _cut(query: Query, rows: int, *order: Any) -> None:
+    """Order it and limit it in place: another queryset for each would take time."""
+    query.clear_ordering(force=True)
+    query.add_ordering(*order)
+    query.set_limits(high=rows)
+
+
 def _similarity(field: CodeField, query: str) -> Expression:
     """The metric that the codec compares by, between stored vectors and the query."""
     cosine = Value(1.0) - CosineDistance(field.vector_field, Value(query))
@@ -125,6 +179,8 @@ def _similarity(field: CodeField, query: str) -> Expression:
 
 def _check(query: Query) -> None:
     """What would make one row several, which would then count as several candidates."""
+    if query.is_sliced:
+        raise TypeError("expected a queryset that is not cut, found a slice: filter, then search")
     if query.distinct:
         raise SearchError(
             "expected a queryset without distinct(), whose rows cannot be ordered by a score"
