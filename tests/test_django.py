@@ -537,6 +537,25 @@ def test_codes_that_somebody_else_writes(empty: Path, installed: Connection) -> 
     assert [row.pk for row in found] == expected.ids[0]
 
 
+def test_parameters_that_the_server_binds(library: Path) -> None:
+    searches = [
+        Document.objects.filter(lang="de").search(QUERY, **stages).values_list("pk", "score")
+        for stages in STAGES
+    ]
+    expected = [list(found) for found in searches]
+    connection.close()
+    connection.settings_dict["OPTIONS"] = {"server_side_binding": True}
+    try:
+        assert [list(found.all()) for found in searches] == expected
+        made = Document.objects.create(id=ROWS, embedding=VECTORS[0])
+        assert Document.objects.filter(code=made.code).count() == 2
+        distance = HammingDistance("code", made.code[:4], prefix_bits=32)
+        assert Document.objects.alias(d=distance).filter(d=0).exists()
+    finally:
+        connection.close()
+        connection.settings_dict["OPTIONS"] = {}
+
+
 # operations
 
 
