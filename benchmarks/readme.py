@@ -504,6 +504,29 @@ def sentence_transformers_cost_table(figures: Figures) -> str:
     )
 
 
+def django_overhead_table(figures: Figures) -> str:
+    """One query by the queryset, by its own SQL through Django, and by the driver alone."""
+    names = {
+        "prepared": "`prepare_search()`, once",
+        "search": "`search(query).values_list(...)`",
+        "objects": "`search(query)`, as objects",
+        "cursor": "its SQL by Django's cursor",
+        "psycopg": "its SQL by psycopg",
+    }
+    rows = []
+    for name, title in names.items():
+        ratio = figures["ratio"].get(name, {})
+        ratios = [f"{ratio[side]:.2f}" if ratio else "" for side in ("cursor", "psycopg")]
+        taken = [f"{figures[f'{of}_milliseconds'][name]:.2f}" for of in ("processor", "client")]
+        rows.append([title, *taken, *ratios])
+    head = ["search", "processor ms", "of these the client's", "to the cursor", "to psycopg"]
+    return (
+        f"{_markdown(head, rows)}\n\n{figures['rows']:,} rows of {figures['bits']} bits, HNSW on "
+        f"the first {figures['prefix_bits']}, {figures['candidates']} candidates; processor time "
+        "of client and server, medians, and ratios of the same query's."
+    )
+
+
 BLOCKS: dict[str, tuple[str, Callable[[Figures], str]]] = {
     "demo-line": ("demo", demo_line),
     "demo": ("demo", demo_table),
@@ -540,6 +563,7 @@ BLOCKS: dict[str, tuple[str, Callable[[Figures], str]]] = {
         "sentence_transformers_cost",
         sentence_transformers_cost_table,
     ),
+    "django-overhead": ("django_overhead", django_overhead_table),
     "sqlalchemy-overhead": ("sqlalchemy_overhead", sqlalchemy_overhead_table),
 }
 

@@ -20,6 +20,9 @@ SELECT info::pg_catalog.text FROM bitryoshka.codecs WHERE id OPERATOR(pg_catalog
 -- only who may write codecs may lock them so
 LOCK TABLE bitryoshka.codecs IN SHARE ROW EXCLUSIVE MODE
 
+-- name: codec_metric
+SELECT k.metric FROM bitryoshka.codecs AS k WHERE k.label OPERATOR(pg_catalog.=) ({codec})
+
 -- name: codecs
 SELECT id, name, version, fingerprint, metric, dimensions, bits, hamming_bits, nested_bits
 FROM bitryoshka.codecs
@@ -81,6 +84,16 @@ COPY (
         AND {first} IS NOT NULL
     ORDER BY cut, dimension
 ) TO STDOUT (FORMAT binary)
+
+-- name: declared_codec
+-- a codec, and which one a column has, NULL where that is none
+SELECT k.bits, k.dimensions, k.hamming_bits, k.nested_bits::pg_catalog.text, (
+    SELECT c.codec FROM bitryoshka.code_columns AS c
+    WHERE c.relation OPERATOR(pg_catalog.=)
+            pg_catalog.to_regclass({table})::pg_catalog.oid
+        AND c.code_column OPERATOR(pg_catalog.=) {code}
+)
+FROM bitryoshka.codecs AS k WHERE k.label OPERATOR(pg_catalog.=) {codec}
 
 -- name: drop_codec
 SELECT bitryoshka.drop_codec({label})

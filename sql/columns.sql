@@ -43,6 +43,11 @@ WHERE a.atttypid OPERATOR(pg_catalog.=) 'pg_catalog.bit'::pg_catalog.regtype
 UPDATE bitryoshka.columns SET state = 'ready'
 WHERE id OPERATOR(pg_catalog.=) {column_id} AND state OPERATOR(pg_catalog.=) 'checking'
 
+-- name: codec_of_column
+-- its label; an error where no codec is attached to the column
+SELECT c.codec FROM bitryoshka.code_columns AS c
+WHERE c.id OPERATOR(pg_catalog.=) bitryoshka.own_column({table}::pg_catalog.regclass, {code})
+
 -- name: column_entry
 SELECT
     c.id, c.vector_column::pg_catalog.text, k.label, c.bad_vectors, c.prefix_bits, c.state,

@@ -1,5 +1,32 @@
 -- Searches, stage by stage.
 
+-- name: query_bits
+-- Settings of the scan are made before it begins, since what it orders by is asked for first.
+SELECT q.code
+FROM (
+    SELECT
+        bitryoshka.encode_query(({codec}), {query}::pg_catalog.text, {prefix_bits}) AS code,
+        {settings}
+) AS q
+
+-- name: query_score
+-- The query is encoded once for all rows, whose codes are compared by a subquery each.
+WITH bitryoshka_query AS MATERIALIZED (
+    SELECT p.planes, bitryoshka.asymmetric_score(p.planes[1], p.planes) AS reach
+    FROM (
+        SELECT bitryoshka.query_planes(({codec}), {query}::pg_catalog.text) AS planes OFFSET 0
+    ) AS p
+)
+SELECT bitryoshka.asymmetric_score({code}, q.planes)::double precision
+    OPERATOR(pg_catalog./) q.reach::double precision
+FROM bitryoshka_query AS q
+
+-- name: scan_settings
+pg_catalog.set_config('hnsw.ef_search', {ef_search}, true),
+pg_catalog.set_config('hnsw.iterative_scan', {iterative_scan}, true),
+pg_catalog.set_config('hnsw.max_scan_tuples', {max_scan_tuples}, true),
+pg_catalog.set_config('hnsw.scan_mem_multiplier', {scan_mem_multiplier}, true)
+
 -- name: search_asymmetric
 -- The float query against the stored bits: its weights, rounded to 8 bits, are eight bit planes,
 -- and a row scores the weighted sum of its Hamming distances to them (smaller is better).
@@ -78,10 +105,7 @@ SELECT
             JOIN pg_catalog.pg_namespace AS n ON n.oid OPERATOR(pg_catalog.=) e.extnamespace
         WHERE e.extname OPERATOR(pg_catalog.=) 'vector'
     ),
-    pg_catalog.set_config('hnsw.ef_search', {ef_search}, true),
-    pg_catalog.set_config('hnsw.iterative_scan', {iterative_scan}, true),
-    pg_catalog.set_config('hnsw.max_scan_tuples', {max_scan_tuples}, true),
-    pg_catalog.set_config('hnsw.scan_mem_multiplier', {scan_mem_multiplier}, true)
+    {settings}
 
 -- name: search_shortlist
 -- The float query ranks all candidates by their codes, and the best of those by their vectors.

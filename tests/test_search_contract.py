@@ -5,13 +5,16 @@ from __future__ import annotations
 import inspect
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, get_args
 
+import django.db
 import numpy as np
 import psycopg
 import pytest
 import typer
+from django.apps import apps
+from django.db.migrations.state import ProjectState
 from engines import engine
 from langchain_stores import Known
 from llama_index.core.vector_stores import VectorStoreQuery
@@ -19,10 +22,12 @@ from pgvector import Vector
 from psycopg import sql
 from sqlalchemy import Column, Integer, MetaData, Table, select
 from synthetic import clustered
+from tests.django_project import default_database
 
 import bitryoshka
 from bitryoshka import SearchError, SearchParameters, llama_index, postgres, qdrant, report
 from bitryoshka.cli.app import app
+from bitryoshka.django import AttachCodec, CodeQuerySet
 from bitryoshka.langchain import CodeVectorStore
 from bitryoshka.postgres.server import Connection
 from bitryoshka.postgres_rules import scan_settings
@@ -47,6 +52,7 @@ DOORS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "column": (postgres.search_column, CODES | {"where": None}),
     "column, async": (postgres.search_column_async, CODES | {"where": None}),
     "SQLAlchemy": (funnel, {name: CODES[name] for name in CODES if name != "shortlist"}),
+    "Django": (CodeQuerySet.search, CODES),
     "LangChain": (CodeVectorStore, {name: STORE[name] for name in STORE if name != "k"}),
     "LlamaIndex": (
         llama_index.CodeVectorStore,
@@ -130,6 +136,22 @@ def test_words_and_defaults_of_commands(command: str, options: dict[str, Any]) -
     assert not OLD & set(defaults)
 
 
+def documents(label: str) -> Any:
+    """A model of Django's with the same rows, in the default database."""
+    from django_library.models import Document
+
+    assert Document._meta.get_field("code").codec == label
+    state = ProjectState.from_apps(apps)
+    with django.db.connection.schema_editor() as editor:
+        editor.create_model(Document)
+        AttachCodec("Document", "code").database_forwards("django_library", editor, state, state)
+    Document.objects.bulk_create(
+        Document(id=i, embedding=row) for i, row in enumerate(VECTORS[:ROWS])
+    )
+    django.db.connection.close()  # the next one takes up the settings of the database
+    return Document.objects
+
+
 class Doors:
     """Every door, opened on the same rows, for one query."""
 
@@ -161,12 +183,14 @@ class Doors:
             opened.execute(
                 self.model.insert(), [{"id": i, "code": code} for i, code in enumerate(codes)]
             )
+        self.indexes["Django"] = "docs_hnsw"
         self.store = CodeVectorStore(Known(VECTORS), BINARIZER, "texts", engine=self.engine)
         self.store.create_table()
         self.store.add_texts([str(i) for i in ids])
         # the same table, and so the same index
         self.nodes = llama_index.CodeVectorStore(BINARIZER, "texts", engine=self.engine)
         self.indexes |= dict.fromkeys(("LangChain", "LlamaIndex"), str(self.store.index.name))
+        self.documents = documents(label)
         connection.execute("ANALYZE")
         name = sql.Identifier(connection.info.dbname)
         connection.execute(sql.SQL("ALTER DATABASE {} SET enable_seqscan = off").format(name))
@@ -193,6 +217,10 @@ class Doors:
             chosen = funnel(select(self.model.c.id), self.model.c.code, query, BINARIZER, **stages)
             with self.engine.connect() as opened:
                 return list(opened.scalars(chosen))
+        if door == "Django":
+            found_ids = [row.pk for row in self.documents.search(query, **stages)]
+            django.db.connection.close()  # which writes its statistics
+            return found_ids
         k = stages.pop("k", K)
         if door == "LlamaIndex":
             asked = VectorStoreQuery(query.tolist(), similarity_top_k=k)
@@ -212,12 +240,13 @@ class Doors:
 
 
 @pytest.fixture
-def doors(installed_database: str, installed: Connection) -> Doors:
-    return Doors(installed_database, installed)
+def doors(installed_database: str, installed: Connection) -> Iterator[Doors]:
+    with default_database(installed_database):
+        yield Doors(installed_database, installed)
 
 
 def test_the_default_search_is_one_by_the_default_index(doors: Doors) -> None:
-    for door in ("code table", "column", "SQL", "SQLAlchemy", "LangChain", "LlamaIndex"):
+    for door in ("code table", "column", "SQL", "SQLAlchemy", "Django", "LangChain", "LlamaIndex"):
         index = doors.indexes["column" if door == "SQL" else door]
         before = doors.scans(index)
         assert len(doors.search(door)) == K, door
@@ -237,11 +266,13 @@ REFUSED = (
 
 
 def test_every_door_refuses_the_same(doors: Doors) -> None:
-    for door in ("code table", "column", "SQL", "SQLAlchemy", "LangChain", "LlamaIndex"):
+    for door in ("code table", "column", "SQL", "SQLAlchemy", "Django", "LangChain", "LlamaIndex"):
         for stages in REFUSED:
             if door == "SQLAlchemy" and "shortlist" in stages:
                 continue
             kind = psycopg.DataError if door == "SQL" else SearchError
+            if door == "Django" and stages.get("prefix_bits"):
+                kind = django.db.DataError  # which lengths a codec has, its database knows
             with pytest.raises(kind, match=r"found"):
                 doors.search(door, **stages)
 
@@ -251,12 +282,12 @@ def test_every_door_finds_the_same(doors: Doors) -> None:
     unit = VECTORS / np.linalg.norm(VECTORS, axis=1, keepdims=True)
     best = np.argsort(-(unit[:ROWS] @ unit[ROWS]))[:K].tolist()
     every = {"candidates": ROWS}
-    for door in ("code table", "column", "SQL", "LangChain", "LlamaIndex"):
+    for door in ("code table", "column", "SQL", "Django", "LangChain", "LlamaIndex"):
         assert doors.search(door, rescore="exact", **every) == best, door
         shorter = doors.search(door, rescore="exact", shortlist=ROWS, **every)
         assert shorter == best, door
     by_codes = doors.search("code table", **every)
-    for door in ("column", "SQL", "SQLAlchemy"):
+    for door in ("column", "SQL", "SQLAlchemy", "Django"):
         assert doors.search(door, **every) == by_codes, door
     for door in ("LangChain", "LlamaIndex"):
         assert doors.search(door, rescore="asymmetric", **every) == by_codes, door

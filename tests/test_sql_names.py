@@ -15,7 +15,14 @@ from bitryoshka.schema_scripts import creation
 from bitryoshka.sql_files import project_folder, statements
 
 # expressions, which stand in other statements
-EXPRESSIONS = ("prefix", "weighted_distance", "has_dimensions", "has_length", "codec_id")
+EXPRESSIONS = (
+    "prefix",
+    "weighted_distance",
+    "has_dimensions",
+    "has_length",
+    "codec_id",
+    "scan_settings",
+)
 # what a brace stands for, where a name would not do
 FILLED = {
     "operator": "<#>",
@@ -32,6 +39,7 @@ FILLED = {
     "source": "public.x TABLESAMPLE BERNOULLI (1)",
     "foreign": "SELECT 1 AS title, 2 AS owner",
     "script": "",
+    "settings": "1",
     "revision": "'0001'",
 }
 # takes part in no search for a name

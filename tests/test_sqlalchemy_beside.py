@@ -123,7 +123,7 @@ def test_every_vector_column_fills_a_code(database: str, driver: str, name: str,
 
 @pytest.mark.parametrize("form", FORMS)
 def test_every_form_of_a_vector_has_the_same_code(form: str) -> None:
-    from bitryoshka.sqlalchemy.statements import as_vector
+    from bitryoshka.vectors import as_vector
 
     found = as_vector(FORMS[form](VECTORS[0]), DIMENSIONS)
     assert found.dtype == np.float32

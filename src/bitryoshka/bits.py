@@ -78,6 +78,34 @@ def bit_text(code: NDArray[np.uint8]) -> str:
     return digits.tobytes().decode("ascii")
 
 
+def packed_row(value: Any, bits: int) -> NDArray[np.uint8]:
+    """One code as a read-only packed row; BitsError where it is no code of so many bits."""
+    if isinstance(value, str):
+        if set(value) <= {"0", "1"} and len(value) == bits:
+            return _from_bytes(int(value, 2).to_bytes(bits // 8, "big"))
+        raise BitsError(f"expected {bits} characters 0 or 1, found {len(value)}: {value[:40]!r}")
+    if hasattr(value, "to_binary"):  # pgvector.Bit: its length, then its bytes
+        return packed_row(value.to_text(), bits)
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        value = np.frombuffer(value, np.uint8)
+    if isinstance(value, np.ndarray) and value.ndim == 1:
+        if value.dtype == np.bool_ and len(value) == bits:
+            return _from_bytes(pack(value[None]).tobytes())
+        if value.dtype == np.uint8 and len(value) == bits // 8:
+            return _from_bytes(value.tobytes())
+        found = f"{value.dtype} of shape {value.shape}"
+    else:
+        found = f"{type(value).__name__} of shape {np.shape(value)}"
+    raise BitsError(
+        f"expected a code of {bits} bits, which is {bits // 8} bytes, uint8 ({bits // 8},) or bool "
+        f"({bits},), found {found}"
+    )
+
+
+def _from_bytes(data: bytes) -> NDArray[np.uint8]:
+    return np.frombuffer(data, np.uint8)
+
+
 def prefix(codes: ArrayLike, bits: int) -> NDArray[np.uint8]:
     """The first ``bits`` bits of each code, as a view where NumPy can give one.
 

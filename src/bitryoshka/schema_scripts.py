@@ -126,3 +126,8 @@ def quoted(value: str) -> str:
     """A literal, whatever standard_conforming_strings says."""
     text = value.replace("'", "''")
     return "E'" + text.replace("\\", "\\\\") + "'" if "\\" in text else f"'{text}'"
+
+
+def identifier(*names: str | None) -> str:
+    """A quoted name, with its schema unless that is None."""
+    return ".".join('"' + name.replace('"', '""') + '"' for name in names if name is not None)

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from bitryoshka.errors import VectorsError
 
-__all__ = ["blocks", "check_values", "check_vectors", "normalized", "renumbered"]
+__all__ = ["as_vector", "blocks", "check_values", "check_vectors", "normalized", "renumbered"]
 
 Floats = NDArray[np.float32]
 
@@ -206,3 +206,27 @@ def normalized(
         else:
             np.divide(block, norms[:, None], out=out[rows])
     return out
+
+
+def as_vector(value: Any, dimensions: int) -> NDArray[np.float32]:
+    """One vector ``(d,)`` float32 from an array, a list, float32 bytes or pgvector's objects.
+
+    VectorsError for anything else.
+    """
+    try:
+        if isinstance(value, (bytes, bytearray, memoryview)):
+            found = np.frombuffer(value, np.float32)
+        elif hasattr(value, "to_numpy"):
+            found = value.to_numpy()
+        else:
+            found = np.asarray(value)
+    except ValueError as error:
+        raise VectorsError(f"expected a vector of {dimensions} numbers: {error}") from error
+    if found.shape != (dimensions,) or found.dtype.kind not in "fiu":
+        raise VectorsError(
+            f"expected a vector of {dimensions} numbers, or {4 * dimensions} bytes of float32, "
+            f"found {type(value).__name__} of shape {found.shape} and dtype {found.dtype}"
+        )
+    check_vectors(found[None], name="the vector")
+    with np.errstate(over="ignore"):  # becomes infinite, which encode refuses
+        return found.astype(np.float32)

@@ -2,29 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import KW_ONLY
-from itertools import repeat
 from os import PathLike
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 from alembic.operations import Operations
-from numpy.typing import NDArray
 
 from bitryoshka.alembic.code_operation import CodeOperation, operation
-from bitryoshka.alembic.sending import send
+from bitryoshka.alembic.sending import send, send_text
 from bitryoshka.binarizer import Binarizer
-from bitryoshka.bits import bit_text
-from bitryoshka.catalogue import Cells, check_limits, entry, tables
+from bitryoshka.codec_scripts import register_statements
 from bitryoshka.errors import CodecError
 from bitryoshka.limits import check_count
-from bitryoshka.schema_scripts import filled, quoted
+from bitryoshka.schema_scripts import quoted
 
 Source = Binarizer | str | PathLike[str]
-
-_ROWS = 100
 
 
 @operation("register_codec")
@@ -66,28 +58,8 @@ class DropCodecOp(CodeOperation):
 @Operations.implementation_for(RegisterCodecOp)
 def _register(operations: Operations, operation: RegisterCodecOp) -> None:
     binarizer = _load(operations, operation.source)
-    check_limits(binarizer)
-    label = quoted(f"{operation.name}@{operation.version}")
-    send(
-        operations,
-        "begin_codec",
-        name=quoted(operation.name),
-        version=str(operation.version),
-        **{name: _literal(value) for name, value in entry(binarizer).items()},
-    )
-    codec_id = filled("codec_id", label=label)
-    for rows in tables(binarizer):
-        columns = zip(
-            *(_literals(cells, rows.height) for cells in rows.columns.values()), strict=True
-        )
-        written = [f"({codec_id}, {', '.join(row)})" for row in columns]
-        for start in range(0, len(written), _ROWS):
-            part = ",\n".join(written[start : start + _ROWS])
-            names = ", ".join(rows.columns)
-            send(operations, "insert_codec_rows", table=rows.table, columns=names, rows=part)
-    if binarizer.additive is not None:
-        send(operations, "write_gram", codec_id=codec_id)
-    send(operations, "make_query_functions", codec_id=codec_id)
+    for statement in register_statements(operation.name, operation.version, binarizer):
+        send_text(operations, statement)
 
 
 @Operations.implementation_for(DropCodecOp)
@@ -107,26 +79,3 @@ def _load(operations: Operations, source: Source) -> Binarizer:
             f"the folder of env.py"
         )
     return Binarizer.load(path)
-
-
-def _literal(value: str | int | list[int]) -> str:
-    if isinstance(value, list):
-        return quoted("{" + ",".join(map(str, value)) + "}")
-    return quoted(value) if isinstance(value, str) else str(value)
-
-
-def _literals(cells: Cells, height: int) -> Iterable[str]:
-    """A column as literals: the shortest text that reads back as the same number of its type."""
-    kind, values = cells
-    if not isinstance(values, np.ndarray):
-        return repeat(quoted(values) if isinstance(values, str) else repr(values), height)
-    if kind == "vector":
-        return (quoted("[" + ",".join(_numbers(row)) + "]") for row in values)
-    if kind == "bit varying":
-        return (f"B'{bit_text(row)}'" for row in values)
-    return _numbers(values)
-
-
-def _numbers(column: NDArray[Any]) -> list[str]:
-    found: list[str] = column.astype(str).tolist()
-    return found

@@ -9,9 +9,9 @@ from alembic.operations import Operations
 
 from bitryoshka.alembic.code_operation import CodeOperation, operation
 from bitryoshka.alembic.note_operation import NoteOp
-from bitryoshka.alembic.sending import identifier, send
+from bitryoshka.alembic.sending import send
 from bitryoshka.errors import TableError
-from bitryoshka.schema_scripts import quoted
+from bitryoshka.schema_scripts import identifier, quoted
 
 
 @operation("add_code_column")

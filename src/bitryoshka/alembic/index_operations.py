@@ -9,11 +9,11 @@ from typing import Literal
 from alembic.operations import Operations
 
 from bitryoshka.alembic.code_operation import CodeOperation, operation
-from bitryoshka.alembic.sending import identifier, send
+from bitryoshka.alembic.sending import send
 from bitryoshka.bits import check_bits
 from bitryoshka.errors import BitsError, DatabaseError, TableError
 from bitryoshka.postgres_rules import EF_CONSTRUCTION, M
-from bitryoshka.schema_scripts import filled
+from bitryoshka.schema_scripts import filled, identifier
 
 Opclass = Literal["bit_hamming_ops", "bit_jaccard_ops"]
 PrefixBits = int | Literal["all"]

@@ -21,8 +21,3 @@ def send_text(operations: Operations, statement: str) -> None:
     else:
         # a colon would begin a parameter
         operations.get_bind().execute(text(statement.replace(":", "\\:")))
-
-
-def identifier(*names: str | None) -> str:
-    """A quoted name, with its schema unless that is None."""
-    return ".".join('"' + name.replace('"', '""') + '"' for name in names if name is not None)

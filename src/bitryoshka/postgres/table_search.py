@@ -135,7 +135,8 @@ def _searching(
 def _sending(kind: str, parts: _Parts, values: _Values) -> Exchange[SearchResult]:
     settings = scan_settings(int(parts["candidates"]))  # type: ignore[arg-type]
     texts = {name: sql.Literal(str(value)) for name, value in settings.items()}
-    [(schema, *_)] = yield statement("search_settings", **texts), {}
+    set_all = statement("scan_settings", **texts)
+    [(schema, *_)] = yield statement("search_settings", settings=set_all), {}
     if schema is None:
         raise PgvectorError("pgvector is not in this database: run CREATE EXTENSION vector")
     parts["pgvector"] = percent_doubled(sql.Identifier(schema))

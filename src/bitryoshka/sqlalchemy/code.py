@@ -26,7 +26,7 @@ from sqlalchemy.sql.functions import Function
 from sqlalchemy.sql.operators import custom_op
 from sqlalchemy.types import TypeEngine, UserDefinedType
 
-from bitryoshka.bits import bit_text, check_bits, pack
+from bitryoshka.bits import bit_text, check_bits, packed_row
 from bitryoshka.errors import BitsError, DatabaseError
 
 __all__ = ["Code", "reflect_codes"]
@@ -79,16 +79,16 @@ class Code(UserDefinedType[NDArray[np.uint8]]):
         """Whether the unit of work sees no change."""
         if any(v is None or isinstance(v, LoaderCallableStatus) for v in (x, y)):
             return x is y
-        return _packed_row(x, self.bits).tobytes() == _packed_row(y, self.bits).tobytes()
+        return packed_row(x, self.bits).tobytes() == packed_row(y, self.bits).tobytes()
 
     def bind_processor(self, dialect: Dialect) -> Callable[[Any], Any]:
         """Checked and in the driver's form."""
         form = _wire_form(dialect)
-        return lambda value: None if value is None else form(_packed_row(value, self.bits))
+        return lambda value: None if value is None else form(packed_row(value, self.bits))
 
     def literal_processor(self, dialect: Dialect) -> Callable[[Any], str]:
         """For statements printed with their values."""
-        return lambda value: f"B'{bit_text(_packed_row(value, self.bits))}'"
+        return lambda value: f"B'{bit_text(packed_row(value, self.bits))}'"
 
     def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], Any]:
         """From text, from the bit strings of asyncpg, or from psycopg's binary protocol."""
@@ -96,7 +96,7 @@ class Code(UserDefinedType[NDArray[np.uint8]]):
         def process(value: Any) -> NDArray[np.uint8] | None:
             if isinstance(value, bytes) and len(value) == 4 + self.bits // 8:
                 value = value[4:]  # the length comes first, as the server sends it
-            return None if value is None else _packed_row(getattr(value, "bytes", value), self.bits)
+            return None if value is None else packed_row(getattr(value, "bytes", value), self.bits)
 
         return process
 
@@ -206,34 +206,6 @@ def reflect_codes(metadata: MetaData) -> None:
             column["type"] = Code(kind.length)
 
     event.listen(metadata, "column_reflect", listen)
-
-
-def _packed_row(value: Any, bits: int) -> NDArray[np.uint8]:
-    """One code as a read-only packed row; BitsError where it is no code of so many bits."""
-    if isinstance(value, str):
-        if set(value) <= {"0", "1"} and len(value) == bits:
-            return _from_bytes(int(value, 2).to_bytes(bits // 8, "big"))
-        raise BitsError(f"expected {bits} characters 0 or 1, found {len(value)}: {value[:40]!r}")
-    if hasattr(value, "to_binary"):  # pgvector.Bit: its length, then its bytes
-        return _packed_row(value.to_text(), bits)
-    if isinstance(value, (bytes, bytearray, memoryview)):
-        value = np.frombuffer(value, np.uint8)
-    if isinstance(value, np.ndarray) and value.ndim == 1:
-        if value.dtype == np.bool_ and len(value) == bits:
-            return _from_bytes(pack(value[None]).tobytes())
-        if value.dtype == np.uint8 and len(value) == bits // 8:
-            return _from_bytes(value.tobytes())
-        found = f"{value.dtype} of shape {value.shape}"
-    else:
-        found = f"{type(value).__name__} of shape {np.shape(value)}"
-    raise BitsError(
-        f"expected a code of {bits} bits, which is {bits // 8} bytes, uint8 ({bits // 8},) or bool "
-        f"({bits},), found {found}"
-    )
-
-
-def _from_bytes(data: bytes) -> NDArray[np.uint8]:
-    return np.frombuffer(data, np.uint8)
 
 
 def _wire_form(dialect: Dialect) -> Callable[[NDArray[np.uint8]], Any]:

@@ -15,7 +15,7 @@ from sqlalchemy.orm import ORMExecuteState
 from bitryoshka.binarizer import Binarizer
 from bitryoshka.errors import VectorsError
 from bitryoshka.sqlalchemy.declaring import Attribute, names_of
-from bitryoshka.vectors import check_vectors, renumbered
+from bitryoshka.vectors import as_vector, renumbered
 
 Pairs = list[tuple[Any, Any]]
 Rows = Sequence[Mapping[str, Any]]
@@ -195,27 +195,3 @@ def _values(statement: Any) -> Pairs:
 def pairs(values: Any) -> Pairs:
     """Columns or their names, and what they are set to, as the versions of SQLAlchemy keep them."""
     return list(values.items() if isinstance(values, Mapping) else values or ())
-
-
-def as_vector(value: Any, dimensions: int) -> NDArray[np.float32]:
-    """One vector ``(d,)`` float32 from an array, a list, float32 bytes or pgvector's objects.
-
-    VectorsError for anything else.
-    """
-    try:
-        if isinstance(value, (bytes, bytearray, memoryview)):
-            found = np.frombuffer(value, np.float32)
-        elif hasattr(value, "to_numpy"):
-            found = value.to_numpy()
-        else:
-            found = np.asarray(value)
-    except ValueError as error:
-        raise VectorsError(f"expected a vector of {dimensions} numbers: {error}") from error
-    if found.shape != (dimensions,) or found.dtype.kind not in "fiu":
-        raise VectorsError(
-            f"expected a vector of {dimensions} numbers, or {4 * dimensions} bytes of float32, "
-            f"found {type(value).__name__} of shape {found.shape} and dtype {found.dtype}"
-        )
-    check_vectors(found[None], name="the vector")
-    with np.errstate(over="ignore"):  # becomes infinite, which encode refuses
-        return found.astype(np.float32)

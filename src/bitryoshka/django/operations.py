@@ -1,0 +1,38 @@
+"""What all operations of migrations have in common."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import router
+from django.db.migrations.operations.base import Operation
+
+from bitryoshka.schema_scripts import filled
+
+
+class CodeOperation(Operation):
+    """An operation on the database alone: the models' state stays as it is."""
+
+    reversible = True
+    reduces_to_sql = True
+
+    def state_forwards(self, app_label: str, state: Any) -> None:
+        """Nothing."""
+
+    def allowed(self, schema_editor: Any, app_label: str, **hints: Any) -> bool:
+        """Whether the database is a Postgres that the routers let this app migrate."""
+        connection = schema_editor.connection
+        return connection.vendor == "postgresql" and router.allow_migrate(
+            connection.alias, app_label, **hints
+        )
+
+
+def send(schema_editor: Any, name: str, /, **parts: str) -> None:
+    """Run the statement of that name, or write it for sqlmigrate."""
+    send_text(schema_editor, filled(name, **parts))
+
+
+def send_text(schema_editor: Any, statement: str) -> None:
+    """Run a statement as it is, or write it for sqlmigrate."""
+    # without parameters, which a percent sign would begin
+    schema_editor.execute(statement, params=None)
