@@ -18,7 +18,7 @@ from bitryoshka.qdrant.engine import Engine, Point, PointId
 from bitryoshka.qdrant.representation import stored_points
 from bitryoshka.qdrant.taking_over import Params, all_vectors, other_vectors
 
-__all__ = ["Copy", "Pair", "same_vector"]
+__all__ = ["Copy", "Pair", "order", "same_vector"]
 
 # the largest error of a number, as a share of a vector's largest, from storing it in that type
 _ROUNDING = {"float32": 1e-5, "float16": 1e-3, "turbo16": 1e-3, "turbo8": 2e-2, "turbo4": 0.3}
@@ -31,16 +31,18 @@ class Pair(NamedTuple):
     target: Point | None
 
 
-def points(engine: Engine, vectors: Sequence[str], rows: int) -> Iterator[Point]:
-    """All points with their payloads and those vectors: integer ids first, then UUIDs."""
+def points(
+    engine: Engine, vectors: Sequence[str], rows: int, where: models.Filter | None
+) -> Iterator[Point]:
+    """Points with their payloads and those vectors, in the order of their ids."""
     offset: PointId | None = None
     before: tuple[bool, PointId] | None = None
     while True:
-        page = engine.scroll(rows, offset, vectors, payloads=True)
+        page = engine.scroll(rows, offset, vectors, payloads=True, where=where)
         for i, known in enumerate(page.ids):
-            if before is not None and _order(known) <= before:
+            if before is not None and order(known) <= before:
                 raise CollectionError(f"{engine.place} gives its points in another order than ids")
-            before = _order(known)
+            before = order(known)
             given = {name: column[i] for name, column in page.vectors.items()}
             present = {name: vector for name, vector in given.items() if vector is not None}
             yield Point(known, page.payloads[i] or {}, present)
@@ -49,15 +51,16 @@ def points(engine: Engine, vectors: Sequence[str], rows: int) -> Iterator[Point]
         offset = page.next
 
 
-def _order(known: PointId) -> tuple[bool, PointId]:
+def order(known: PointId) -> tuple[bool, PointId]:
+    """What ids are ordered by: integers first, then UUIDs."""
     return isinstance(known, str), known
 
 
 def _side_by_side(left: Iterator[Point], right: Iterator[Point]) -> Iterator[Pair]:
     a, b = next(left, None), next(right, None)
     while a is not None or b is not None:
-        first = b is None or (a is not None and _order(a.id) < _order(b.id))
-        second = a is None or (b is not None and _order(b.id) < _order(a.id))
+        first = b is None or (a is not None and order(a.id) < order(b.id))
+        second = a is None or (b is not None and order(b.id) < order(a.id))
         yield Pair(None if second else a, None if first else b)
         if not second:
             a = next(left, None)
@@ -96,11 +99,16 @@ class Copy:
         kept = [name for name in params if name not in ours]
         return cls(target, vector, vector not in drop, others, kept, params)
 
-    def pairs(self, source: Engine, rows: int) -> Iterator[list[Pair]]:
-        """All ids of the source and the target, in their order, ``rows`` at once."""
+    def pairs(
+        self, source: Engine, rows: int, where: models.Filter | None = None
+    ) -> Iterator[list[Pair]]:
+        """The ids of the source and the target, in their order, ``rows`` at once.
+
+        ``where``: a condition on the ids alone, which both must meet.
+        """
         there = [*self.target.settings.sizes, *self.others, *self.kept]
-        left = points(source, [self.vector, *self.others], rows)
-        right = points(self.target.engine, there, rows)
+        left = points(source, [self.vector, *self.others], rows, where)
+        right = points(self.target.engine, there, rows, where)
         if not self.partial:
             left = (p for p in left if self.vector in p.vectors)
         found = _side_by_side(left, right)
@@ -166,8 +174,8 @@ def same_vector(wanted: Any, there: Any, params: Params) -> bool:
 
 
 def _sorted(vector: Any) -> tuple[Any, Any]:
-    order = np.argsort(vector.indices)
-    return np.array(vector.indices)[order], np.array(vector.values, np.float32)[order]
+    rising = np.argsort(vector.indices)
+    return np.array(vector.indices)[rising], np.array(vector.values, np.float32)[rising]
 
 
 def _near(a: Any, b: Any, share: float) -> bool:
