@@ -22,6 +22,7 @@ from test_qdrant_requests import (
     Recorder,
     answers,
     checked,
+    info,
     ok,
     without_nulls,
 )
@@ -30,6 +31,8 @@ from bitryoshka import CollectionError, OptionError, SearchError, ServerUnreacha
 from bitryoshka.qdrant import (
     Server,
     collection_config,
+    create_collection,
+    create_collection_async,
     move,
     open_collection,
     open_collection_async,
@@ -308,3 +311,94 @@ def test_what_was_written_is_told_by_async_upserts_too() -> None:
     assert failed.value.__notes__ == [
         "of rows 0 to 19 these are written: 0 to 9; to repeat all is safe"
     ]
+
+
+class Keyed(Recorder):
+    """Servers' collections by name, and their shard keys; None: they cannot have any."""
+
+    def __init__(self, **keys: list[Any] | None) -> None:
+        self.keys = keys
+
+        def answer(method: str, path: str) -> Any:
+            name = path.split("/")[2]
+            if path.endswith("/exists"):
+                return ok({"exists": True})
+            if path.endswith("/shards"):
+                known = [{"key": key} for key in keys[name] or ()]
+                return ok({"shard_keys": known} if method == "GET" else True)
+            if path.endswith("/points/count"):
+                return ok({"count": 3})
+            if path.endswith("/points/scroll"):
+                points = [{"id": n, "vector": {"original": ROWS[n].tolist()}} for n in (4, 5)]
+                given = points if name == "given" else [{"id": 9, "vector": {}}]
+                return ok({"points": given, "next_page_offset": None})
+            if method != "GET":
+                retrieved = method == "POST" and path.endswith("/points")
+                return ok([] if retrieved else {"operation_id": 1, "status": "completed"})
+            found = info(CONFIG)
+            sharding = "auto" if keys[name] is None else "custom"
+            found["config"]["params"]["sharding_method"] = sharding
+            return ok(found)
+
+        super().__init__(answer)
+
+    def moved(self, **words: Any) -> Any:
+        source = Server(self.sync, "given")
+        target = open_collection(self.sync, "rows", BINARIZER)
+        return move(source, target, "original", **words)
+
+    def of(self, end: str) -> list[Any]:
+        return [s for s in self.sent if s.path.endswith(end)]
+
+
+def test_points_are_moved_within_their_shard_key() -> None:
+    recorder = Keyed(given=["a", 7], rows=["a", 7])
+    recorder.moved(delete_extra=True)
+    scrolls = [(s.path.split("/")[2], s.body["shard_key"]) for s in recorder.of("/scroll")]
+    assert scrolls == [("given", "a"), ("rows", "a"), ("given", 7), ("rows", 7)]
+    written = [s for s in recorder.of("/points") if s.method == "PUT"]
+    assert [checked(models.PointsList, without_nulls(s.body)).shard_key for s in written] == [
+        "a",
+        7,
+    ]
+    deleted = [checked(models.PointIdsList, without_nulls(s.body)) for s in recorder.of("/delete")]
+    assert [(d.points, d.shard_key) for d in deleted] == [([9], "a"), ([9], 7)]
+    retrieved = [s for s in recorder.of("/given/points") if s.method == "POST"]
+    assert [s.body["shard_key"] for s in retrieved] == ["a", 7]
+    assert not [s for s in recorder.of("/shards") if s.method != "GET"]
+
+
+def test_shard_keys_that_the_target_lacks_are_created_and_others_refused() -> None:
+    lacking = Keyed(given=["a", 7], rows=[7])
+    # nobody keeps what is sent here
+    with pytest.raises(CollectionError, match=r"just the shard keys .* expected \['a', 7\]"):
+        lacking.moved()
+    [made] = [s for s in lacking.of("/shards") if s.method == "PUT"]
+    assert checked(models.CreateShardingKey, without_nulls(made.body)).shard_key == "a"
+    for keys in ({"given": ["a"], "rows": ["a", "b"]}, {"given": None, "rows": ["a"]}):
+        recorder = Keyed(**keys)
+        with pytest.raises(CollectionError, match="must have just the shard keys"):
+            recorder.moved()
+        assert not [s for s in recorder.sent if s.method in ("PUT", "DELETE")]
+    plain = Keyed(given=["a"], rows=None)
+    with pytest.raises(CollectionError, match="it would lose sharding_method custom"):
+        plain.moved()
+    plain.moved(drop=("sharding_method",))
+    assert {s.body.get("shard_key") for s in plain.of("/scroll")} == {None}
+
+
+def test_shard_keys_are_created_once_by_both_clients() -> None:
+    config = collection_config(BINARIZER, sharding_method="custom", shards=2)
+    recorder = Keyed(rows=["a"])
+    create_collection(recorder.sync, "rows", config, shard_keys=("a", 7))
+    first, recorder.sent = recorder.sent, []
+    again = create_collection_async(recorder.asynchronous, "rows", config, shard_keys=("a", 7))
+    asyncio.run(again)
+    assert recorder.sent == first
+    [made] = [s for s in first if s.method == "PUT"]
+    assert made.path == "/collections/rows/shards"
+    assert checked(models.CreateShardingKey, without_nulls(made.body)).shard_key == 7
+    with pytest.raises(CollectionError, match="need sharding_method='custom'"):
+        create_collection(recorder.sync, "rows", CONFIG, shard_keys=("a",))
+    with pytest.raises(CollectionError, match="another sharding_method: expected auto, found cu"):
+        create_collection(recorder.sync, "rows", CONFIG)

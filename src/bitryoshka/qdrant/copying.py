@@ -14,11 +14,12 @@ from qdrant_client import models
 
 from bitryoshka.errors import CollectionError
 from bitryoshka.qdrant.collection import Collection
-from bitryoshka.qdrant.engine import Engine, Point, PointId
+from bitryoshka.qdrant.engine import Engine, Point, PointId, slices
 from bitryoshka.qdrant.representation import stored_points
+from bitryoshka.qdrant.server import asked, shard_keys
 from bitryoshka.qdrant.taking_over import Params, all_vectors, other_vectors
 
-__all__ = ["Copy", "Pair", "order", "same_vector"]
+__all__ = ["Copy", "Pair", "Part", "order", "same_vector"]
 
 # the largest error of a number, as a share of a vector's largest, from storing it in that type
 _ROUNDING = {"float32": 1e-5, "float16": 1e-3, "turbo16": 1e-3, "turbo8": 2e-2, "turbo4": 0.3}
@@ -29,6 +30,14 @@ class Pair(NamedTuple):
 
     source: Point | None
     target: Point | None
+
+
+class Part(NamedTuple):
+    """Points of both that no other part has; ``where``: a condition on their ids, or None."""
+
+    source: Engine
+    target: Engine
+    where: models.Filter | None
 
 
 def points(
@@ -99,16 +108,35 @@ class Copy:
         kept = [name for name in params if name not in ours]
         return cls(target, vector, vector not in drop, others, kept, params)
 
-    def pairs(
-        self, source: Engine, rows: int, where: models.Filter | None = None
-    ) -> Iterator[list[Pair]]:
-        """The ids of the source and the target, in their order, ``rows`` at once.
+    def parts(self, source: Engine, parallel: int) -> list[Part]:
+        """What is copied one apart from the other: slices of all, or of each shard key's points.
 
-        ``where``: a condition on the ids alone, which both must meet.
+        CollectionError where the target does not have the source's shard keys.
         """
+        target = self.target.engine
+        given, there = shard_keys(source), shard_keys(target)
+        if there is None:
+            return [Part(source, target, where) for where in slices(parallel)]
+        if given is None or {*given} != {*there}:
+            raise CollectionError(
+                f"{target.place} must have just the shard keys of {source.place}: "
+                f"expected {given or 'none'}, found {there or 'none'}"
+            )
+        return [
+            Part(
+                asked(source, shard_key_selector=key),
+                asked(target, shard_key_selector=key),
+                where,
+            )
+            for key in given
+            for where in slices(parallel)
+        ]
+
+    def pairs(self, part: Part, rows: int) -> Iterator[list[Pair]]:
+        """The ids of the source and the target, in their order, ``rows`` at once."""
         there = [*self.target.settings.sizes, *self.others, *self.kept]
-        left = points(source, [self.vector, *self.others], rows, where)
-        right = points(self.target.engine, there, rows, where)
+        left = points(part.source, [self.vector, *self.others], rows, part.where)
+        right = points(part.target, there, rows, part.where)
         if not self.partial:
             left = (p for p in left if self.vector in p.vectors)
         found = _side_by_side(left, right)

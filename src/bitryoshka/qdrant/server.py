@@ -252,6 +252,16 @@ class Server(_Asking):
         with server_errors(self.place):
             return _config(info.config)
 
+    def shard_keys(self) -> list[models.ShardKey] | None:
+        """The keys that its points are spread by; None where Qdrant spreads them itself."""
+        if self.config().sharding_method != models.ShardingMethod.CUSTOM:
+            return None
+        return [found.key for found in self._ask("list_shard_keys").shard_keys or ()]
+
+    def create_shard_key(self, key: models.ShardKey) -> None:
+        """Create shards for a key, as many as the collection's settings say."""
+        self._ask("create_shard_key", key)
+
     def indexes(self) -> dict[str, IndexSchema]:
         """The payload indexes, by field."""
         schema = self._ask("get_collection").payload_schema
@@ -331,6 +341,11 @@ def asked(
     if not isinstance(engine, _Asking):
         raise CollectionError(f"{engine.place} is in process, which has no {', '.join(words)}")
     return cast(E, engine.using(**words))
+
+
+def shard_keys(engine: Engine) -> list[models.ShardKey] | None:
+    """The shard keys of a collection; None where it cannot have any, as in process."""
+    return engine.shard_keys() if isinstance(engine, Server) else None
 
 
 def _known(kind: type[Enum], name: str, given: str | None) -> Enum | None:

@@ -13,14 +13,13 @@ from operator import itemgetter
 from typing import Any, NamedTuple
 
 import numpy as np
-from qdrant_client import models
 
 from bitryoshka.errors import CollectionError
 from bitryoshka.limits import check_counts
 from bitryoshka.progress import progress_bar
 from bitryoshka.qdrant.collection import Collection
-from bitryoshka.qdrant.copying import Copy, Pair, order
-from bitryoshka.qdrant.engine import Engine, PointId, slices
+from bitryoshka.qdrant.copying import Copy, Pair, Part, order
+from bitryoshka.qdrant.engine import Engine, PointId
 from bitryoshka.qdrant.searching import exact_search, mean_recall, search
 from bitryoshka.qdrant.server import check_slices
 from bitryoshka.qdrant.taking_over import check_vector, losses, other_settings
@@ -98,8 +97,8 @@ def verify_move(
     tally, drawn = _Tally(), _Draw(sample, seed)
     copy = Copy.between(source, target, vector, {*drop, *lost})
 
-    def compare(where: models.Filter | None) -> Iterator[tuple[_Tally, list[_Drawn]]]:
-        for batch in copy.pairs(source, batch_rows, where):
+    def compare(part: Part) -> Iterator[tuple[_Tally, list[_Drawn]]]:
+        for batch in copy.pairs(part, batch_rows):
             given = [a for a, _ in batch if a is not None and vector in a.vectors]
             drawn_here = drawn.first((drawn.place(p.id), p.vectors[vector]) for p in given)
             yield _Tally.of(copy, batch), drawn_here
@@ -107,12 +106,12 @@ def verify_move(
     sampled: list[_Drawn] = []
     with (
         progress_bar(source.count(), "verify", progress, "points") as advance,
-        closing(in_threads(compare, slices(parallel), parallel)) as found_of,
+        closing(in_threads(compare, copy.parts(source, parallel), parallel)) as found_of,
     ):
-        for part, some in found_of:
-            tally.add(part)
+        for counted, some in found_of:
+            tally.add(counted)
             sampled = drawn.first([*sampled, *some])
-            advance(by=part.source)
+            advance(by=counted.source)
     if tally.source and not sampled:
         raise CollectionError(f"no point of {source.place} has a vector {vector!r}")
     queries = np.array([row for _, row in sampled], np.float32)
