@@ -375,8 +375,8 @@ def test_shard_keys_that_the_target_lacks_are_created_and_others_refused() -> No
         lacking.moved()
     [made] = [s for s in lacking.of("/shards") if s.method == "PUT"]
     assert checked(models.CreateShardingKey, without_nulls(made.body)).shard_key == "a"
-    for keys in ({"given": ["a"], "rows": ["a", "b"]}, {"given": None, "rows": ["a"]}):
-        recorder = Keyed(**keys)
+    for given, there in ((["a", 7], ["a", "b"]), (None, ["a"])):
+        recorder = Keyed(given=given, rows=there)
         with pytest.raises(CollectionError, match="must have just the shard keys"):
             recorder.moved()
         assert not [s for s in recorder.sent if s.method in ("PUT", "DELETE")]

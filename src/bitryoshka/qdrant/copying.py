@@ -15,8 +15,8 @@ from qdrant_client import models
 from bitryoshka.errors import CollectionError
 from bitryoshka.qdrant.collection import Collection
 from bitryoshka.qdrant.engine import Engine, Point, PointId, slices
+from bitryoshka.qdrant.nodes import asked, shard_keys
 from bitryoshka.qdrant.representation import stored_points
-from bitryoshka.qdrant.server import asked, shard_keys
 from bitryoshka.qdrant.taking_over import Params, all_vectors, other_vectors
 
 __all__ = ["Copy", "Pair", "Part", "order", "same_vector"]

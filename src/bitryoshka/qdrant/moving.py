@@ -16,7 +16,8 @@ from bitryoshka.progress import progress_bar
 from bitryoshka.qdrant.collection import Collection
 from bitryoshka.qdrant.copying import Copy, Part
 from bitryoshka.qdrant.engine import Engine, Point, PointId, having
-from bitryoshka.qdrant.server import Server, check_slices, refuse_local, server_errors, shard_keys
+from bitryoshka.qdrant.nodes import check_slices, shard_keys
+from bitryoshka.qdrant.server import Server, refuse_local, server_errors
 from bitryoshka.qdrant.taking_over import check_vector, losses
 from bitryoshka.qdrant.threads import in_threads
 
@@ -114,9 +115,10 @@ def move(
 
 
 def _create_shard_keys(source: Engine, target: Engine) -> None:
-    given, there = shard_keys(source), shard_keys(target)
-    if isinstance(target, Server) and there is not None:
-        for key in given or ():
+    """Create those that the target lacks, unless it has others, with which it is refused."""
+    given, there = shard_keys(source) or (), shard_keys(target)
+    if isinstance(target, Server) and there is not None and {*there} < {*given}:
+        for key in given:
             if key not in there:
                 target.create_shard_key(key)
 

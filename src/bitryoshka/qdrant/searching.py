@@ -15,8 +15,8 @@ from bitryoshka.errors import SearchError
 from bitryoshka.limits import MAX_COUNT, check_count
 from bitryoshka.qdrant.collection import AsyncCollection, Collection
 from bitryoshka.qdrant.engine import Engine, Hit
+from bitryoshka.qdrant.nodes import asked
 from bitryoshka.qdrant.representation import query_vectors
-from bitryoshka.qdrant.server import asked
 from bitryoshka.qdrant.settings import BITS, Settings, prefix_name
 from bitryoshka.search_parameters import (
     CANDIDATES,

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from enum import Enum
-from typing import Any, Self, TypeVar, cast
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,11 +22,9 @@ from tenacity import (
 from bitryoshka.errors import (
     BitryoshkaError,
     CollectionError,
-    OptionError,
     ServerUnreachableError,
 )
 from bitryoshka.qdrant.engine import (
-    Engine,
     Hit,
     IndexSchema,
     Page,
@@ -43,7 +40,6 @@ __all__ = ["AsyncServer", "Server"]
 
 ATTEMPTS = 5
 LONGEST_WAIT = 10.0
-SLICING = (1, 19)
 TRANSIENT = (429, 500, 502, 503, 504)
 
 
@@ -81,15 +77,6 @@ def check_version(
             f"{place} is on Qdrant {found}, which cannot {cannot}: expected {wanted} or newer; "
             f"{instead}"
         )
-
-
-def check_slices(parallel: int, *engines: Engine) -> None:
-    """CollectionError where one is on a server that cannot be cut into so many slices."""
-    for engine in engines:
-        if parallel > 1 and isinstance(engine, Server):
-            with server_errors(engine.place):
-                version = engine.client.info().version
-            check_version(version, SLICING, engine.place, "cut it into slices", "use parallel=1")
 
 
 @contextmanager
@@ -141,7 +128,7 @@ def _config(found: models.CollectionConfig) -> models.CreateCollection:
 
 
 class _Asking:
-    """What both kinds have; ``words`` go with every request that takes them, see `asked`."""
+    """What both kinds have; ``words`` (see `asked`) go with every request that takes them."""
 
     def __init__(self, client: Any, name: str, words: Mapping[str, Any] | None = None) -> None:
         refuse_local(client)
@@ -309,50 +296,3 @@ class AsyncServer(_Asking):
         """Run a batch of requests."""
         words = self._of("consistency")
         return _hits_of(await self._ask("query_batch_points", self._routed(requests), **words))
-
-
-E = TypeVar("E", bound=Engine | AsyncServer)
-
-
-def asked(
-    engine: E,
-    *,
-    shard_key_selector: models.ShardKeySelector | None = None,
-    ordering: str | None = None,
-    wait: bool = True,
-    consistency: int | str | None = None,
-) -> E:
-    """The engine, to be asked in these words of qdrant-client's.
-
-    Raises OptionError for words that it does not know, CollectionError for a shard in process,
-    which has no shard keys and no replicas.
-    """
-    given = {
-        "shard_key_selector": shard_key_selector,
-        "ordering": _known(models.WriteOrdering, "ordering", ordering),
-        "wait": None if wait else False,
-        "consistency": consistency
-        if isinstance(consistency, int)
-        else _known(models.ReadConsistencyType, "consistency", consistency),
-    }
-    words = {name: value for name, value in given.items() if value is not None}
-    if not words:
-        return engine
-    if not isinstance(engine, _Asking):
-        raise CollectionError(f"{engine.place} is in process, which has no {', '.join(words)}")
-    return cast(E, engine.using(**words))
-
-
-def shard_keys(engine: Engine) -> list[models.ShardKey] | None:
-    """The shard keys of a collection; None where it cannot have any, as in process."""
-    return engine.shard_keys() if isinstance(engine, Server) else None
-
-
-def _known(kind: type[Enum], name: str, given: str | None) -> Enum | None:
-    if given is None:
-        return None
-    try:
-        return kind(given)
-    except ValueError:
-        offered = ", ".join(member.value for member in kind)
-        raise OptionError(f"{name} must be one of {offered}, found {given!r}") from None

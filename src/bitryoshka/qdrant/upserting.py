@@ -18,8 +18,8 @@ from bitryoshka.limits import check_counts
 from bitryoshka.progress import progress_bar
 from bitryoshka.qdrant.collection import AsyncCollection, Collection
 from bitryoshka.qdrant.engine import Engine, Payload, PointId, plain_id
+from bitryoshka.qdrant.nodes import asked
 from bitryoshka.qdrant.representation import stored_vectors
-from bitryoshka.qdrant.server import asked
 from bitryoshka.qdrant.settings import BITS
 from bitryoshka.qdrant.threads import in_threads
 from bitryoshka.vectors import check_values, check_vectors

@@ -20,8 +20,8 @@ from bitryoshka.progress import progress_bar
 from bitryoshka.qdrant.collection import Collection
 from bitryoshka.qdrant.copying import Copy, Pair, Part, order
 from bitryoshka.qdrant.engine import Engine, PointId
+from bitryoshka.qdrant.nodes import check_slices
 from bitryoshka.qdrant.searching import exact_search, mean_recall, search
-from bitryoshka.qdrant.server import check_slices
 from bitryoshka.qdrant.taking_over import check_vector, losses, other_settings
 from bitryoshka.qdrant.threads import in_threads
 
