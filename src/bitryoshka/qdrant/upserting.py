@@ -104,8 +104,8 @@ def upsert(
     starts = range(0, len(points.ids), batch_rows)
     done: dict[int, Upserted] = {}
     with (
-        _noting(done, len(points.ids)),
         progress_bar(len(points.ids), "upsert", progress, "rows") as advance,
+        _noting(done, len(points.ids)),
         closing(in_threads(write, starts, parallel)) as found,
     ):
         for start, part in found:
