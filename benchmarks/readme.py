@@ -353,6 +353,24 @@ def qdrant_costs(figures: Figures) -> str:
     return f"{table_}\n\n{costs['rows']:,} rows, {costs['dimensions']} dimensions, in process."
 
 
+def qdrant_parallel(figures: Figures) -> str:
+    """Upsert, move and its check by number of threads, in process."""
+    seconds, processor = figures["seconds"], figures["processor_seconds"]
+    threads = [name.removeprefix("upsert ") for name in seconds if name.startswith("upsert ")]
+    rows = [
+        [what, *(f"{seconds[f'{what} {n}']:.1f}" for n in threads), f"{processor[f'{what} 1']:.2f}"]
+        for what in ("upsert", "move", "verify")
+    ]
+    heads = [f"s, {n} thread{'s' if n != '1' else ''}" for n in threads]
+    table_ = _markdown(["", *heads, "processor s"], rows)
+    return (
+        f"{table_}\n\n{figures['rows']:,} rows, {figures['dimensions']} dimensions, 384 bits. "
+        "Processor time with one thread; encoding alone takes "
+        f"{processor['encode']:.2f} s, an upsert of the vectors as they are "
+        f"{processor['plain']:.2f} s. Load average {figures['load']:.0f}."
+    )
+
+
 def qdrant_curves(figures: Figures) -> str:
     """Searches with a graph, each with the list that finds 0.98, and what is kept for them."""
     search = figures["search"]
@@ -552,6 +570,7 @@ BLOCKS: dict[str, tuple[str, Callable[[Figures], str]]] = {
     "qdrant": ("qdrant", qdrant_table),
     "qdrant-sets": ("qdrant", qdrant_sets),
     "qdrant-costs": ("qdrant", qdrant_costs),
+    "qdrant-parallel": ("qdrant_parallel", qdrant_parallel),
     "qdrant-curves": ("qdrant_curves", qdrant_curves),
     "qdrant-alone": ("qdrant_curves", qdrant_alone),
     "qdrant-growth": ("qdrant_curves", growth_table),

@@ -1,4 +1,4 @@
-"""What tests kill: `python qdrant_worker.py upsert|move BINARIZER VECTORS SHARD [SOURCE]`.
+"""What tests kill: `python qdrant_worker.py upsert|move PARALLEL BINARIZER VECTORS SHARD [SOURCE]`.
 
 For each line on standard input a process of its own goes on with the work. Standard output gets
 its number and a space, a dot for each batch that is done, and at its end "!" and its status.
@@ -18,7 +18,7 @@ from bitryoshka.qdrant.edge import Shard, open_shard, read_shard
 from bitryoshka.qdrant.moving import move
 
 
-def main(what: str, file: str, vectors: str, path: str, source: str = "") -> None:
+def main(what: str, parallel: str, file: str, vectors: str, path: str, source: str = "") -> None:
     name = "write" if what == "upsert" else "write_points"
     write = getattr(Shard, name)
 
@@ -31,10 +31,11 @@ def main(what: str, file: str, vectors: str, path: str, source: str = "") -> Non
     with open_shard(path, binarizer) as target:
         if what == "upsert":
             payloads = [{"n": i} for i in range(len(rows))]
-            upsert(target, range(len(rows)), rows, payloads, batch_rows=5, resume=True)
+            words = {"batch_rows": 5, "resume": True, "parallel": int(parallel)}
+            upsert(target, range(len(rows)), rows, payloads, **words)
         else:
             with read_shard(source) as given:
-                move(given, target, "old", batch_rows=5)
+                move(given, target, "old", batch_rows=5, parallel=int(parallel))
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from benchmarks import qdrant_curves, readme
+from benchmarks import qdrant_curves, qdrant_parallel, readme
 from benchmarks.recall_curves import at_recall, drawn
 from qdrant_client import models
 from synthetic import clustered
@@ -159,3 +159,17 @@ def test_rows_are_drawn_from_all_sets_once(tmp_path: Path, unit: np.ndarray) -> 
     np.testing.assert_array_equal(drawn(folders, 12, 100)[1], rows[:100])
     with pytest.raises(ValueError, match="expected 700 different documents, found 612"):
         drawn(folders, 700)
+
+
+def test_threads_are_measured_for_each_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(qdrant_parallel, "THREADS", (1, 2))
+    found = qdrant_parallel.measure(400, 1)
+    works = ("upsert", "move", "verify")
+    names = {"plain", "encode", *(f"{work} {n}" for work in works for n in (1, 2))}
+    for seconds in (found["seconds"], found["processor_seconds"]):
+        assert set(seconds) == names
+        assert min(seconds.values()) > 0
+    assert found["processor_seconds"]["upsert 1"] > found["processor_seconds"]["encode"]
+    table = readme.qdrant_parallel(found)
+    assert table.startswith("|  | s, 1 thread | s, 2 threads | processor s |\n")
+    assert all(f"\n| {work} | " in table for work in works)

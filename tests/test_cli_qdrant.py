@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,10 +16,10 @@ from test_qdrant_taking_over import BINARIZER as MOVED
 from test_qdrant_taking_over import source_shard
 
 import bitryoshka
-from bitryoshka import Binarizer, cli
+from bitryoshka import Binarizer, CollectionError, cli
 from bitryoshka.qdrant import collection_config
 from bitryoshka.qdrant.config import body
-from bitryoshka.qdrant.edge import read_shard
+from bitryoshka.qdrant.edge import Shard, read_shard
 
 Run = Callable[..., tuple[int, str, str]]
 ROWS = clustered(0, 300, 64, 20)
@@ -67,7 +68,7 @@ def test_create_upsert_search_and_move(run: Run) -> None:
 
     assert run("create", "other", "b.safetensors", "--quantization", "code")[0] == 0
     move = ("move", "items", "other", "b.safetensors", "--vector", "original", "--json")
-    code, out, err = run(*move)
+    code, out, err = run(*move, "--parallel", "2")
     assert (code, err) == (0, "")
     moved = json.loads(out)
     assert (moved["written"], moved["target_points"], moved["good"]) == (300, 300, True)
@@ -165,6 +166,11 @@ def test_choose_and_compare(run: Run) -> None:
             ("search", "items", "b.safetensors", "rows.npy", "--filter", "n = 7"),
             "--filter must be a filter of Qdrant as JSON",
         ),
+        (("create", "a", "b.safetensors", "--shard-key", "x"), "shard keys need a server: give"),
+        (
+            ("create", "a", "b.safetensors", "--sharding-method", "custom"),
+            "shard a cannot have shard keys; leave them out with",
+        ),
         (("alias", "a", "b"), "aliases need a server: give --url"),
         (("add", "a", "b.safetensors", "--vector", "v"), "add needs a server"),
         (("move", "a", "b", "b.safetensors"), "directory a does not exist"),
@@ -180,6 +186,33 @@ def test_failures_are_one_line(run: Run, arguments: tuple[str, ...], words: str)
     assert err.startswith("error: ")
     assert err.count("\n") == 1
     assert words in err
+
+
+def test_the_words_for_many_nodes_need_a_server(run: Run) -> None:
+    run("create", "items", "b.safetensors")
+    upsert = ("upsert", "items", "b.safetensors", "rows.npy")
+    code, out, err = run(*upsert, "--shard-key", "a", "--ordering", "strong", "--no-wait")
+    assert (code, out) == (2, "")
+    assert "in process, which has no shard_key_selector, ordering, wait" in err
+    search = ("search", "items", "b.safetensors", "rows.npy")
+    for consistency in ("2", "majority"):
+        assert "which has no consistency" in run(*search, "--consistency", consistency)[2]
+    assert "found 'most'" in run(*search, "--consistency", "most")[2]
+
+
+def test_a_failing_upsert_tells_what_is_written(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    run("create", "items", "b.safetensors")
+    write = Shard.write
+
+    def failing(self: Shard, ids: Any, *rest: Any) -> None:
+        if 200 in ids:
+            raise CollectionError("the disk is full")
+        write(self, ids, *rest)
+
+    monkeypatch.setattr(Shard, "write", failing)
+    upsert = ("upsert", "items", "b.safetensors", "rows.npy", "--batch-rows", "100")
+    written = "of rows 0 to 299 these are written: 0 to 199; to repeat all is safe"
+    assert run(*upsert)[2] == f"error: the disk is full; {written}\n"
 
 
 def test_payloads_must_fit_the_rows(run: Run) -> None:

@@ -98,12 +98,13 @@ def assert_whole(collection: Collection[Shard], vectors: Any = ROWS) -> None:
     assert {len(hits) for hits in search(collection, vectors[::100])} == {10}
 
 
+@pytest.mark.parametrize("parallel", ["1", "3"])
 def test_killed_in_mid_upsert_twenty_times(
-    binarizer: Binarizer, files: tuple[Path, Path], tmp_path: Path
+    binarizer: Binarizer, files: tuple[Path, Path], tmp_path: Path, parallel: str
 ) -> None:
     path = tmp_path / "shard"
     create_shard(path, collection_config(binarizer, indexing_threshold=1))
-    worker, before = Worker("upsert", *files, path), 0
+    worker, before = Worker("upsert", parallel, *files, path), 0
     for _ in range(KILLS):
         worker.run(kill=True)
         with open_shard(path, binarizer) as collection:
@@ -116,12 +117,13 @@ def test_killed_in_mid_upsert_twenty_times(
         assert_whole(collection, MANY)
 
 
+@pytest.mark.parametrize("parallel", ["1", "3"])
 def test_killed_in_mid_move_twenty_times(
-    binarizer: Binarizer, files: tuple[Path, Path], tmp_path: Path
+    binarizer: Binarizer, files: tuple[Path, Path], tmp_path: Path, parallel: str
 ) -> None:
     source, path = foreign_shard(tmp_path / "source", MANY), tmp_path / "shard"
     create_shard(path, collection_config(binarizer, indexing_threshold=1))
-    worker, before = Worker("move", *files, path, source), 0
+    worker, before = Worker("move", parallel, *files, path, source), 0
     for _ in range(KILLS):
         worker.run(kill=True)
         with open_shard(path, binarizer) as collection:

@@ -250,7 +250,11 @@ def test_adding_codes_sends_what_the_server_knows() -> None:
 @pytest.mark.parametrize(
     ("given", "error", "words"),
     [
-        ({"version": "1.17.3"}, CollectionError, "on Qdrant 1.17.3, which cannot add"),
+        (
+            {"version": "1.17.3"},
+            CollectionError,
+            "on Qdrant 1.17.3, which cannot add",
+        ),
         ({"vectors": OLD["text"]}, CollectionError, "a single unnamed one"),
         ({"vectors": {"image": OLD["text"]}}, CollectionError, r"found \['image'\]"),
         (

@@ -21,7 +21,7 @@ from test_qdrant_taking_over import (
     source_shard,
 )
 
-from bitryoshka import CollectionError
+from bitryoshka import BitsError, CollectionError
 from bitryoshka.qdrant import (
     Server,
     collection_config,
@@ -150,14 +150,18 @@ def test_an_unnamed_vector_beside_a_sparse_one() -> None:
     assert set(config.sparse_vectors) == {"terms"}
 
 
-def test_shard_keys_cannot_be_taken_over() -> None:
+def test_the_sharding_method_is_taken_over_unless_dropped() -> None:
     given = server(described(sharding_method="custom")).config()
-    with pytest.raises(CollectionError, match=r"sharding_method custom; .*'sharding_method'"):
-        collection_config(BINARIZER, like=given, vector="text")
+    found = body(collection_config(BINARIZER, like=given, vector="text"))
+    assert (found["sharding_method"], found["shard_number"]) == ("custom", 6)
     drop = ("sharding_method", "owner")
-    found = collection_config(BINARIZER, like=given, vector="text", drop=drop)
-    assert found.sharding_method is None
-    assert "owner" not in found.metadata
+    dropped = collection_config(BINARIZER, like=given, vector="text", drop=drop)
+    assert dropped.sharding_method is None
+    assert "owner" not in dropped.metadata
+    auto = collection_config(BINARIZER, like=given, vector="text", sharding_method="auto")
+    assert auto.sharding_method == "auto"
+    with pytest.raises(BitsError, match="sharding_method must be one of"):
+        collection_config(BINARIZER, sharding_method="hash")  # type: ignore[arg-type]
 
 
 def test_shard_keys_and_metadata_that_a_move_would_lose_are_named() -> None:

@@ -55,6 +55,7 @@ class Sent(NamedTuple):
     method: str
     path: str
     body: Any
+    query: dict[str, str]
 
 
 Answer = Callable[[str, str], Any]
@@ -110,7 +111,8 @@ class Recorder:
 
         def handle(request: httpx.Request) -> httpx.Response:
             content = json.loads(request.content) if request.content else None
-            self.sent.append(Sent(request.method, request.url.path, content))
+            query = dict(request.url.params)
+            self.sent.append(Sent(request.method, request.url.path, content, query))
             return httpx.Response(200, json=answer(request.method, request.url.path))
 
         given: Any = {"transport": httpx.MockTransport(handle), "check_compatibility": False}

@@ -25,7 +25,7 @@ from bitryoshka.qdrant import collection_config, move, search, upsert, verify_mo
 from bitryoshka.qdrant.copying import _side_by_side
 from bitryoshka.qdrant.edge import Shard, create_shard, open_shard, read_shard
 from bitryoshka.qdrant.engine import Point, having
-from bitryoshka.qdrant.verifying import _Sample
+from bitryoshka.qdrant.verifying import _Draw
 
 ROWS = clustered(0, 300, 48, 20)
 BINARIZER = bitryoshka.fit(ROWS, bits=64, hamming_bits=32, method="progressive").binarizer
@@ -364,9 +364,10 @@ def test_a_point_that_has_no_code_is_named(make: Make, source: Shard) -> None:
         move(source, target, "text")
 
 
-def test_a_second_run_makes_both_alike(make: Make, source: Shard) -> None:
+@pytest.mark.parametrize("parallel", [1, 3])
+def test_a_second_run_makes_both_alike(make: Make, source: Shard, parallel: int) -> None:
     target = make(BINARIZER, like=source.config(), vector="text")
-    move(source, target, "text")
+    assert move(source, target, "text", parallel=parallel) == (300, 0, 0, 0, 0, 30)
     fresh = clustered(9, 3, 48, 20)
     for operation in (
         edge.UpdateOperation.set_payload([2], {"n": True}),  # was 1
@@ -384,8 +385,9 @@ def test_a_second_run_makes_both_alike(make: Make, source: Shard) -> None:
     ):
         change(source, operation)
     target.engine.write_points([Point(23, {}, {"image": [1.0] * 5})])
-    found = verify_move(source, target, "text")
+    found = verify_move(source, target, "text", parallel=parallel)
     assert not found.good
+    assert (found.source_points, found.target_points) == (299, 301)
     assert (found.missing, found.extra, found.changed) == (1, 3, 8)
     assert found.examples == {
         "missing": [21],
@@ -395,10 +397,11 @@ def test_a_second_run_makes_both_alike(make: Make, source: Shard) -> None:
     vectors_ = {"bits": 3, "image": 1, "colbert": 1, "terms": 1}
     assert found.differing == {"payload": 2, **vectors_}
     # text was given to one more point, and taken from another
-    assert move(source, target, "text", batch_rows=9) == (1, 8, 290, 0, 3, 30)
-    again = verify_move(source, target, "text")
+    words = {"batch_rows": 9, "parallel": parallel}
+    assert move(source, target, "text", **words) == (1, 8, 290, 0, 3, 30)
+    again = verify_move(source, target, "text", **words)
     assert (again.missing, again.extra, again.changed, again.good) == (0, 3, 0, False)
-    assert move(source, target, "text", delete_extra=True) == (0, 0, 299, 3, 0, 30)
+    assert move(source, target, "text", delete_extra=True, **words) == (0, 0, 299, 3, 0, 30)
     settle(target)
     assert verify_move(source, target, "text").good
     assert_alike(everything(target.engine, OTHERS), everything(source, OTHERS))
@@ -562,17 +565,14 @@ def test_an_engine_with_another_order_is_refused(
 def test_a_sample_is_of_all_that_comes() -> None:
     seen = np.zeros(400)
     for seed in range(500):
-        sample = _Sample(20, seed)
-        for row in range(400):
-            sample.add(row)
-        assert len(set(sample.rows)) == 20
-        seen[sample.rows] += 1
+        draw = _Draw(20, seed)
+        sample = [row for _, row in draw.first((draw.place(row), row) for row in range(400))]
+        assert len(set(sample)) == 20
+        seen[sample] += 1
     # 25 each are expected; the four hundreds alike
     assert np.abs(seen.reshape(4, 100).sum(1) - 2500).max() < 200
-    few = _Sample(20, 0)
-    for row in range(7):
-        few.add(row)
-    assert few.rows == list(range(7))
+    few = _Draw(20, 0)
+    assert {row for _, row in few.first((few.place(row), row) for row in range(7))} == {*range(7)}
 
 
 def test_queries_of_the_check_are_taken_from_everywhere(
@@ -590,8 +590,9 @@ def test_queries_of_the_check_are_taken_from_everywhere(
         return query(self, requests)
 
     monkeypatch.setattr(Shard, "query", noting)
-    for seed in (0, 0, 1):
-        verify_move(source, target, "text", sample=40, seed=seed)
+    for seed, parallel in ((0, 1), (0, 3), (1, 1)):
+        words = {"batch_rows": 50, "parallel": parallel}
+        verify_move(source, target, "text", sample=40, seed=seed, **words)
     first, again, second = (np.array(a, np.float32) for a in asked)
     assert np.array_equal(first, again)
     assert not np.array_equal(first, second)

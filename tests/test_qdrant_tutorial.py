@@ -13,9 +13,11 @@ import qdrant_edge
 import typer
 from qdrant_client import models
 from synthetic import clustered
+from test_qdrant_requests import Answer, Recorder, answers, ok
 from test_readme import Block, check_pip, commands, run_cli
 
 from bitryoshka.cli.app import app
+from bitryoshka.qdrant import collection_config
 from bitryoshka.qdrant.edge import read_shard
 from bitryoshka.qdrant.engine import having
 
@@ -65,12 +67,13 @@ def test_the_blocks_of_the_other_page_run(tmp_path: Path, monkeypatch: pytest.Mo
     np.save("vectors.npy", clustered(0, 800, 96, 30))
     np.save("queries.npy", clustered(1, 40, 96, 30))
     namespace: dict[str, Any] = {}
-    others = [
+    page = blocks(PAGE.with_name("qdrant.md"))
+    shell = [block for block in page if block.language == "sh"]
+    *scratch, moving, many, keyed, parallel = [
         block
-        for block in blocks(PAGE.with_name("qdrant.md"))
-        if not re.search("langchain|with_vectors", block.text)
+        for block in page
+        if block.language == "python" and not re.search("langchain|with_vectors", block.text)
     ]
-    *scratch, moving = others
     for block in scratch:
         exec(compile(block.text, block.place, "exec"), namespace)
     for hit in (hit for hits in namespace["hits"] for hit in hits):
@@ -90,6 +93,42 @@ def test_the_blocks_of_the_other_page_run(tmp_path: Path, monkeypatch: pytest.Mo
     with read_shard("articles_codes") as moved:
         assert moved.count(having("words")) == 800
         assert moved.indexes() == {"tenant": models.PayloadSchemaType.INTEGER}
+    exec(compile(parallel.text, parallel.place, "exec"), namespace)
+    assert namespace["moved"] == (0, 0, 800, 0, 0, 0)
+    assert namespace["checked"].good
+
+    config = collection_config(namespace["binarizer"])
+    for block, answer in ((many, answers(config)), (keyed, with_keys(config))):
+        recorder = Recorder(answer)
+        namespace["client"] = recorder.sync
+        exec(compile(block.text, block.place, "exec"), namespace)
+        words = [sent for sent in recorder.sent if "/points" in sent.path]
+        if block is many:
+            assert [s.query["ordering"] for s in words[:-1]] == ["strong"] * 2
+            assert words[-1].query == {"consistency": "majority"}
+        else:
+            assert {s.body["shard_key"] for s in words[:-1]} == {"acme"}
+            assert {r["shard_key"] for r in words[-1].body["searches"]} == {"acme"}
+    lines = [arguments for block in shell for arguments in commands(block)]
+    assert len(lines) == 4
+    for program, *arguments in lines:
+        assert program == "bitryoshka"
+        parse(arguments)
+
+
+def with_keys(config: models.CreateCollection) -> Answer:
+    """The answers of a server whose collection has shard keys."""
+    answer = answers(config)
+
+    def keyed(method: str, path: str) -> Any:
+        if path.endswith("/shards"):
+            return ok({"shard_keys": []} if method == "GET" else True)
+        found = answer(method, path)
+        if method == "GET" and path.endswith("/tenants"):
+            found["result"]["config"]["params"]["sharding_method"] = "custom"
+        return found
+
+    return keyed
 
 
 def test_its_blocks_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

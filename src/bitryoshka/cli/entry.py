@@ -46,5 +46,6 @@ def _end(kind: str, told: Exception | str, code: int) -> NoReturn:
 
 def _show(kind: str, told: Warning | Exception | str) -> None:
     """One line on standard error."""
-    message = " ".join(str(told).split()) or type(told).__name__
+    words = "; ".join([str(told), *getattr(told, "__notes__", ())])
+    message = " ".join(words.split()) or type(told).__name__
     print(f"{kind}: {printable(message)}", file=sys.stderr)

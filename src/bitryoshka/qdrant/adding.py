@@ -18,7 +18,7 @@ from bitryoshka.qdrant.config import vector_params
 from bitryoshka.qdrant.copying import same_vector
 from bitryoshka.qdrant.engine import Engine, Page, PointId, having
 from bitryoshka.qdrant.representation import stored_points
-from bitryoshka.qdrant.server import Server, refuse_local, server_errors
+from bitryoshka.qdrant.server import Server, check_version, refuse_local, server_errors
 from bitryoshka.qdrant.settings import BITS, METADATA_KEY, Quantization, QueryEncoding, Settings
 from bitryoshka.qdrant.taking_over import check_vector
 
@@ -175,12 +175,7 @@ def remove_codes(client: QdrantClient, name: str) -> None:
 def _check_target(
     info: models.CollectionInfo, settings: Settings, place: str, version: str
 ) -> None:
-    found = tuple(int(part) for part in version.split("-")[0].split(".")[:2])
-    if found < OLDEST:
-        raise CollectionError(
-            f"{place} is on Qdrant {version}, which cannot add a named vector: expected 1.18 or "
-            "newer; use move, into a new collection"
-        )
+    check_version(version, OLDEST, place, "add a named vector", "use move, into a new collection")
     vectors = info.config.params.vectors
     if not isinstance(vectors, dict) or settings.original not in vectors:
         names = sorted(vectors) if isinstance(vectors, dict) else "a single unnamed one"

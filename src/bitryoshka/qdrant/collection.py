@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -41,31 +42,62 @@ class Collection(Generic[E]):
 AsyncCollection = Collection[AsyncServer]
 
 
-def create_collection(client: QdrantClient, name: str, config: models.CreateCollection) -> None:
+def create_collection(
+    client: QdrantClient,
+    name: str,
+    config: models.CreateCollection,
+    *,
+    shard_keys: Sequence[models.ShardKey] = (),
+) -> None:
     """Create a collection with `collection_config`'s parameters.
 
-    One that exists with just these settings is left as it is; CollectionError where it exists
-    with others, where the server did not keep them (it is too old), and for a client in local
-    mode, which ignores quantization.
+    ``shard_keys``: of a collection with ``sharding_method="custom"``; those that it has stay. One
+    that exists with just these settings is left as it is; CollectionError where it exists with
+    others, where the server did not keep them (it is too old), for shard keys where it cannot have
+    them, and for a client in local mode, which ignores quantization.
     """
     refuse_local(client)
+    _check_keys(config, shard_keys)
     place = f"collection {name!r}"
     with server_errors(place):
         if not client.collection_exists(name):
             client.create_collection(collection_name=name, **_arguments(config))
         _check_created(config, client.get_collection(name), place)
+        known = client.list_shard_keys(name).shard_keys if shard_keys else None
+        for key in _lacking(shard_keys, known):
+            client.create_shard_key(name, key)
 
 
 async def create_collection_async(
-    client: AsyncQdrantClient, name: str, config: models.CreateCollection
+    client: AsyncQdrantClient,
+    name: str,
+    config: models.CreateCollection,
+    *,
+    shard_keys: Sequence[models.ShardKey] = (),
 ) -> None:
     """`create_collection` over an AsyncQdrantClient."""
     refuse_local(client)
+    _check_keys(config, shard_keys)
     place = f"collection {name!r}"
     with server_errors(place):
         if not await client.collection_exists(name):
             await client.create_collection(collection_name=name, **_arguments(config))
         _check_created(config, await client.get_collection(name), place)
+        known = (await client.list_shard_keys(name)).shard_keys if shard_keys else None
+        for key in _lacking(shard_keys, known):
+            await client.create_shard_key(name, key)
+
+
+def _check_keys(config: models.CreateCollection, shard_keys: Sequence[models.ShardKey]) -> None:
+    if shard_keys and config.sharding_method != models.ShardingMethod.CUSTOM:
+        raise CollectionError(f"shard keys {list(shard_keys)} need sharding_method='custom'")
+
+
+def _lacking(
+    shard_keys: Sequence[models.ShardKey], known: Sequence[models.ShardKeyDescription] | None
+) -> list[models.ShardKey]:
+    there = {description.key for description in known or ()}
+    return [key for key in shard_keys if key not in there]
 
 
 def _arguments(config: models.CreateCollection) -> dict[str, Any]:
@@ -85,6 +117,14 @@ def _check_created(
             f"expected {wanted}, found {found.get(METADATA_KEY)}"
         )
     check_config(Settings.from_metadata(found, place), info.config.params.vectors, place)
+    asked, given = (
+        (params.sharding_method or models.ShardingMethod.AUTO).value
+        for params in (config, info.config.params)
+    )
+    if asked != given:
+        raise CollectionError(
+            f"{place} exists with another sharding_method: expected {asked}, found {given}"
+        )
     there, wanted = _names(info.config.params), _names(config)
     if lacking := sorted(wanted - there):
         raise CollectionError(

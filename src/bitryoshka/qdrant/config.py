@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection as Names
-from typing import Any
+from typing import Any, Literal, get_args
 
 from qdrant_client import models
 
@@ -22,6 +22,8 @@ from bitryoshka.qdrant.settings import (
 from bitryoshka.qdrant.taking_over import taken_over
 
 __all__ = ["body", "check_config", "collection_config", "vector_params"]
+
+Sharding = Literal["auto", "custom"]
 
 # where quantized vectors lie does not decide a code, and one bit is the engine's default
 PLACEMENT = {
@@ -53,6 +55,7 @@ def collection_config(
     shards: int | None = None,
     replicas: int | None = None,
     write_consistency: int | None = None,
+    sharding_method: Sharding | None = None,
     indexing_threshold: int | None = None,
     like: models.CreateCollection | None = None,
     vector: str = "",
@@ -64,14 +67,15 @@ def collection_config(
     quantized vectors are pinned in memory either way. ``hnsw_m``: edges a node of the graph of
     "bits", None: the engine's own default, 0: no graph. ``shards``, ``replicas`` and
     ``write_consistency`` are Qdrant's shard_number, replication_factor and
-    write_consistency_factor. ``indexing_threshold`` in KiB of vectors: below it a segment is
-    neither quantized nor indexed; None: the engine's own default.
+    write_consistency_factor. ``sharding_method``: "custom" for shard keys, of which each has so
+    many ``shards``. ``indexing_threshold`` in KiB of vectors: below it a segment is neither
+    quantized nor indexed; None: the engine's own default.
 
     ``like``: what a `Server` or `Shard` gives as its ``config()``. Its other named vectors (dense,
     sparse, multi), metadata and whatever is left open here are taken over, so that `move` can copy
     all that it holds; ``vector``: the name of the vectors that codes are made of, "" for an unnamed
     one; ``drop``: names of other vectors and keys of metadata that are not taken over, and
-    "sharding_method" for a collection with shard keys, which codes cannot have.
+    "sharding_method" to leave its shard keys.
 
     Raises BitsError for a length or a choice that the binarizer does not offer, CollectionError for
     what cannot be taken over, VectorsError where ``vector`` has other dimensions.
@@ -98,12 +102,19 @@ def collection_config(
         shard_number=shards,
         replication_factor=replicas,
         write_consistency_factor=write_consistency,
+        sharding_method=None if sharding_method is None else _sharding(sharding_method),
         optimizers_config=None
         if indexing_threshold is None
         else models.OptimizersConfigDiff(indexing_threshold=indexing_threshold),
         metadata=settings.as_metadata(),
     )
     return config if like is None else taken_over(config, settings, like, vector, drop)
+
+
+def _sharding(given: Sharding) -> models.ShardingMethod:
+    if given not in get_args(Sharding):
+        raise BitsError(f"sharding_method must be one of {get_args(Sharding)}, found {given!r}")
+    return models.ShardingMethod(given)
 
 
 def vector_params(

@@ -14,11 +14,12 @@ from qdrant_client import models
 
 from bitryoshka.errors import CollectionError
 from bitryoshka.qdrant.collection import Collection
-from bitryoshka.qdrant.engine import Engine, Point, PointId
+from bitryoshka.qdrant.engine import Engine, Point, PointId, slices
+from bitryoshka.qdrant.nodes import asked, shard_keys
 from bitryoshka.qdrant.representation import stored_points
 from bitryoshka.qdrant.taking_over import Params, all_vectors, other_vectors
 
-__all__ = ["Copy", "Pair", "same_vector"]
+__all__ = ["Copy", "Pair", "Part", "order", "same_vector"]
 
 # the largest error of a number, as a share of a vector's largest, from storing it in that type
 _ROUNDING = {"float32": 1e-5, "float16": 1e-3, "turbo16": 1e-3, "turbo8": 2e-2, "turbo4": 0.3}
@@ -31,16 +32,26 @@ class Pair(NamedTuple):
     target: Point | None
 
 
-def points(engine: Engine, vectors: Sequence[str], rows: int) -> Iterator[Point]:
-    """All points with their payloads and those vectors: integer ids first, then UUIDs."""
+class Part(NamedTuple):
+    """Points of both that no other part has; ``where``: a condition on their ids, or None."""
+
+    source: Engine
+    target: Engine
+    where: models.Filter | None
+
+
+def points(
+    engine: Engine, vectors: Sequence[str], rows: int, where: models.Filter | None
+) -> Iterator[Point]:
+    """Points with their payloads and those vectors, in the order of their ids."""
     offset: PointId | None = None
     before: tuple[bool, PointId] | None = None
     while True:
-        page = engine.scroll(rows, offset, vectors, payloads=True)
+        page = engine.scroll(rows, offset, vectors, payloads=True, where=where)
         for i, known in enumerate(page.ids):
-            if before is not None and _order(known) <= before:
+            if before is not None and order(known) <= before:
                 raise CollectionError(f"{engine.place} gives its points in another order than ids")
-            before = _order(known)
+            before = order(known)
             given = {name: column[i] for name, column in page.vectors.items()}
             present = {name: vector for name, vector in given.items() if vector is not None}
             yield Point(known, page.payloads[i] or {}, present)
@@ -49,15 +60,16 @@ def points(engine: Engine, vectors: Sequence[str], rows: int) -> Iterator[Point]
         offset = page.next
 
 
-def _order(known: PointId) -> tuple[bool, PointId]:
+def order(known: PointId) -> tuple[bool, PointId]:
+    """What ids are ordered by: integers first, then UUIDs."""
     return isinstance(known, str), known
 
 
 def _side_by_side(left: Iterator[Point], right: Iterator[Point]) -> Iterator[Pair]:
     a, b = next(left, None), next(right, None)
     while a is not None or b is not None:
-        first = b is None or (a is not None and _order(a.id) < _order(b.id))
-        second = a is None or (b is not None and _order(b.id) < _order(a.id))
+        first = b is None or (a is not None and order(a.id) < order(b.id))
+        second = a is None or (b is not None and order(b.id) < order(a.id))
         yield Pair(None if second else a, None if first else b)
         if not second:
             a = next(left, None)
@@ -96,11 +108,35 @@ class Copy:
         kept = [name for name in params if name not in ours]
         return cls(target, vector, vector not in drop, others, kept, params)
 
-    def pairs(self, source: Engine, rows: int) -> Iterator[list[Pair]]:
-        """All ids of the source and the target, in their order, ``rows`` at once."""
+    def parts(self, source: Engine, parallel: int) -> list[Part]:
+        """What is copied one apart from the other: slices of all, or of each shard key's points.
+
+        CollectionError where the target does not have the source's shard keys.
+        """
+        target = self.target.engine
+        given, there = shard_keys(source), shard_keys(target)
+        if there is None:
+            return [Part(source, target, where) for where in slices(parallel)]
+        if given is None or {*given} != {*there}:
+            raise CollectionError(
+                f"{target.place} must have just the shard keys of {source.place}: "
+                f"expected {given or 'none'}, found {there or 'none'}"
+            )
+        return [
+            Part(
+                asked(source, shard_key_selector=key),
+                asked(target, shard_key_selector=key),
+                where,
+            )
+            for key in given
+            for where in slices(parallel)
+        ]
+
+    def pairs(self, part: Part, rows: int) -> Iterator[list[Pair]]:
+        """The ids of the source and the target, in their order, ``rows`` at once."""
         there = [*self.target.settings.sizes, *self.others, *self.kept]
-        left = points(source, [self.vector, *self.others], rows)
-        right = points(self.target.engine, there, rows)
+        left = points(part.source, [self.vector, *self.others], rows, part.where)
+        right = points(part.target, there, rows, part.where)
         if not self.partial:
             left = (p for p in left if self.vector in p.vectors)
         found = _side_by_side(left, right)
@@ -166,8 +202,8 @@ def same_vector(wanted: Any, there: Any, params: Params) -> bool:
 
 
 def _sorted(vector: Any) -> tuple[Any, Any]:
-    order = np.argsort(vector.indices)
-    return np.array(vector.indices)[order], np.array(vector.values, np.float32)[order]
+    rising = np.argsort(vector.indices)
+    return np.array(vector.indices)[rising], np.array(vector.values, np.float32)[rising]
 
 
 def _near(a: Any, b: Any, share: float) -> bool:

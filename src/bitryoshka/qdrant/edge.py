@@ -35,10 +35,16 @@ def create_shard(path: str | os.PathLike[str], config: models.CreateCollection) 
     """Create a shard in a directory, with `collection_config`'s parameters.
 
     A directory that holds a shard of just this configuration is left as it is. Raises
-    CollectionError where it holds one of another, and whatever the file system refuses.
+    CollectionError where it holds one of another, or should have shard keys, and whatever the file
+    system refuses.
     """
     folder = Path(path)
     place = f"shard {os.fspath(path)}"
+    if config.sharding_method == models.ShardingMethod.CUSTOM:
+        raise CollectionError(
+            f"{place} cannot have shard keys; leave them out with drop=('sharding_method',) "
+            "(--drop sharding_method)"
+        )
     wanted = body(config)
     if (folder / CONFIG_FILE).is_file():
         found = body(read_config(folder, place))

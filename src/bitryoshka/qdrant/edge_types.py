@@ -258,6 +258,9 @@ def _plain(value: Any) -> Any:
             return edge.HasIdCondition(set(ids))
         case models.NestedCondition(nested=nested):
             return edge.NestedCondition(nested.key, _plain(nested.filter))
+        case models.SliceCondition(slice=chosen):
+            stubless: Any = edge  # its stubs do not have it
+            return stubless.SliceCondition(chosen.total, chosen.index)
         case models.MatchExcept(except_=values):
             return edge.MatchExcept(values)
         case models.MatchValue(value=bool(asked)):

@@ -114,6 +114,16 @@ def having(vector: str, ids: Sequence[PointId] | None = None) -> models.Filter:
     return models.Filter(must=wanted)
 
 
+def slices(total: int) -> list[models.Filter | None]:
+    """Conditions of which each point meets just one, by a hash of its id; None: all meet it."""
+    if total == 1:
+        return [None]
+    conditions = [
+        models.SliceCondition(slice=models.Slice(total=total, index=i)) for i in range(total)
+    ]
+    return [models.Filter(must=[condition]) for condition in conditions]
+
+
 def page_of(records: Sequence[Any], following: Any, names: Sequence[str]) -> Page:
     """A page from the records of either engine."""
     rows = [r.vector if isinstance(r.vector, dict) else {"": r.vector} for r in records]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection as Names
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import closing
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,10 +14,12 @@ from bitryoshka.errors import CollectionError
 from bitryoshka.limits import check_counts
 from bitryoshka.progress import progress_bar
 from bitryoshka.qdrant.collection import Collection
-from bitryoshka.qdrant.copying import Copy
+from bitryoshka.qdrant.copying import Copy, Part
 from bitryoshka.qdrant.engine import Engine, Point, PointId, having
-from bitryoshka.qdrant.server import refuse_local, server_errors
+from bitryoshka.qdrant.nodes import check_slices, shard_keys
+from bitryoshka.qdrant.server import Server, refuse_local, server_errors
 from bitryoshka.qdrant.taking_over import check_vector, losses
+from bitryoshka.qdrant.threads import in_threads
 
 __all__ = ["Moved", "move", "point_alias"]
 
@@ -46,25 +49,29 @@ def move(
     drop: Names[str] = (),
     delete_extra: bool = False,
     batch_rows: int = 500,
+    parallel: int = 1,
     progress: bool = False,
 ) -> Moved:
     """Make the points of ``target`` those of ``source``, and the codes of their vectors.
 
     ``source``: a `Server` or a `Shard`, which is only read; ``vector``: the name of the vectors
     that the binarizer was fitted to, "" for an unnamed one. Payloads are copied, the other named
-    vectors too (a target of ``collection_config(like=)`` has them), and payload indexes that the
-    target lacks are created. Points without ``vector`` are copied without a code.
+    vectors too (a target of ``collection_config(like=)`` has them), and payload indexes and shard
+    keys that the target lacks are created. Points without ``vector`` are copied without a code,
+    and all stay with their shard key.
 
     Both are compared page by page: the same call goes on after a kill, and another one brings over
     what was added or changed in between, over what was changed in the target. ``delete_extra``
-    deletes points that the source does not have (any more).
+    deletes points that the source does not have (any more). ``parallel``: into so many slices both
+    are cut by a hash of the ids, each brought over by a thread of its own; a server needs Qdrant
+    1.19 for that. Another number goes on with the same work as well.
 
     Raises CollectionError, before anything is written, for what the target cannot be given: other
     vectors, payload indexes of another type, metadata, shard keys. ``drop`` names what to leave
     out; the name ``vector`` itself stands for the points that lack it. VectorsError for vectors of
     another dimension.
     """
-    check_counts(batch_rows=batch_rows)
+    check_counts(batch_rows=batch_rows, parallel=parallel)
     check_vector(source.config(), vector, target.settings.dimensions, source.place)
     if lost := losses(source, target.engine, target.settings, vector, drop):
         raise CollectionError(
@@ -80,24 +87,45 @@ def move(
         raise CollectionError(
             f"{source.place} has no points: this would delete all of {target.engine.place}"
         )
+    check_slices(parallel, source, target.engine)
+    _create_shard_keys(source, target.engine)
+    copy = Copy.between(source, target, vector, drop)
+    parts = copy.parts(source, parallel)
     missing = {f: s for f, s in source.indexes().items() if f not in target.engine.indexes()}
     target.engine.create_indexes({f: s for f, s in missing.items() if f not in drop})
-    copy = Copy.between(source, target, vector, drop)
     moved = Moved(0, 0, 0, 0, 0, without)
-    with progress_bar(points, "move", progress, "points") as advance:
-        for batch in copy.pairs(source, batch_rows):
+
+    def bring_over(part: Part) -> Iterator[Moved]:
+        for batch in copy.pairs(part, batch_rows):
             given = [(a, b) for a, b in batch if a is not None]
-            written, updated = _write(copy, given)
+            written, updated = _write(copy, part.target, given)
             extra = [b.id for a, b in batch if a is None and b is not None]
-            deleted = _delete(source, target.engine, extra) if delete_extra else 0
+            deleted = _delete(part, extra) if delete_extra else 0
             skipped = len(given) - written - updated
-            part = (written, updated, skipped, deleted, len(extra) - deleted, 0)
-            moved = Moved(*(a + b for a, b in zip(moved, part, strict=True)))
-            advance(by=len(given))
+            yield Moved(written, updated, skipped, deleted, len(extra) - deleted, 0)
+
+    with (
+        progress_bar(points, "move", progress, "points") as advance,
+        closing(in_threads(bring_over, parts, parallel)) as found,
+    ):
+        for some in found:
+            moved = Moved(*(a + b for a, b in zip(moved, some, strict=True)))
+            advance(by=some.written + some.updated + some.skipped)
     return moved
 
 
-def _write(copy: Copy, pairs: Sequence[tuple[Point, Point | None]]) -> tuple[int, int]:
+def _create_shard_keys(source: Engine, target: Engine) -> None:
+    """Create those that the target lacks, unless it has others, with which it is refused."""
+    given, there = shard_keys(source) or (), shard_keys(target)
+    if isinstance(target, Server) and there is not None and {*there} < {*given}:
+        for key in given:
+            if key not in there:
+                target.create_shard_key(key)
+
+
+def _write(
+    copy: Copy, target: Engine, pairs: Sequence[tuple[Point, Point | None]]
+) -> tuple[int, int]:
     """Write what is new or differs; give their numbers."""
     if not pairs:
         return 0, 0
@@ -110,7 +138,7 @@ def _write(copy: Copy, pairs: Sequence[tuple[Point, Point | None]]) -> tuple[int
             kept = {n: there.vectors[n] for n in copy.kept if n in there.vectors}
             changed.append(point._replace(vectors=kept | point.vectors))
     if new or changed:
-        copy.target.engine.write_points([_with_lists(point) for point in new + changed])
+        target.write_points([_with_lists(point) for point in new + changed])
     return len(new), len(changed)
 
 
@@ -119,14 +147,14 @@ def _with_lists(point: Point) -> Point:
     return point._replace(vectors=plain)
 
 
-def _delete(source: Engine, target: Engine, ids: Sequence[PointId]) -> int:
+def _delete(part: Part, ids: Sequence[PointId]) -> int:
     """Delete what the source still does not have: a writer may have added it to both meanwhile."""
     if not ids:
         return 0
-    came = source.existing(ids)
+    came = part.source.existing(ids)
     gone = [known for known in ids if known not in came]
     if gone:
-        target.delete(gone)
+        part.target.delete(gone)
     return len(gone)
 
 

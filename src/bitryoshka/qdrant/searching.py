@@ -15,6 +15,7 @@ from bitryoshka.errors import SearchError
 from bitryoshka.limits import MAX_COUNT, check_count
 from bitryoshka.qdrant.collection import AsyncCollection, Collection
 from bitryoshka.qdrant.engine import Engine, Hit
+from bitryoshka.qdrant.nodes import asked
 from bitryoshka.qdrant.representation import query_vectors
 from bitryoshka.qdrant.settings import BITS, Settings, prefix_name
 from bitryoshka.search_parameters import (
@@ -35,6 +36,7 @@ __all__ = [
     "search_requests",
 ]
 
+Consistency = int | Literal["majority", "quorum", "all"] | models.ReadConsistencyType
 RescoreOrAuto = Rescore | Literal["auto"] | None
 
 _QUANTIZED = models.QuantizationSearchParams(rescore=False)
@@ -54,6 +56,8 @@ def search(
     hnsw_ef: int | None = None,
     where: models.Filter | None = None,
     with_payload: Any = False,
+    shard_key_selector: models.ShardKeySelector | None = None,
+    consistency: Consistency | None = None,
 ) -> list[list[Hit]]:
     """The ``k`` hits of each query (Q, d), best first, in one batch of requests.
 
@@ -70,11 +74,16 @@ def search(
     * ``hnsw_ef``: length of the graph's list; None: ``candidates``.
     * ``where``: a condition on the points, under which the first stage finds its candidates.
     * ``with_payload``: whether hits have their payload, or which of its keys, as Qdrant says it.
+    * ``shard_key_selector``: the shard keys whose shards are searched, None: all. ``consistency``:
+      of how many replicas an answer is made. Both on servers alone, as qdrant-client has them.
 
     A score is Qdrant's own, of the last stage: greater is better. Raises SearchError for stages
     that do not fit or that the collection lacks, VectorsError for unusable queries.
     """
-    return collection.engine.query(
+    engine = asked(
+        collection.engine, shard_key_selector=shard_key_selector, consistency=consistency
+    )
+    return engine.query(
         search_requests(
             collection.binarizer,
             collection.settings,
@@ -105,9 +114,14 @@ async def search_async(
     hnsw_ef: int | None = None,
     where: models.Filter | None = None,
     with_payload: Any = False,
+    shard_key_selector: models.ShardKeySelector | None = None,
+    consistency: Consistency | None = None,
 ) -> list[list[Hit]]:
     """`search` over an AsyncQdrantClient."""
-    return await collection.engine.query(
+    engine = asked(
+        collection.engine, shard_key_selector=shard_key_selector, consistency=consistency
+    )
+    return await engine.query(
         search_requests(
             collection.binarizer,
             collection.settings,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,11 @@ from tenacity import (
     wait_random_exponential,
 )
 
-from bitryoshka.errors import BitryoshkaError, CollectionError, ServerUnreachableError
+from bitryoshka.errors import (
+    BitryoshkaError,
+    CollectionError,
+    ServerUnreachableError,
+)
 from bitryoshka.qdrant.engine import (
     Hit,
     IndexSchema,
@@ -60,6 +64,18 @@ def refuse_local(client: QdrantClient | AsyncQdrantClient) -> None:
         raise CollectionError(
             "this QdrantClient is in local mode, which ignores quantization without a word: "
             "expected one of a server; in process use create_shard and open_shard"
+        )
+
+
+def check_version(
+    found: str, oldest: tuple[int, int], place: str, cannot: str, instead: str
+) -> None:
+    """CollectionError, with what it ``cannot`` do, where a server's version is below the oldest."""
+    if tuple(int(part) for part in found.split("-")[0].split(".")[:2]) < oldest:
+        wanted = ".".join(map(str, oldest))
+        raise CollectionError(
+            f"{place} is on Qdrant {found}, which cannot {cannot}: expected {wanted} or newer; "
+            f"{instead}"
         )
 
 
@@ -111,14 +127,39 @@ def _config(found: models.CollectionConfig) -> models.CreateCollection:
     return models.CreateCollection(**{k: v for k, v in given.items() if k in known})
 
 
-class Server:
-    """A collection of a server."""
+class _Asking:
+    """What both kinds have; ``words`` (see `asked`) go with every request that takes them."""
 
-    def __init__(self, client: QdrantClient, name: str) -> None:
+    def __init__(self, client: Any, name: str, words: Mapping[str, Any] | None = None) -> None:
         refuse_local(client)
         self.client = client
         self.name = name
         self.place = f"collection {name!r}"
+        self.words = words or {}
+
+    def using(self, **words: Any) -> Self:
+        """The same collection, asked with these words."""
+        return type(self)(self.client, self.name, {**self.words, **words})
+
+    def _of(self, *names: str) -> dict[str, Any]:
+        return {name: self.words[name] for name in names if name in self.words}
+
+    def _reading(self) -> dict[str, Any]:
+        return self._of("consistency", "shard_key_selector")
+
+    def _writing(self) -> dict[str, Any]:
+        return {"wait": True} | self._of("wait", "ordering", "shard_key_selector")
+
+    def _routed(self, requests: Sequence[models.QueryRequest]) -> list[models.QueryRequest]:
+        """The requests, to those shards that the words name."""
+        key = {"shard_key": self.words.get("shard_key_selector")}
+        return [request.model_copy(update=key) for request in requests]
+
+
+class Server(_Asking):
+    """A collection of a server."""
+
+    client: QdrantClient
 
     def _ask(self, method: str, *arguments: Any, **named: Any) -> Any:
         with server_errors(self.place):
@@ -131,13 +172,13 @@ class Server:
         vectors: Mapping[str, NDArray[np.float32]],
         payloads: Sequence[Payload | None] | None,
     ) -> None:
-        """Insert or replace points; the server has applied them when this returns."""
-        self._ask("upsert", batch(ids, vectors, payloads), wait=True)
+        """Insert or replace points; the server has applied them when this returns, if it waits."""
+        self._ask("upsert", batch(ids, vectors, payloads), **self._writing())
 
     def write_points(self, points: Sequence[Point]) -> None:
         """Insert or replace points, not all of which have the same vectors."""
         structs = [models.PointStruct(id=p.id, vector=p.vectors, payload=p.payload) for p in points]
-        self._ask("upsert", structs, wait=True)
+        self._ask("upsert", structs, **self._writing())
 
     def write_vectors(
         self, ids: Sequence[PointId], vectors: Mapping[str, NDArray[np.float32]]
@@ -148,11 +189,12 @@ class Server:
             models.PointVectors(id=i, vector={name: rows[n] for name, rows in columns.items()})
             for n, i in enumerate(ids)
         ]
-        self._ask("update_vectors", points, wait=True)
+        self._ask("update_vectors", points, **self._writing())
 
     def query(self, requests: Sequence[models.QueryRequest]) -> list[list[Hit]]:
         """Run a batch of requests."""
-        return _hits_of(self._ask("query_batch_points", list(requests)))
+        words = self._of("consistency")
+        return _hits_of(self._ask("query_batch_points", self._routed(requests), **words))
 
     def scroll(
         self,
@@ -170,6 +212,7 @@ class Server:
             offset=offset,
             with_payload=payloads,
             with_vectors=list(vectors) or False,
+            **self._reading(),
         )
         return page_of(records, following, vectors)
 
@@ -177,22 +220,34 @@ class Server:
         """Those of the ids that have a point, and that vector where one is named."""
         if vector is not None:
             return set(self.scroll(len(ids), where=having(vector, ids)).ids)
-        found = self._ask("retrieve", list(ids), with_payload=False, with_vectors=False)
+        words = {"with_payload": False, "with_vectors": False} | self._reading()
+        found = self._ask("retrieve", list(ids), **words)
         return {plain_id(record.id) for record in found}
 
     def delete(self, ids: Sequence[PointId]) -> None:
         """Delete points; what is not there is no error."""
-        self._ask("delete", list(ids), wait=True)
+        self._ask("delete", list(ids), **self._writing())
 
     def count(self, where: models.Filter | None = None) -> int:
         """The exact number of points."""
-        return int(self._ask("count", count_filter=where, exact=True).count)
+        words = {"count_filter": where, "exact": True} | self._of("shard_key_selector")
+        return int(self._ask("count", **words).count)
 
     def config(self) -> models.CreateCollection:
         """What it would have to be created with; an unnamed vector has the name ""."""
         info = self._ask("get_collection")
         with server_errors(self.place):
             return _config(info.config)
+
+    def shard_keys(self) -> list[models.ShardKey] | None:
+        """The keys that its points are spread by; None where Qdrant spreads them itself."""
+        if self.config().sharding_method != models.ShardingMethod.CUSTOM:
+            return None
+        return [found.key for found in self._ask("list_shard_keys").shard_keys or ()]
+
+    def create_shard_key(self, key: models.ShardKey) -> None:
+        """Create shards for a key, as many as the collection's settings say."""
+        self._ask("create_shard_key", key)
 
     def indexes(self) -> dict[str, IndexSchema]:
         """The payload indexes, by field."""
@@ -205,14 +260,10 @@ class Server:
             self._ask("create_payload_index", field, schema, wait=True)
 
 
-class AsyncServer:
+class AsyncServer(_Asking):
     """A collection of a server over an AsyncQdrantClient: what upsert and search need of it."""
 
-    def __init__(self, client: AsyncQdrantClient, name: str) -> None:
-        refuse_local(client)
-        self.client = client
-        self.name = name
-        self.place = f"collection {name!r}"
+    client: AsyncQdrantClient
 
     async def _ask(self, method: str, *arguments: Any, **named: Any) -> Any:
         with server_errors(self.place):
@@ -225,8 +276,8 @@ class AsyncServer:
         vectors: Mapping[str, NDArray[np.float32]],
         payloads: Sequence[Payload | None] | None,
     ) -> None:
-        """Insert or replace points; the server has applied them when this returns."""
-        await self._ask("upsert", batch(ids, vectors, payloads), wait=True)
+        """Insert or replace points; the server has applied them when this returns, if it waits."""
+        await self._ask("upsert", batch(ids, vectors, payloads), **self._writing())
 
     async def existing(self, ids: Sequence[PointId], vector: str) -> set[PointId]:
         """Those of the ids that have a point with that vector."""
@@ -237,9 +288,11 @@ class AsyncServer:
             offset=None,
             with_payload=False,
             with_vectors=False,
+            **self._reading(),
         )
         return {plain_id(record.id) for record in found}
 
     async def query(self, requests: Sequence[models.QueryRequest]) -> list[list[Hit]]:
         """Run a batch of requests."""
-        return _hits_of(await self._ask("query_batch_points", list(requests)))
+        words = self._of("consistency")
+        return _hits_of(await self._ask("query_batch_points", self._routed(requests), **words))

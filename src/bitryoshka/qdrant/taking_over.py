@@ -47,8 +47,6 @@ def taken_over(
     lost = {
         n: f"{_described(n, others[n])}: ours has that name" for n in settings.sizes if n in others
     }
-    if like.sharding_method == models.ShardingMethod.CUSTOM and "sharding_method" not in drop:
-        lost["sharding_method"] = "sharding_method custom"
     if lost:
         raise CollectionError(
             f"{source} has what ours cannot have: {', '.join(lost.values())}; leave out what is "
@@ -56,6 +54,8 @@ def taken_over(
         )
     given = {f: v for f, v in like if f not in _BY_NAME and v is not None}
     given |= {f: v for f, v in ours if v is not None}
+    if ours.sharding_method is None and "sharding_method" not in drop:
+        given["sharding_method"] = like.sharding_method
     if like.optimizers_config and ours.optimizers_config:
         given["optimizers_config"] = _merged(like.optimizers_config, ours.optimizers_config)
     dense = {n: p for n, p in others.items() if isinstance(p, models.VectorParams)}
@@ -178,7 +178,8 @@ def _losses(
     for key, value in (given.metadata or {}).items():
         if key != METADATA_KEY and (there.metadata or {}).get(key) != value:
             yield key, f"metadata {key!r}"
-    if given.sharding_method == models.ShardingMethod.CUSTOM:
+    custom = models.ShardingMethod.CUSTOM
+    if given.sharding_method == custom != there.sharding_method:
         yield "sharding_method", "sharding_method custom"
     if len(settings.sizes) == 1:
         # alone, "bits" could not be told to be complete, and such points would hold nothing of ours

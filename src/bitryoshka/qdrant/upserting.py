@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from itertools import compress
-from typing import Any, NamedTuple
+from typing import Literal, NamedTuple
 from uuid import UUID
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from qdrant_client import models
 
 from bitryoshka.binarizer import Binarizer
-from bitryoshka.errors import CollectionError, VectorsError
+from bitryoshka.errors import BitryoshkaError, CollectionError, VectorsError
 from bitryoshka.limits import check_counts
 from bitryoshka.progress import progress_bar
 from bitryoshka.qdrant.collection import AsyncCollection, Collection
 from bitryoshka.qdrant.engine import Engine, Payload, PointId, plain_id
+from bitryoshka.qdrant.nodes import asked
 from bitryoshka.qdrant.representation import stored_vectors
 from bitryoshka.qdrant.settings import BITS
+from bitryoshka.qdrant.threads import in_threads
 from bitryoshka.vectors import check_values, check_vectors
 
 __all__ = ["Upserted", "upsert", "upsert_async"]
+
+Ordering = Literal["weak", "medium", "strong"] | models.WriteOrdering
 
 _BIGGEST_ID = 2**64 - 1
 
@@ -59,6 +64,9 @@ def upsert(
     batch_rows: int = 500,
     parallel: int = 1,
     resume: bool = False,
+    shard_key_selector: models.ShardKeySelector | None = None,
+    ordering: Ordering | None = None,
+    wait: bool = True,
     progress: bool = False,
 ) -> Upserted:
     """Insert or replace points with the vectors (N, d) and what is made of them.
@@ -69,42 +77,64 @@ def upsert(
     points that have codes already, be they of other vectors. ``parallel`` batches are under way at
     once. A transient failure of a server is retried. A progress bar needs tqdm.
 
+    On servers alone, as qdrant-client has them: ``shard_key_selector``: the shard keys whose shards
+    the points go to, in a collection that has some; ``ordering`` of writes on several nodes;
+    ``wait=False``: a batch is done when it is in the server's log, and can be found a little later.
+
     Raises, before anything is written, VectorsError for unusable vectors, CollectionError for ids
     that repeat or are none, SearchError for numbers below 1; and ServerUnreachableError where a
-    server stays away.
+    server stays away, with the rows that were written by then in its notes.
     """
     check_counts(batch_rows=batch_rows, parallel=parallel)
+    engine = asked(
+        collection.engine, shard_key_selector=shard_key_selector, ordering=ordering, wait=wait
+    )
     points = _checked(collection.binarizer, ids, vectors, payloads)
 
-    def write(start: int) -> Upserted:
+    def write(start: int) -> Iterator[tuple[int, Upserted]]:
         part = points.part(start, start + batch_rows)
+        given = len(part.ids)
         if resume:
-            part = part.without(collection.engine.existing(part.ids, BITS))
+            part = part.without(engine.existing(part.ids, BITS))
         if part.ids:
             stored = stored_vectors(collection.binarizer, collection.settings, part.vectors)
-            collection.engine.write(part.ids, stored, part.payloads)
-        given = min(batch_rows, len(points.ids) - start)
-        return Upserted(len(part.ids), given - len(part.ids))
+            engine.write(part.ids, stored, part.payloads)
+        yield start, Upserted(len(part.ids), given - len(part.ids))
 
     starts = range(0, len(points.ids), batch_rows)
-    done = Upserted(0, 0)
-    with progress_bar(len(points.ids), "upsert", progress, "rows") as advance:
-        for found in _in_threads(write, starts, parallel):
-            done = Upserted(done.written + found.written, done.skipped + found.skipped)
-            advance(by=sum(found))
-    return done
+    done: dict[int, Upserted] = {}
+    with (
+        progress_bar(len(points.ids), "upsert", progress, "rows") as advance,
+        _noting(done, len(points.ids)),
+        closing(in_threads(write, starts, parallel)) as found,
+    ):
+        for start, part in found:
+            done[start] = part
+            advance(by=sum(part))
+    return _sum(done)
 
 
-def _in_threads(write: Any, starts: range, parallel: int) -> Iterator[Upserted]:
-    if parallel <= 1:
-        yield from map(write, starts)
-        return
-    with ThreadPoolExecutor(parallel) as pool:
-        try:
-            yield from pool.map(write, starts)
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+def _sum(done: Mapping[int, Upserted]) -> Upserted:
+    written, skipped = (sum(counts) for counts in zip((0, 0), *done.values(), strict=True))
+    return Upserted(written, skipped)
+
+
+@contextmanager
+def _noting(done: Mapping[int, Upserted], rows: int) -> Iterator[None]:
+    """An error gets a note of the rows that are done: batches by their first row."""
+    try:
+        yield
+    except BitryoshkaError as error:
+        spans: list[list[int]] = []
+        for start in sorted(done):
+            stop = start + sum(done[start])
+            if spans and spans[-1][1] == start:
+                spans[-1][1] = stop
+            else:
+                spans.append([start, stop])
+        told = " and ".join(f"{start} to {stop - 1}" for start, stop in spans) or "none"
+        error.add_note(f"of rows 0 to {rows - 1} these are written: {told}; to repeat all is safe")
+        raise
 
 
 async def upsert_async(
@@ -115,20 +145,28 @@ async def upsert_async(
     *,
     batch_rows: int = 500,
     resume: bool = False,
+    shard_key_selector: models.ShardKeySelector | None = None,
+    ordering: Ordering | None = None,
+    wait: bool = True,
 ) -> Upserted:
     """`upsert` over an AsyncQdrantClient, one batch after the other."""
     check_counts(batch_rows=batch_rows)
+    engine = asked(
+        collection.engine, shard_key_selector=shard_key_selector, ordering=ordering, wait=wait
+    )
     points = _checked(collection.binarizer, ids, vectors, payloads)
-    written = 0
-    for start in range(0, len(points.ids), batch_rows):
-        part = points.part(start, start + batch_rows)
-        if resume:
-            part = part.without(await collection.engine.existing(part.ids, BITS))
-        if part.ids:
-            stored = stored_vectors(collection.binarizer, collection.settings, part.vectors)
-            await collection.engine.write(part.ids, stored, part.payloads)
-        written += len(part.ids)
-    return Upserted(written, len(points.ids) - written)
+    done: dict[int, Upserted] = {}
+    with _noting(done, len(points.ids)):
+        for start in range(0, len(points.ids), batch_rows):
+            part = points.part(start, start + batch_rows)
+            given = len(part.ids)
+            if resume:
+                part = part.without(await engine.existing(part.ids, BITS))
+            if part.ids:
+                stored = stored_vectors(collection.binarizer, collection.settings, part.vectors)
+                await engine.write(part.ids, stored, part.payloads)
+            done[start] = Upserted(len(part.ids), given - len(part.ids))
+    return _sum(done)
 
 
 def _checked(

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection as Names
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
-from typing import Any
+from hashlib import blake2b
+from heapq import nsmallest
+from operator import itemgetter
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -14,10 +18,12 @@ from bitryoshka.errors import CollectionError
 from bitryoshka.limits import check_counts
 from bitryoshka.progress import progress_bar
 from bitryoshka.qdrant.collection import Collection
-from bitryoshka.qdrant.copying import Copy, Pair
+from bitryoshka.qdrant.copying import Copy, Pair, Part, order
 from bitryoshka.qdrant.engine import Engine, PointId
+from bitryoshka.qdrant.nodes import check_slices
 from bitryoshka.qdrant.searching import exact_search, mean_recall, search
 from bitryoshka.qdrant.taking_over import check_vector, losses, other_settings
+from bitryoshka.qdrant.threads import in_threads
 
 __all__ = ["MoveCheck", "verify_move"]
 
@@ -70,33 +76,45 @@ def verify_move(
     least_recall: float = 0.9,
     seed: int = 0,
     batch_rows: int = 500,
+    parallel: int = 1,
     progress: bool = False,
 ) -> MoveCheck:
     """Compare all points, and what both find for the vectors of ``sample`` random ones.
 
-    ``vector`` and ``drop``: as `move` had them; ``search_arguments``: further words for `search` in
-    the target; ``seed``: of the sample. Both are read as a whole, a page at a time; points that are
-    written meanwhile may be told as differing. Raises as `move` does, but for what is lost.
+    ``vector``, ``drop`` and ``parallel``: as in `move`; ``search_arguments``: further words for
+    `search` in the target; ``seed``: of the sample, which depends on it and on the ids alone. Both
+    are read as a whole, a page at a time; points that are written meanwhile may be told as
+    differing. Raises as `move` does, but for what is lost.
     """
-    check_counts(sample=sample, k=k, batch_rows=batch_rows)
+    check_counts(sample=sample, k=k, batch_rows=batch_rows, parallel=parallel)
     check_vector(source.config(), vector, target.settings.dimensions, source.place)
     lost = losses(source, target.engine, target.settings, vector, drop)
     there = target.engine.indexes()
     for name in source.indexes():
         if name not in there and name not in drop:
             lost[name] = f"payload index {name!r}"
-    tally, sampled = _Tally(), _Sample(sample, seed)
+    check_slices(parallel, source, target.engine)
+    tally, drawn = _Tally(), _Draw(sample, seed)
     copy = Copy.between(source, target, vector, {*drop, *lost})
-    with progress_bar(source.count(), "verify", progress, "points") as advance:
-        for batch in copy.pairs(source, batch_rows):
-            tally.add(copy, batch)
-            for given, _ in batch:
-                if given is not None and vector in given.vectors:
-                    sampled.add(given.vectors[vector])
-            advance(by=sum(given is not None for given, _ in batch))
-    if tally.source and not sampled.rows:
+
+    def compare(part: Part) -> Iterator[tuple[_Tally, list[_Drawn]]]:
+        for batch in copy.pairs(part, batch_rows):
+            given = [a for a, _ in batch if a is not None and vector in a.vectors]
+            drawn_here = drawn.first((drawn.place(p.id), p.vectors[vector]) for p in given)
+            yield _Tally.of(copy, batch), drawn_here
+
+    sampled: list[_Drawn] = []
+    with (
+        progress_bar(source.count(), "verify", progress, "points") as advance,
+        closing(in_threads(compare, copy.parts(source, parallel), parallel)) as found_of,
+    ):
+        for counted, some in found_of:
+            tally.add(counted)
+            sampled = drawn.first([*sampled, *some])
+            advance(by=counted.source)
+    if tally.source and not sampled:
         raise CollectionError(f"no point of {source.place} has a vector {vector!r}")
-    queries = np.array(sampled.rows, np.float32)
+    queries = np.array([row for _, row in sampled], np.float32)
     recall = 1.0
     if len(queries):
         found = search(target, queries, **{"k": k, **(search_arguments or {})})
@@ -109,7 +127,7 @@ def verify_move(
         differing=dict(tally.differing),
         lost=list(lost.values()),
         settings=other_settings(source, target.engine, vector),
-        sampled=len(sampled.rows),
+        sampled=len(sampled),
         recall=recall,
         least_recall=least_recall,
     )
@@ -123,38 +141,48 @@ class _Tally:
     examples: dict[str, list[PointId]] = field(default_factory=dict)
     differing: Counter[str] = field(default_factory=Counter)
 
-    def add(self, copy: Copy, batch: Sequence[Pair]) -> None:
+    @classmethod
+    def of(cls, copy: Copy, batch: Sequence[Pair]) -> _Tally:
+        found = cls()
         both = [(a, b) for a, b in batch if a is not None and b is not None]
-        for wanted, (_, there) in zip(copy.wanted([a for a, _ in both]), both, strict=True):
-            if (what := copy.difference(wanted, there)) is not None:
-                self.differing[what] += 1
-                self._count("changed", there.id)
-        for given, found in batch:
-            self.source += given is not None
-            self.target += found is not None
-            if found is None and given is not None:
-                self._count("missing", given.id)
-            if given is None and found is not None:
-                self._count("extra", found.id)
+        for wanted, (_, known) in zip(copy.wanted([a for a, _ in both]), both, strict=True):
+            if (what := copy.difference(wanted, known)) is not None:
+                found.differing[what] += 1
+                found._count("changed", known.id)
+        found.source = sum(a is not None for a, _ in batch)
+        found.target = sum(b is not None for _, b in batch)
+        for here, there in batch:
+            if there is None and here is not None:
+                found._count("missing", here.id)
+            if here is None and there is not None:
+                found._count("extra", there.id)
+        return found
 
     def _count(self, what: str, known: PointId) -> None:
         self.counts[what] += 1
-        if self.counts[what] <= _EXAMPLES:
-            self.examples.setdefault(what, []).append(known)
+        self.examples.setdefault(what, []).append(known)
+
+    def add(self, other: _Tally) -> None:
+        self.source += other.source
+        self.target += other.target
+        self.counts += other.counts
+        self.differing += other.differing
+        for what, ids in other.examples.items():
+            known = [*self.examples.get(what, ()), *ids]
+            self.examples[what] = nsmallest(_EXAMPLES, known, key=order)
 
 
-class _Sample:
-    """A uniform sample of vectors that come one after the other (Vitter's algorithm R)."""
+_Drawn = tuple[bytes, Any]
 
-    def __init__(self, wanted: int, seed: int) -> None:
-        self.wanted = wanted
-        self.random = np.random.default_rng(seed)
-        self.seen = 0
-        self.rows: list[Any] = []
 
-    def add(self, row: Any) -> None:
-        self.seen += 1
-        if len(self.rows) < self.wanted:
-            self.rows.append(row)
-        elif (place := self.random.integers(self.seen)) < self.wanted:
-            self.rows[place] = row
+class _Draw(NamedTuple):
+    """A uniform sample: the points whose ids hash lowest, in whatever order they come."""
+
+    wanted: int
+    seed: int
+
+    def place(self, known: PointId) -> bytes:
+        return blake2b(f"{self.seed} {known}".encode(), digest_size=8).digest()
+
+    def first(self, drawn: Iterable[_Drawn]) -> list[_Drawn]:
+        return nsmallest(self.wanted, drawn, key=itemgetter(0))

@@ -36,6 +36,11 @@ VectorOption = Annotated[
 FromShardOption = Annotated[
     bool, typer.Option("--from-shard", help="What is copied is a directory, though on a server.")
 ]
+ShardKeysOption = Annotated[
+    list[str] | None,
+    typer.Option("--shard-key", metavar="KEY", help="Of a server's collection; can be repeated."),
+]
+ParallelOption = Annotated[int, typer.Option(min=1, help="Threads, each with a part of its own.")]
 BatchOption = Annotated[int, typer.Option("--batch-rows", min=1, help="Points in a batch.")]
 QuantizationOption = Annotated[
     Literal["binary", "code", "turbo1", "turbo1_5", "turbo2", "turbo4", "turbo8"] | None,
@@ -67,6 +72,10 @@ def _create(
     write_consistency: Annotated[
         int | None, typer.Option(min=1, help="write_consistency_factor.")
     ] = None,
+    sharding_method: Annotated[
+        Literal["auto", "custom"] | None, typer.Option(help="custom: for shard keys.")
+    ] = None,
+    shard_key: ShardKeysOption = None,
     like: Annotated[
         str,
         typer.Option(help="Take over the other vectors and all settings of this one, for move."),
@@ -84,6 +93,8 @@ def _create(
     from bitryoshka.qdrant import collection_config, create_collection
     from bitryoshka.qdrant.config import body
 
+    if shard_key and not url:
+        raise CollectionError("shard keys need a server: give --url")
     if like:
         with source_of(like, from_shard, url, api_key) as source:
             given = source.config()
@@ -97,6 +108,7 @@ def _create(
         shards=shards,
         replicas=replicas,
         write_consistency=write_consistency,
+        sharding_method=sharding_method,
         like=given if like else None,
         vector=vector,
         drop=drop or (),
@@ -106,7 +118,7 @@ def _create(
         return
     if url:
         with client_of(url, api_key) as client:
-            create_collection(client, name, config)
+            create_collection(client, name, config, shard_keys=shard_key or ())
     else:
         from bitryoshka.qdrant.edge import create_shard
 
@@ -124,7 +136,12 @@ def _upsert(
     ] = None,
     first_id: Annotated[int, typer.Option(min=0, help="Id of the first row without ids.")] = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Leave out what is there.")] = False,
-    parallel: Annotated[int, typer.Option(min=1, help="Batches under way at once.")] = 1,
+    parallel: ParallelOption = 1,
+    shard_key: ShardKeysOption = None,
+    ordering: Annotated[
+        Literal["weak", "medium", "strong"] | None, typer.Option(help="Of writes on several nodes.")
+    ] = None,
+    wait: Annotated[bool, typer.Option(help="Until a server has applied each batch.")] = True,
     batch_rows: BatchOption = 500,
     column: options.Column = None,
     url: UrlOption = "",
@@ -135,6 +152,7 @@ def _upsert(
     """Write embeddings into a collection; safe to repeat."""
     from bitryoshka.qdrant import upsert
 
+    keys: Any = shard_key or None
     rows = read_vectors(vectors, column)
     ids: list[Any] = list(range(first_id, first_id + len(rows)))
     objects = None if payloads is None else _objects(payloads, len(rows))
@@ -149,6 +167,9 @@ def _upsert(
             batch_rows=batch_rows,
             parallel=parallel,
             resume=resume,
+            shard_key_selector=keys,
+            ordering=ordering,
+            wait=wait,
             progress=show_progress(quiet),
         )
     if not quiet or as_json:
@@ -183,6 +204,10 @@ def _search(
     condition: Annotated[
         str, typer.Option("--filter", metavar="JSON", help="A filter as Qdrant's REST API has it.")
     ] = "",
+    shard_key: ShardKeysOption = None,
+    consistency: Annotated[
+        str | None, typer.Option(help="Of replicas: their number, majority, quorum or all.")
+    ] = None,
     column: options.Column = None,
     url: UrlOption = "",
     api_key: KeyOption = None,
@@ -192,7 +217,10 @@ def _search(
 
     by: Any = {"none": None, None: "auto"}.get(rescore, rescore)
     where = _filter(condition) if condition else None
-    stages = {"candidates": candidates, "rescore": by, "where": where}
+    stages: dict[str, Any] = {"candidates": candidates, "rescore": by, "where": where}
+    whole = consistency is not None and consistency.isdecimal()
+    stages["consistency"] = int(consistency or 0) if whole else consistency
+    stages["shard_key_selector"] = shard_key or None
     with opened(name, binarizer, url, api_key) as collection:
         asked = np.asarray(read_vectors(queries, column))
         for hits in search(collection, asked, k, with_payload=True, **stages):
@@ -259,7 +287,10 @@ def _add(
 
 
 @qdrant.command(
-    "move", epilog=example("qdrant move articles articles_codes docs.safetensors --vector text")
+    "move",
+    epilog=example(
+        "qdrant move articles articles_codes docs.safetensors --vector text --parallel 4"
+    ),
 )
 def _move(
     source: Annotated[str, typer.Argument(metavar="SOURCE", help="What to copy from.")],
@@ -275,6 +306,7 @@ def _move(
     ] = False,
     from_shard: FromShardOption = False,
     least_recall: Annotated[float, typer.Option(min=0, max=1, help="Of the check.")] = 0.9,
+    parallel: ParallelOption = 1,
     batch_rows: BatchOption = 500,
     url: UrlOption = "",
     api_key: KeyOption = None,
@@ -292,6 +324,7 @@ def _move(
     common: dict[str, Any] = {
         "drop": drop or (),
         "batch_rows": batch_rows,
+        "parallel": parallel,
         "progress": show_progress(quiet),
     }
     with (
