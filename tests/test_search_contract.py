@@ -20,7 +20,7 @@ from sqlalchemy import Column, Integer, MetaData, Table, select
 from synthetic import clustered
 
 import bitryoshka
-from bitryoshka import SearchError, SearchParameters, postgres, qdrant, report
+from bitryoshka import SearchError, SearchParameters, duckdb, postgres, qdrant, report
 from bitryoshka.cli.app import app
 from bitryoshka.langchain import CodeVectorStore
 from bitryoshka.postgres.server import Connection
@@ -45,6 +45,7 @@ DOORS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "code table, async": (postgres.search_async, CODES),
     "column": (postgres.search_column, CODES | {"where": None}),
     "column, async": (postgres.search_column_async, CODES | {"where": None}),
+    "DuckDB": (duckdb.search, CODES | {"where": None}),
     "SQLAlchemy": (funnel, {name: CODES[name] for name in CODES if name != "shortlist"}),
     "LangChain": (CodeVectorStore, {name: STORE[name] for name in STORE if name != "k"}),
     "Qdrant": (qdrant.search, STORE | {"candidates": None, "oversampling": None, "where": None}),
