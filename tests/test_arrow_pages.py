@@ -29,7 +29,7 @@ def test_their_blocks_run(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyP
                 assert program == "bitryoshka"
                 run_cli(arguments)
     for text in statements:
-        rows = namespace["connection"].execute(text, {"code": namespace["code"]}).fetchall()
+        rows = namespace["connection"].execute(text, [namespace["code"]]).fetchall()
         alone = namespace["search"](
             *(namespace[name] for name in ("docs", "binarizer")),
             namespace["queries"][:1],
