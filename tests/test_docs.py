@@ -42,6 +42,7 @@ RUN_BY = {
     "docs/installing.md": "test_docs.py",
     "docs/langchain.md": "test_langchain_page.py",
     "docs/living.md": "test_living_page.py",
+    "docs/loading.md": "test_loading.py",
     "docs/measuring.md": "test_docs.py",
     "docs/qdrant.md": "test_qdrant_tutorial.py",
     "docs/qdrant_tutorial.md": "test_qdrant_tutorial.py",
@@ -50,6 +51,8 @@ RUN_BY = {
     "docs/sqlalchemy.md": "test_sqlalchemy_docs.py",
     "docs/tutorial.md": "test_tutorial.py",
     "examples/document_search/README.md": "test_example.py",
+    "examples/ray_load/README.md": "loads_by_engines.py",
+    "examples/spark_load/README.md": "loads_by_engines.py",
 }
 
 

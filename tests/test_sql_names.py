@@ -30,6 +30,7 @@ FILLED = {
     "due": "true",
     "table": "public.x",
     "source": "public.x TABLESAMPLE BERNOULLI (1)",
+    "ledger": "public.x",
     "foreign": "SELECT 1 AS title, 2 AS owner",
     "script": "",
     "revision": "'0001'",
