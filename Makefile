@@ -14,9 +14,9 @@ INSTALLED := .venv/.installed
 PYTEST := python -m pytest --numprocesses logical --dist loadfile
 
 # small matrices: a second thread gains nothing, and loses much on a machine that is busy
-test test-sqlalchemy20 test-postgres16: export OMP_NUM_THREADS = 1
+test test-sqlalchemy20 test-postgres16 test-engines: export OMP_NUM_THREADS = 1
 
-.PHONY: demo test test-sqlalchemy20 test-postgres16 programs lint docs bench-check
+.PHONY: demo test test-sqlalchemy20 test-postgres16 test-engines programs lint docs bench-check
 
 demo: $(INSTALLED)
 	$(BIN)/bitryoshka demo
@@ -36,6 +36,11 @@ POSTGRES := additive attach column_search functions installation lasting publica
 test-postgres16: $(INSTALLED) programs
 	PGSERVER_POSTGRES_VERSION=16 $(BIN)/$(PYTEST) $(POSTGRES:%=tests/test_postgres_%.py) \
 		tests/test_tutorial.py tests/test_living_page.py
+
+# loads by Ray and Spark, which no other test needs; Spark runs on Java 17 or newer
+test-engines: .venv-engines/.installed
+	@command -v java >/dev/null || { echo 'error: Spark needs the command java' >&2; exit 1; }
+	.venv-engines/bin/python -m pytest tests/loads_by_engines.py
 
 # from the system: Chromium and its own chromedriver, for the report's page; a pooler
 programs:
@@ -77,4 +82,12 @@ $(INSTALLED): pyproject.toml
 	$(BIN)/python -m pip --python .venv20/bin/python install --no-deps 'pgvector~=0.4.2'
 	$(BIN)/python -c 'import sysconfig; print("import site; site.addsitedir(%r)" % sysconfig.get_path("purelib"))' \
 		> "$$(.venv20/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/main.pth"
+	touch $@
+
+# holds the engines, and finds everything else in .venv, after its own packages
+.venv-engines/.installed: $(INSTALLED)
+	$(BIN)/python -m venv --clear .venv-engines
+	.venv-engines/bin/python -m pip install 'ray[data]~=2.60.0' 'pyspark~=4.3.0'
+	$(BIN)/python -c 'import sysconfig; print("import site; site.addsitedir(%r)" % sysconfig.get_path("purelib"))' \
+		> "$$(.venv-engines/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/main.pth"
 	touch $@

@@ -545,6 +545,43 @@ def django_overhead_table(figures: Figures) -> str:
     )
 
 
+def duckdb_table(figures: Figures) -> str:
+    """Milliseconds of a query, how much faster than floats, and what is found."""
+    titles = {
+        "float": "floats, cosine similarity",
+        "float, inner product": "floats, inner product",
+        "hamming": "Hamming distance alone, codes as BLOB",
+        "hamming, BIT": "the same, stored as BIT",
+        "two stages": "`search`",
+        "then exact": '`search(rescore="exact")`, vectors in the table',
+        "float, Parquet": "floats from Parquet",
+        "hamming, Parquet": "Hamming distance alone, from Parquet",
+        "two stages, Parquet": "`search` from Parquet",
+    }
+    rows = []
+    for name, title in titles.items():
+        faster = figures["times_faster"].get(name)
+        rows.append(
+            [
+                title,
+                f"{figures['milliseconds'][name]:.0f}",
+                f"{faster:.1f}" if faster else "",
+                f"{figures['recall'][name]:.3f}",
+            ]
+        )
+    table_ = _markdown(["search", "median ms", "times faster", "recall@10"], rows)
+    files, tables = figures["parquet_bytes"], figures["table_bytes"]
+    return (
+        f"{table_}\n\n{figures['rows']:,} made-up rows of {figures['dimensions']} dimensions, "
+        f"{figures['bits']} bits, {figures['candidates']} candidates, "
+        f"{figures['threads']} thread (`python -m benchmarks.duckdb_search`). Recall of Hamming "
+        f"distance alone is that of its list of {figures['candidates']}. In Parquet codes take "
+        f"{files['codes'] / 1e6:.0f} MB and vectors {files['vectors'] / 1e6:.0f}, in DuckDB's own "
+        f"file {tables['codes'] / 1e6:.0f} (as BIT {tables['bits'] / 1e6:.0f}) and "
+        f"{tables['vectors'] / 1e6:.0f}."
+    )
+
+
 BLOCKS: dict[str, tuple[str, Callable[[Figures], str]]] = {
     "demo-line": ("demo", demo_line),
     "demo": ("demo", demo_table),
@@ -583,6 +620,7 @@ BLOCKS: dict[str, tuple[str, Callable[[Figures], str]]] = {
         sentence_transformers_cost_table,
     ),
     "django-overhead": ("django_overhead", django_overhead_table),
+    "duckdb": ("duckdb_search", duckdb_table),
     "sqlalchemy-overhead": ("sqlalchemy_overhead", sqlalchemy_overhead_table),
 }
 

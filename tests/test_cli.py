@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import typer
 from progress_lines import without_progress
@@ -24,6 +26,7 @@ from synthetic import additive_binarizer, exact_signs, signed_rows
 
 import bitryoshka
 from bitryoshka import Binarizer, cli, demo
+from bitryoshka.arrow import check_fingerprint, codes_of
 from bitryoshka.bits import prefix
 from bitryoshka.cli import fit as commands
 from bitryoshka.cli import sample
@@ -276,11 +279,47 @@ def test_encode_writes_the_codes(bits, run, data, tmp_path, monkeypatch):
         "rows": ROWS,
         "bits": bits or BITS,
         "bytes_per_vector": (bits or BITS) // 8,
-        "fingerprint": b.fingerprint,
+        "fingerprint": b.truncate(bits or BITS).fingerprint,
     }
     umask = os.umask(0)
     os.umask(umask)
     assert output.stat().st_mode & 0o777 == 0o666 & ~umask
+
+
+@pytest.mark.parametrize("name", ["vectors.npy", "vectors.parquet"])
+def test_encode_to_parquet(name, run, data, tmp_path):
+    vectors, b = np.load(data / "vectors.npy"), Binarizer.load(data / "b.safetensors").truncate(16)
+    pq.write_table(
+        pa.table({"key": [f"k{i}" for i in range(ROWS)], "emb": vectors.tolist()}),
+        tmp_path / "vectors.parquet",
+    )
+    source = (data if name.endswith("npy") else tmp_path) / name
+    arguments = ("encode", data / "b.safetensors", source, "-o", tmp_path / "c.parquet")
+    found = run(*arguments, "--bits", 16, "--json").json
+    assert (found["rows"], found["bits"], found["fingerprint"]) == (ROWS, 16, b.fingerprint)
+    codes = pq.read_table(tmp_path / "c.parquet")
+    assert check_fingerprint(codes, b) == (b.fingerprint, 16)
+    np.testing.assert_array_equal(codes_of(codes["code"].combine_chunks()), b.encode(vectors))
+    if name.endswith("npy"):
+        assert codes["id"].to_pylist() == list(range(ROWS))
+    else:
+        assert codes.schema.names == ["key", "code"]
+        assert codes["key"][7].as_py() == "k7"
+
+
+def test_encode_to_parquet_fails_as_a_whole(run, data, tmp_path):
+    rows = with_nan()
+    pq.write_table(pa.table({"emb": rows.tolist()}), tmp_path / "v.parquet")
+    encode = ("encode", data / "b.safetensors", tmp_path / "v.parquet")
+    output = ("-o", tmp_path / "c.parquet")
+    assert_fails(run(*encode, *output), "v.parquet: vectors must be finite", "row 70, column 3\n")
+    assert_fails(run(*encode, "--column", "x", *output), "v.parquet: no column of number lists 'x'")
+    whole = (tmp_path / "v.parquet").read_bytes()
+    (tmp_path / "v.parquet").write_bytes(whole[:100])
+    assert_fails(run(*encode, *output), "is truncated or no .parquet file")
+    (tmp_path / "v.parquet").unlink()
+    assert_fails(run(*encode, *output), "v.parquet")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_encode_says_what_it_wrote(run, data, tmp_path):

@@ -36,11 +36,15 @@ RUN_BY = {
     "CONTRIBUTING.md": "test_docs.py",
     "docs/alembic.md": "test_alembic_page.py",
     "docs/django.md": "test_django_page.py",
+    "docs/arrow.md": "test_arrow_pages.py",
+    "docs/duckdb.md": "test_arrow_pages.py",
+    "docs/lancedb.md": "test_arrow_pages.py",
     "docs/index.md": "test_quickstart.py",
     "docs/installing.md": "test_docs.py",
     "docs/langchain.md": "test_langchain_page.py",
     "docs/llama_index.md": "test_llama_index_page.py",
     "docs/living.md": "test_living_page.py",
+    "docs/loading.md": "test_loading.py",
     "docs/measuring.md": "test_docs.py",
     "docs/mteb.md": "test_mteb_page.py",
     "docs/qdrant.md": "test_qdrant_tutorial.py",
@@ -51,6 +55,8 @@ RUN_BY = {
     "docs/sqlalchemy.md": "test_sqlalchemy_docs.py",
     "docs/tutorial.md": "test_tutorial.py",
     "examples/document_search/README.md": "test_example.py",
+    "examples/ray_load/README.md": "loads_by_engines.py",
+    "examples/spark_load/README.md": "loads_by_engines.py",
 }
 
 

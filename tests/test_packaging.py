@@ -194,7 +194,10 @@ assert not {"numba", "torch", "tqdm", "psycopg"} & set(sys.modules)
         ("import bitryoshka.llama_index", "llama-index"),
         ("import bitryoshka.django", "django"),
         ("import bitryoshka.demo; bitryoshka.demo.run()", "demo"),
-        ("from bitryoshka.vector_files import read_vectors; read_vectors('v.parquet')", "cli"),
+        ("from bitryoshka.vector_files import read_vectors; read_vectors('v.parquet')", "arrow"),
+        ("import bitryoshka.arrow", "arrow"),
+        ("import bitryoshka.duckdb", "duckdb"),
+        ("import bitryoshka.loading", "loading"),
     ],
 )
 def test_a_missing_extra_is_named(fresh: Path, code: str, extra: str, tmp_path: Path) -> None:

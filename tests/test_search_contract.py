@@ -25,7 +25,7 @@ from synthetic import clustered
 from tests.django_project import default_database
 
 import bitryoshka
-from bitryoshka import SearchError, SearchParameters, llama_index, postgres, qdrant, report
+from bitryoshka import SearchError, SearchParameters, duckdb, llama_index, postgres, qdrant, report
 from bitryoshka.cli.app import app
 from bitryoshka.django import AttachCodec, CodeQuerySet
 from bitryoshka.langchain import CodeVectorStore
@@ -51,6 +51,7 @@ DOORS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "code table, async": (postgres.search_async, CODES),
     "column": (postgres.search_column, CODES | {"where": None}),
     "column, async": (postgres.search_column_async, CODES | {"where": None}),
+    "DuckDB": (duckdb.search, CODES | {"where": None}),
     "SQLAlchemy": (funnel, {name: CODES[name] for name in CODES if name != "shortlist"}),
     "Django": (CodeQuerySet.search, CODES),
     "LangChain": (CodeVectorStore, {name: STORE[name] for name in STORE if name != "k"}),

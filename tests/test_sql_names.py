@@ -37,6 +37,7 @@ FILLED = {
     "due": "true",
     "table": "public.x",
     "source": "public.x TABLESAMPLE BERNOULLI (1)",
+    "ledger": "public.x",
     "foreign": "SELECT 1 AS title, 2 AS owner",
     "script": "",
     "settings": "1",

@@ -158,7 +158,7 @@ def test_parquet_rows_are_counted_over_the_whole_file(tmp_path):
 def test_parquet_without_pyarrow(tmp_path, monkeypatch):
     path = make(".parquet", tmp_path)
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(MissingExtraError, match=r"a .parquet file needs the extra 'cli': "):
+    with pytest.raises(MissingExtraError, match=r"a .parquet file needs the extra 'arrow': "):
         read_vectors(path)
 
 

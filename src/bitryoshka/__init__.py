@@ -22,6 +22,7 @@ from bitryoshka.errors import (
 from bitryoshka.evaluation import Evaluation, evaluate
 from bitryoshka.planning import Plan, plan
 from bitryoshka.search_parameters import SearchParameters
+from bitryoshka.search_result import SearchResult
 from bitryoshka.training import FitResult, fit
 from bitryoshka.vector_files import read_vectors
 
@@ -44,6 +45,7 @@ __all__ = [
     "PlanError",
     "SearchError",
     "SearchParameters",
+    "SearchResult",
     "ServerUnreachableError",
     "TableError",
     "VectorsError",

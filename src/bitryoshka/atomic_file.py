@@ -31,10 +31,11 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         raise
 
 
-def check_output(output: Path, suffix: str, *inputs: Path | None) -> None:
+def check_output(output: Path, suffixes: str | tuple[str, ...], *inputs: Path | None) -> None:
     """Find out before the work, not after it, that the result cannot be written."""
-    if output.suffix.lower() != suffix:
-        raise FileFormatError(f"{output}: the output must be called {suffix}")
+    offered = (suffixes,) if isinstance(suffixes, str) else suffixes
+    if output.suffix.lower() not in offered:
+        raise FileFormatError(f"{output}: the output must be called {' or '.join(offered)}")
     if output.is_dir():
         raise FileFormatError(f"{output}: the output must be a file, found a directory")
     for path in inputs:

@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bitryoshka.errors import FileFormatError, MissingExtraError
+from bitryoshka.errors import FileFormatError, MissingExtraError, VectorsError
 from bitryoshka.limits import UNPACKED_BYTES, UNPACKED_TIMES
-from bitryoshka.vectors import check_vectors
+from bitryoshka.vectors import check_vectors, choose
 
 __all__ = ["read_vectors"]
 
@@ -37,7 +37,7 @@ def read_vectors(
       system ends a process that reads what is no longer there.
     * ``.npz``: the array called ``column``, or the only one.
     * ``.parquet``: the list or fixed-size-list column called ``column``, or the only one of that
-      kind. Needs pyarrow.
+      kind. Needs pyarrow, which the extra ``arrow`` brings.
     * ``.jsonl``, ``.jsonl.gz``: one JSON value a line, either a list of numbers or an object that
       has one under the key ``column`` ("vector" or "embedding" if None). Blank lines are skipped.
 
@@ -147,7 +147,7 @@ def _read_npz(file: Path, column: str | None, room: _Room) -> Vectors:
         with file.open("rb") as stream, zipfile.ZipFile(stream) as archive:
             names = {name.removesuffix(".npy"): name for name in archive.namelist()}
             found = list(names)
-            member = names[_choose(file, column, found, found, "array")]
+            member = names[choose(column, found, found, "array")]
             size = archive.getinfo(member).file_size
             room.check(size)
             with archive.open(member) as content:
@@ -156,6 +156,8 @@ def _read_npz(file: Path, column: str | None, room: _Room) -> Vectors:
                 array: Vectors = np.lib.format.read_array(content, allow_pickle=False)
     except FileFormatError:
         raise
+    except VectorsError as error:
+        raise FileFormatError(f"{file}: {error}") from error
     except _ZIP_ERRORS as error:
         raise FileFormatError(
             f"{file} is truncated, holds objects or is no .npz file: {error}"
@@ -163,82 +165,46 @@ def _read_npz(file: Path, column: str | None, room: _Room) -> Vectors:
     return array
 
 
-def _choose(file: Path, column: str | None, usable: list[str], found: list[str], kind: str) -> str:
-    """The one asked for, or the only usable one; ``found`` describes all of them in messages."""
-    described = ", ".join(found) or "none"
-    if column is not None and column not in usable:
-        raise FileFormatError(f"{file} has no {kind} {column!r}, found: {described}")
-    if column is None and len(usable) != 1:
-        raise FileFormatError(
-            f"{file}: expected one {kind}, or the name of the one to read, found: {described}"
-        )
-    return usable[0] if column is None else column
-
-
 def _read_parquet(file: Path, column: str | None, room: _Room) -> Vectors:
     try:
         import pyarrow as pa
         import pyarrow.parquet as pq
     except ImportError as error:
-        raise MissingExtraError("a .parquet file", "cli") from error
-
-    list_kinds = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
-
-    def is_vectors(kind: Any) -> bool:
-        if not any(is_kind(kind) for is_kind in list_kinds):
-            return False
-        return bool(pa.types.is_floating(kind.value_type) or pa.types.is_integer(kind.value_type))
+        raise MissingExtraError("a .parquet file", "arrow") from error
+    from bitryoshka.arrow_lists import is_null, rows_of_lists, storage_type, vector_column
 
     try:
         with pq.ParquetFile(file) as parquet:
-            fields = list(parquet.schema_arrow)
-            usable = [field.name for field in fields if is_vectors(field.type)]
-            found = [f"{field.name} ({field.type})" for field in fields]
-            name = _choose(file, column, usable, found, "column of number lists")
-            room.check(_parquet_bytes(parquet, name))
+            name = vector_column(parquet.schema_arrow, column)
+            kind = storage_type(parquet.schema_arrow.field(name).type)
+            room.check(_parquet_bytes(parquet.metadata, name, kind.value_type.bit_width))
             parts: list[Vectors] = []
             rows = size = 0
             for batch in parquet.iter_batches(columns=[name]):
+                lists = batch.column(0)
+                if lists.null_count:
+                    missing = rows + int(np.argmax(is_null(lists)))
+                    raise FileFormatError(f"{file}: row {missing} has no vector (null)")
                 width = parts[0].shape[1] if parts else None
-                parts.append(_rows_of_lists(file, batch.column(name), rows, width))
+                parts.append(rows_of_lists(lists, width, rows))
                 rows += len(parts[-1])
                 size += parts[-1].nbytes
                 room.check(size)
     except FileFormatError:
         raise
+    except VectorsError as error:
+        raise FileFormatError(f"{file}: {error}") from error
     except (pa.ArrowException, OSError, ValueError) as error:
         raise FileFormatError(f"{file} is truncated or no .parquet file: {error}") from error
     return np.concatenate(parts) if parts else np.empty((0, 1), np.float32)
 
 
-def _parquet_bytes(parquet: Any, name: str) -> int:
+def _parquet_bytes(metadata: Any, name: str, number_bits: int) -> int:
     """What a column of lists takes in memory, by the file's own account."""
-    groups = [parquet.metadata.row_group(i) for i in range(parquet.metadata.num_row_groups)]
+    groups = [metadata.row_group(i) for i in range(metadata.num_row_groups)]
     chunks = [group.column(j) for group in groups for j in range(group.num_columns)]
     values = sum(c.num_values for c in chunks if c.path_in_schema.startswith(f"{name}."))
-    kind = parquet.schema_arrow.field(name).type
-    return int(values * kind.value_type.bit_width // 8)
-
-
-def _rows_of_lists(file: Path, lists: Any, start: int, width: int | None) -> Vectors:
-    """An Arrow array of equally long lists as ``(rows, width)``; ``start`` counts rows before."""
-    lengths = lists.value_lengths().to_numpy(zero_copy_only=False)
-    if lists.null_count:
-        missing = start + int(np.argmax(lists.is_null().to_numpy(zero_copy_only=False)))
-        raise FileFormatError(f"{file}: row {missing} has no vector (null)")
-    expected = int(lengths[0]) if width is None else width
-    if (lengths != expected).any():
-        row = int(np.argmax(lengths != expected))
-        raise FileFormatError(
-            f"{file}: row {start + row} has {lengths[row]} numbers, "
-            f"expected {expected} as in the rows before"
-        )
-    values = lists.flatten()
-    if values.null_count:
-        place = int(np.argmax(values.is_null().to_numpy(zero_copy_only=False)))
-        raise FileFormatError(f"{file}: row {start + place // expected} has a null in its vector")
-    array: Vectors = values.to_numpy(zero_copy_only=False).reshape(len(lists), expected)
-    return array
+    return int(values * number_bits // 8)
 
 
 def _read_jsonl(file: Path, column: str | None, room: _Room) -> Vectors:

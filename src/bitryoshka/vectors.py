@@ -12,7 +12,15 @@ from numpy.typing import ArrayLike, NDArray
 
 from bitryoshka.errors import VectorsError
 
-__all__ = ["as_vector", "blocks", "check_values", "check_vectors", "normalized", "renumbered"]
+__all__ = [
+    "as_vector",
+    "blocks",
+    "check_values",
+    "check_vectors",
+    "choose",
+    "normalized",
+    "renumbered",
+]
 
 Floats = NDArray[np.float32]
 
@@ -174,6 +182,21 @@ def check_values(vectors: ArrayLike, metric: str, name: str = "vectors") -> None
     cosine = metric == "cosine"
     for _ in blocks(vectors, norms=cosine, bounded=not cosine, name=name):
         pass
+
+
+def choose(wanted: str | None, usable: list[str], found: list[str], kind: str) -> str:
+    """The one of ``usable`` that is wanted, or the only one; ``found`` describes all in messages.
+
+    Raises VectorsError where there is none, or more than one to choose from.
+    """
+    described = ", ".join(found) or "none"
+    if wanted is not None and wanted not in usable:
+        raise VectorsError(f"no {kind} {wanted!r}, found: {described}")
+    if wanted is None and len(usable) != 1:
+        raise VectorsError(
+            f"expected one {kind}, or the name of the one to read, found: {described}"
+        )
+    return usable[0] if wanted is None else wanted
 
 
 @contextmanager

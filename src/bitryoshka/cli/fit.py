@@ -8,7 +8,6 @@ from typing import Annotated, Any
 
 import numpy as np
 import typer
-from numpy.typing import NDArray
 
 from bitryoshka.atomic_file import check_output, replacing
 from bitryoshka.binarizer import Binarizer
@@ -16,8 +15,7 @@ from bitryoshka.binarizer_file import format_version
 from bitryoshka.cli import options, tables
 from bitryoshka.cli.options import example, numbers
 from bitryoshka.cli.output import echo, print_json, show_progress
-from bitryoshka.cli.sample import read_beside, sample_of
-from bitryoshka.errors import VectorsError
+from bitryoshka.cli.sample import named, read_beside, sample_of
 from bitryoshka.limits import MAX_COUNT
 from bitryoshka.progress import progress_bar
 from bitryoshka.training import fit
@@ -88,7 +86,9 @@ def _fit(
 def _encode(
     binarizer: options.Binarizer,
     vectors: options.Vectors,
-    output: Annotated[Path, typer.Option("--output", "-o", help="The .npy of codes to write.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="The .npy or .parquet of codes to write.")
+    ],
     bits: Annotated[
         int | None, typer.Option(help="One of the binarizer's lengths; by default the whole code.")
     ] = None,
@@ -96,43 +96,51 @@ def _encode(
     quiet: options.Quiet = False,
     as_json: options.Json = False,
 ) -> None:
-    """Write the codes of embeddings as a .npy of bytes.
+    """Write the codes of embeddings, as a .npy of bytes or a .parquet.
 
-    Its shape is (rows, bits / 8), and the first bit of a code is the high bit of its first byte.
+    The shape of a .npy is (rows, bits / 8), and the first bit of a code is the high bit of its
+    first byte. A .parquet has the same bytes in its column code, and says whose codes they are;
+    from a .parquet it takes all other columns too, without the embeddings and batch by batch, from
+    other files it has the number of a row as its id.
     """
-    check_output(output, ".npy", binarizer, vectors)
-    loaded, array = Binarizer.load(binarizer), read_vectors(vectors, column)
-    length = loaded.bits if bits is None else bits
-    _write_codes(output, loaded, array, length, str(vectors), show_progress(quiet))
+    check_output(output, (".npy", ".parquet"), binarizer, vectors)
+    loaded = Binarizer.load(binarizer)
+    if bits is not None and bits != loaded.bits:
+        loaded = loaded.truncate(bits)
+    if output.suffix.lower() == ".npy":
+        rows = _write_codes(output, loaded, vectors, column, show_progress(quiet))
+    else:
+        from bitryoshka.cli.parquet import write_codes
+
+        rows = write_codes(output, loaded, vectors, column, show_progress(quiet))
     if as_json:
         print_json(
             {
                 "file": str(output),
-                "rows": len(array),
-                "bits": length,
-                "bytes_per_vector": length // 8,
+                "rows": rows,
+                "bits": loaded.bits,
+                "bytes_per_vector": loaded.bits // 8,
                 "fingerprint": loaded.fingerprint,
             }
         )
     elif not quiet:
-        echo(f"wrote {output}: {len(array)} codes of {length} bits")
+        echo(f"wrote {output}: {rows} codes of {loaded.bits} bits")
 
 
 def _write_codes(
-    output: Path, b: Binarizer, vectors: NDArray[np.number], bits: int, name: str, progress: bool
-) -> None:
+    output: Path, b: Binarizer, vectors: Path, column: str | None, progress: bool
+) -> int:
     """Written, not memory-mapped: a full disk is an error then, and not a killed process."""
-    header = {"descr": "|u1", "fortran_order": False, "shape": (len(vectors), bits // 8)}
-    with replacing(output) as file, progress_bar(len(vectors), "encode", progress, "rows") as step:
+    array = read_vectors(vectors, column)
+    header = {"descr": "|u1", "fortran_order": False, "shape": (len(array), b.bits // 8)}
+    with replacing(output) as file, progress_bar(len(array), "encode", progress, "rows") as step:
         np.lib.format.write_array_header_1_0(file, header)
-        for start in range(0, len(vectors), ENCODE_ROWS):
-            block = vectors[start : start + ENCODE_ROWS]
-            try:
-                with renumbered(range(start, start + len(block))):
-                    file.write(b.encode(block, bits).tobytes())
-            except VectorsError as error:
-                raise VectorsError(f"{name}: {error}", error.row) from error
+        for start in range(0, len(array), ENCODE_ROWS):
+            block = array[start : start + ENCODE_ROWS]
+            with named(vectors), renumbered(range(start, start + len(block))):
+                file.write(b.encode(block).tobytes())
             step(by=len(block))
+    return len(array)
 
 
 @fitting.command("inspect", epilog=example("inspect docs.safetensors"))

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bitryoshka.errors import DatabaseError, OptionError, TableError
+from bitryoshka.errors import DatabaseError, OptionError, TableError, VectorsError
 from bitryoshka.evaluation import read_judgements
 from bitryoshka.limits import check_counts
 from bitryoshka.vector_files import read_vectors
@@ -62,6 +62,15 @@ def sample_of(
         return Sampled(array, rows, vectors.name, "row", range(rows))
     picked = np.sort(np.random.default_rng(seed).choice(rows, limit, replace=False))
     return Sampled(array[picked], rows, vectors.name, "row", picked)
+
+
+@contextmanager
+def named(file: Path) -> Iterator[None]:
+    """Let errors about vectors within name the file."""
+    try:
+        yield
+    except VectorsError as error:
+        raise VectorsError(f"{file}: {error}", error.row) from error
 
 
 def read_beside(path: Path | None, column: str | None) -> NDArray[np.number] | None:

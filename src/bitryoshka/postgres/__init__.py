@@ -25,7 +25,6 @@ from bitryoshka.postgres.bulk import load
 from bitryoshka.postgres.codecs import Codec, drop_codec, export, list_codecs, register
 from bitryoshka.postgres.column_search import search_column, search_column_async
 from bitryoshka.postgres.detachment import detach
-from bitryoshka.postgres.exchange import SearchResult
 from bitryoshka.postgres.installation import install, uninstall
 from bitryoshka.postgres.repairing import repair
 from bitryoshka.postgres.server import connect, embedded_server, prepare_database
@@ -33,6 +32,7 @@ from bitryoshka.postgres.switching import switch
 from bitryoshka.postgres.table import CodeTable, create_index, create_table, open_table
 from bitryoshka.postgres.table_search import search, search_async
 from bitryoshka.postgres.verification import Status, Verification, status, verify
+from bitryoshka.search_result import SearchResult
 
 __all__ = [
     "Attached",

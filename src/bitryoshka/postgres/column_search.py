@@ -11,11 +11,12 @@ from pgvector import Vector
 from psycopg import sql
 
 from bitryoshka.errors import SearchError, TableError, VectorsError
-from bitryoshka.postgres.exchange import Exchange, SearchResult, run, run_async
+from bitryoshka.postgres.exchange import Exchange, run, run_async
 from bitryoshka.postgres.server import Connection
 from bitryoshka.postgres.statements import Statement, percent_doubled, statement
 from bitryoshka.postgres_rules import check_name
 from bitryoshka.search_parameters import CANDIDATES, K, Rescore, SearchParameters
+from bitryoshka.search_result import SearchResult
 from bitryoshka.vectors import blocks, check_vectors
 
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
-import numpy as np
 import psycopg
-from numpy.typing import NDArray
 from psycopg import sql
 from psycopg.rows import tuple_row
 
@@ -17,20 +15,6 @@ T = TypeVar("T")
 Rows = list[tuple[Any, ...]]
 # what is sent: a statement and its parameters
 Exchange = Generator[tuple[sql.Composed, dict[str, Any]], Rows, T]
-
-
-class SearchResult(NamedTuple):
-    """Keys and scores of each query's rows, best first; fewer than k where fewer were found.
-
-    ``ids``: a list of keys for each query, of tuples where the key has several columns. ``scores``:
-    float64 arrays of the same lengths, greater for a better row: the metric itself after exact
-    rescoring (cosine similarity or inner product), else the share of what was compared that agrees,
-    less the share that does not, from -1 to 1: of the bits without rescoring, and of the query's
-    weights on them in an asymmetric search.
-    """
-
-    ids: list[list[Any]]
-    scores: list[NDArray[np.float64]]
 
 
 def run(connection: psycopg.Connection[Any], exchange: Exchange[T]) -> T:

@@ -14,7 +14,7 @@ from psycopg.pq import TransactionStatus
 from bitryoshka.binarizer import Binarizer
 from bitryoshka.bits import bit_text, largest_scores, query_planes
 from bitryoshka.errors import FingerprintError, PgvectorError, TableError
-from bitryoshka.postgres.exchange import Exchange, SearchResult, run, run_async
+from bitryoshka.postgres.exchange import Exchange, run, run_async
 from bitryoshka.postgres.server import Connection
 from bitryoshka.postgres.statements import (
     percent_doubled,
@@ -30,6 +30,7 @@ from bitryoshka.search_parameters import (
     SearchParameters,
     check_prefix_bits,
 )
+from bitryoshka.search_result import SearchResult
 from bitryoshka.vectors import normalized
 
 _PLANES = 8
