@@ -14,9 +14,9 @@ INSTALLED := .venv/.installed
 PYTEST := python -m pytest --numprocesses logical --dist loadfile
 
 # small matrices: a second thread gains nothing, and loses much on a machine that is busy
-test test-sqlalchemy20 test-postgres16 test-engines: export OMP_NUM_THREADS = 1
+test test-sqlalchemy20 test-postgres16 test-engines test-extras: export OMP_NUM_THREADS = 1
 
-.PHONY: demo test test-sqlalchemy20 test-postgres16 test-engines programs lint docs bench-check
+.PHONY: demo test test-sqlalchemy20 test-postgres16 test-engines test-extras programs lint docs bench-check
 
 demo: $(INSTALLED)
 	$(BIN)/bitryoshka demo
@@ -41,6 +41,10 @@ test-postgres16: $(INSTALLED) programs
 test-engines: .venv-engines/.installed
 	@command -v java >/dev/null || { echo 'error: Spark needs the command java' >&2; exit 1; }
 	.venv-engines/bin/python -m pytest tests/loads_by_engines.py
+
+# the page of each extra in an environment of its own; EXTRAS=django tries one
+test-extras: $(INSTALLED)
+	PYTHONPATH=.:tests $(BIN)/python -m tests.fresh_pages $(EXTRAS)
 
 # from the system: Chromium and its own chromedriver, for the report's page; a pooler
 programs:
