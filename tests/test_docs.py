@@ -45,6 +45,7 @@ RUN_BY = {
     "docs/quickstart.md": "test_quickstart.py",
     "docs/report.md": "test_docs.py",
     "docs/sqlalchemy.md": "test_sqlalchemy_docs.py",
+    "docs/training_loss.md": "test_training_loss_page.py",
     "docs/tutorial.md": "test_tutorial.py",
     "examples/document_search/README.md": "test_example.py",
 }
@@ -225,7 +226,9 @@ def distributions(extra: str) -> set[str]:
 
 def test_every_extra_has_a_row() -> None:
     text = (DOCS / "installing.md").read_text("utf-8")
-    assert set(re.findall(r"^\| `(\w+)` \|", text, re.M)) == set(PROJECT["optional-dependencies"])
+    assert set(re.findall(r"^\| `([\w-]+)` \|", text, re.M)) == set(
+        PROJECT["optional-dependencies"]
+    )
 
 
 def extras_named() -> dict[str, list[str]]:
@@ -233,7 +236,7 @@ def extras_named() -> dict[str, list[str]]:
     found = {}
     for page in DOCS.glob("*.md"):
         for sentence in re.findall(r"\b[Ee]xtras? (`.*?)[;.(]", page.read_text("utf-8"), re.S):
-            found.setdefault(name_of(page), []).extend(re.findall(r"`(\w+)`", sentence))
+            found.setdefault(name_of(page), []).extend(re.findall(r"`([\w-]+)`", sentence))
     return found
 
 

