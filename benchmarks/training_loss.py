@@ -8,10 +8,11 @@ the identity, is trained on pairs of queries and rows, by the trainer of Sentenc
 * for codes, fit: by `BinaryMatryoshkaLoss` around the same loss, codes by `fit`;
 * for codes, trained: the same model, codes of the loss's own binarizer.
 
-``fit`` sees the documents and makes a code for each length alone; that of the loss is nested. Queries are judged in two groups: those to documents that other queries were
-trained on ("known"), and those to documents that were in no pair ("new"). Rate and scale are chosen
-for both losses alike, by validation queries of both groups, with codes of ITQ and of the loss. The
-set's own queries judge once: nDCG@10, each query's value averaged over the seeds.
+``fit`` sees the documents and makes a code for each length alone; that of the loss is nested.
+Queries are judged in two groups: those to documents that other queries were trained on ("known"),
+and those to documents that were in no pair ("new"). Rate and scale are chosen for both losses
+alike, by validation queries of both groups, with codes of ITQ and of the loss. The set's own
+queries judge once: nDCG@10, each query's value averaged over the seeds.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from sentence_transformers import (
 )
 from sentence_transformers.sentence_transformer import losses
 from sentence_transformers.util import cos_sim
-from tests.tiny_models import WORDS, static_model, transformer_model
+from tests.tiny_models import made_pairs, made_texts, static_model, transformer_model
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
@@ -31,17 +31,6 @@ from bitryoshka.sentence_transformers import BinaryMatryoshkaLoss
 
 LENGTHS = (8, 16, 32)
 SCALE = 20.0
-
-
-def made_texts(seed: int, rows: int, words: int = 6) -> list[str]:
-    drawn = np.random.default_rng(seed).choice(WORDS, (rows, words))
-    return [" ".join(row) for row in drawn]
-
-
-def made_pairs(seed: int, rows: int) -> tuple[list[str], list[str]]:
-    """Texts of nine words, and three words of each."""
-    texts = made_texts(seed, rows, 9)
-    return [" ".join(text.split()[::3]) for text in texts], texts
 
 
 def columns_of(model: SentenceTransformer, *texts: list[str]) -> list[dict[str, Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import torch
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import (
@@ -17,6 +18,17 @@ from tokenizers.pre_tokenizers import Whitespace
 from transformers import BertConfig, BertModel, BertTokenizerFast
 
 WORDS = [f"w{i}" for i in range(200)]
+
+
+def made_texts(seed: int, rows: int, words: int = 6) -> list[str]:
+    drawn = np.random.default_rng(seed).choice(WORDS, (rows, words))
+    return [" ".join(row) for row in drawn]
+
+
+def made_pairs(seed: int, rows: int) -> tuple[list[str], list[str]]:
+    """Texts of nine words, and three words of each."""
+    texts = made_texts(seed, rows, 9)
+    return [" ".join(text.split()[::3]) for text in texts], texts
 
 
 def static_model(dimensions: int = 32, seed: int = 0) -> SentenceTransformer:

@@ -44,9 +44,8 @@ class BinaryMatryoshkaLoss(nn.Module):
     The wrapped loss is computed several times from one forward pass of the model: on the float
     vectors, and for each of ``nested_bits`` on bits against bits (Hamming distance) and on float
     query weights against bits (asymmetric), where the first column of the data holds the queries
-    and the others the rows. Signs are straight-through. So the model learns vectors that keep their
-    order when they become codes, which `bitryoshka.fit` on the tuned model's vectors then finds;
-    `binarizer` gives the codes that were trained.
+    and the others the rows. Signs are straight-through. `binarizer` gives the codes that were
+    trained; `bitryoshka.fit` to the tuned model's vectors makes others.
 
     Ranking by float queries and by bits at once: Yamada, Asai and Hajishirzi, "Efficient passage
     retrieval with hashing for open-domain question answering", ACL 2021; nested lengths: Kusupati
