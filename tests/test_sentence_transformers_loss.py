@@ -236,7 +236,7 @@ class TestWrapped:
         loss = BinaryMatryoshkaLoss(model, losses.MultipleNegativesRankingLoss(model), start)
         loss(columns_of(model, *made_pairs(5, 8)), None)
         assert len(calls) == 2
-        assert model.forward == SentenceTransformer.forward.__get__(model)
+        assert "forward" not in vars(model)
 
     def test_a_failure_leaves_the_model_as_it_was(
         self, model: SentenceTransformer, start: Binarizer
@@ -244,7 +244,7 @@ class TestWrapped:
         loss = BinaryMatryoshkaLoss(model, losses.CoSENTLoss(model), start)
         with pytest.raises(ValueError, match="expects 8 labels"):
             loss(columns_of(model, *made_pairs(5, 8)), torch.zeros(3))
-        assert model.forward == SentenceTransformer.forward.__get__(model)
+        assert "forward" not in vars(model)
         assert model(columns_of(model, ["w1 w2"])[0])["sentence_embedding"].shape == (1, 32)
 
     def test_within_the_loss_of_layers(self, folder: Path, start: Binarizer) -> None:

@@ -30,7 +30,8 @@ class Adapter(nn.Module):
 
     def query_weights(self, vectors: Tensor, bits: int) -> Tensor:
         """The first weights of float queries, (N, bits): `Binarizer.query_weights`, scaled."""
-        return functional.normalize(self._project(vectors, bits), dim=-1)
+        weights: Tensor = functional.normalize(self._project(vectors, bits), dim=-1)
+        return weights
 
     def signs(self, vectors: Tensor, bits: int) -> Tensor:
         """The first bits of codes as -1 and +1 over the root of their number, (N, bits).

@@ -223,7 +223,7 @@ def _embedded_once(
     each time, as those of sentence-transformers do; that the first column is asked for by itself
     tells queries from rows.
     """
-    forward = model.forward
+    forward, before = model.forward, vars(model).get("forward")
     outputs: list[Mapping[str, Any]] = []
     seen: Seen
     asked = 0
@@ -245,7 +245,11 @@ def _embedded_once(
     try:
         yield see
     finally:
-        model.forward = forward
+        # a method that stays behind on the instance would be copied with it
+        if before is None:
+            del model.forward
+        else:
+            model.forward = before
 
 
 def _go_on(
