@@ -582,6 +582,27 @@ def duckdb_table(figures: Figures) -> str:
     )
 
 
+def training_loss_table(figures: Figures) -> str:
+    """nDCG@10 of codes by what the model was trained for, and what the loss added."""
+    groups = figures["groups"]
+    keys = list(next(iter(groups.values()))["ndcg"]["tuned"])
+    head = [key.replace("asymmetric", "float query").replace("hamming", "Hamming") for key in keys]
+    parts = []
+    for name, group in groups.items():
+        rows = [
+            [label, *(f"{values[key]:.3f}" for key in keys)]
+            for label, values in group["ndcg"].items()
+        ]
+        rows += [
+            [f"*{label}*", *(_difference(values[key]) for key in keys)]
+            for label, values in group["differences"].items()
+        ]
+        title = f"{group['queries']} queries to {name} documents"
+        parts.append(_markdown([title, *head], rows))
+    facts = f"{figures['pairs']} training pairs, {figures['documents']:,} documents"
+    return "\n\n".join([*parts, f"nDCG@10; {facts}, {figures['seeds']} seeds."])
+
+
 BLOCKS: dict[str, tuple[str, Callable[[Figures], str]]] = {
     "demo-line": ("demo", demo_line),
     "demo": ("demo", demo_table),
@@ -622,6 +643,7 @@ BLOCKS: dict[str, tuple[str, Callable[[Figures], str]]] = {
     "django-overhead": ("django_overhead", django_overhead_table),
     "duckdb": ("duckdb_search", duckdb_table),
     "sqlalchemy-overhead": ("sqlalchemy_overhead", sqlalchemy_overhead_table),
+    "training-loss": ("training_loss", training_loss_table),
 }
 
 

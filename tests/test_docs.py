@@ -53,6 +53,7 @@ RUN_BY = {
     "docs/report.md": "test_docs.py",
     "docs/sentence_transformers.md": "test_sentence_transformers_page.py",
     "docs/sqlalchemy.md": "test_sqlalchemy_docs.py",
+    "docs/training_loss.md": "test_training_loss_page.py",
     "docs/tutorial.md": "test_tutorial.py",
     "examples/document_search/README.md": "test_example.py",
     "examples/ray_load/README.md": "loads_by_engines.py",

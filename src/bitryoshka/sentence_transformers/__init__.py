@@ -1,4 +1,4 @@
-"""Codes out of Sentence Transformers: a module that ends a model, and what fits and makes codes."""
+"""Codes out of Sentence Transformers: a module that ends a model, what fits it, and what trains."""
 
 from bitryoshka.errors import MissingExtraError
 
@@ -10,5 +10,6 @@ except ImportError as error:  # also of releases before 6.0
 from bitryoshka.sentence_transformers.codes import Codes
 from bitryoshka.sentence_transformers.embeddings import binarize_embeddings
 from bitryoshka.sentence_transformers.fitting import add_codes, fit_codes
+from bitryoshka.sentence_transformers.loss import BinaryMatryoshkaLoss
 
-__all__ = ["Codes", "add_codes", "binarize_embeddings", "fit_codes"]
+__all__ = ["BinaryMatryoshkaLoss", "Codes", "add_codes", "binarize_embeddings", "fit_codes"]
