@@ -45,7 +45,8 @@ class Adapter(nn.Module):
         d = vectors.shape[-1]
         z = (self._project(vectors, bits) - self.offset[:bits]) * d**0.5
         hard, soft = torch.where(z > 0, 1.0, -1.0), z.clamp(-1, 1)
-        return (hard + (soft - soft.detach())) / bits**0.5
+        signs: Tensor = (hard + (soft - soft.detach())) / bits**0.5
+        return signs
 
     def _project(self, vectors: Tensor, bits: int) -> Tensor:
         d = self.projection.shape[1]
