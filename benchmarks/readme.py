@@ -569,13 +569,14 @@ def duckdb_table(figures: Figures) -> str:
                 f"{figures['recall'][name]:.3f}",
             ]
         )
-    table_ = _markdown(["search", "median ms", "times faster", "recall@10"], rows)
+    table_ = _markdown(["search", "ms", "times faster", "recall@10"], rows)
     files, tables = figures["parquet_bytes"], figures["table_bytes"]
     return (
         f"{table_}\n\n{figures['rows']:,} made-up rows of {figures['dimensions']} dimensions, "
         f"{figures['bits']} bits, {figures['candidates']} candidates, "
-        f"{figures['threads']} thread (`python -m benchmarks.duckdb_search`). Recall of Hamming "
-        f"distance alone is that of its list of {figures['candidates']}. In Parquet codes take "
+        f"{figures['threads']} thread, medians of a processor's time "
+        f"(`python -m benchmarks.duckdb_search`). Recall of Hamming distance alone is that of its "
+        f"list of {figures['candidates']}. In Parquet codes take "
         f"{files['codes'] / 1e6:.0f} MB and vectors {files['vectors'] / 1e6:.0f}, in DuckDB's own "
         f"file {tables['codes'] / 1e6:.0f} (as BIT {tables['bits'] / 1e6:.0f}) and "
         f"{tables['vectors'] / 1e6:.0f}."
@@ -601,6 +602,41 @@ def training_loss_table(figures: Figures) -> str:
         parts.append(_markdown([title, *head], rows))
     facts = f"{figures['pairs']} training pairs, {figures['documents']:,} documents"
     return "\n\n".join([*parts, f"nDCG@10; {facts}, {figures['seeds']} seeds."])
+
+
+def engine_load_table(figures: Figures) -> str:
+    """Loads by the clock, what a row costs, and what that means for many."""
+    names = {
+        "one process": "one process",
+        "a process a core": "a pool of processes",
+        "Ray": "Ray",
+        "Spark": "Spark",
+    }
+    rows = [
+        [
+            title,
+            f"{figures['rows_per_second'][name]:,.0f}",
+            f"{figures['times_one_process'][name]:.2f}",
+        ]
+        for name, title in names.items()
+    ]
+    table_ = _markdown(["load", "rows/s", "times one process"], rows)
+    cost, plan = figures["rows_per_processor_second"], figures["planned"]
+    return (
+        f"{table_}\n\n{figures['rows']:,} rows of {figures['dimensions']} dimensions in "
+        f"{figures['pieces']} pieces, {figures['bits']} bits, {figures['workers']} workers on as "
+        "many cores, which the server shares with them, at a load average of "
+        f"{figures['load_average']:.0f} (`python -m benchmarks.engine_load`). By the time of one "
+        f"processor, which other work hardly changes: reading and encoding "
+        f"{cost['reading and encoding']:,.0f} rows/s, COPY in the client "
+        f"{cost['COPY, client']:,.0f}, in the server {cost['COPY, server']:,.0f}.\n\n"
+        f"So {plan['rows'] / 1e6:.0f} million rows on {plan['workers']} workers, a core each: "
+        f"{plan['rows_per_second_of_a_worker']:,.0f} rows/s and worker, "
+        f"{plan['minutes_of_workers']:.1f} minutes of theirs; and "
+        f"{plan['minutes_of_one_server_processor']:.1f} minutes of one processor of the server, "
+        "divided by as many as it has to spare, if its disk keeps up. The workers' share falls "
+        "with their number, the server's does not: the longer one is what the load takes."
+    )
 
 
 BLOCKS: dict[str, tuple[str, Callable[[Figures], str]]] = {
@@ -642,6 +678,7 @@ BLOCKS: dict[str, tuple[str, Callable[[Figures], str]]] = {
     ),
     "django-overhead": ("django_overhead", django_overhead_table),
     "duckdb": ("duckdb_search", duckdb_table),
+    "engine-load": ("engine_load", engine_load_table),
     "sqlalchemy-overhead": ("sqlalchemy_overhead", sqlalchemy_overhead_table),
     "training-loss": ("training_loss", training_loss_table),
 }

@@ -16,8 +16,8 @@ import numpy as np
 
 FOLDER = Path(__file__).parent / "results"
 PACKAGES = (
-    *("bitryoshka", "numpy", "torch", "faiss-cpu", "pgvector", "psycopg"),
-    *("qdrant-edge-py", "sentence-transformers", "usearch"),
+    *("bitryoshka", "numpy", "torch", "duckdb", "faiss-cpu", "pgvector", "psycopg", "pyarrow"),
+    *("pyspark", "qdrant-edge-py", "ray", "sentence-transformers", "usearch"),
 )
 KEYS = ("name", "command", "environment", "figures", "targets")
 _DIGITS = 4

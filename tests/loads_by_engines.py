@@ -15,13 +15,15 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 from piece_files import GROUP, ROWS, KilledOnce, check_arrived, write_files
 from tests.pages import blocks
 from tests.test_readme import commands
 
-from bitryoshka.arrow import codes_of, encode_array
+from bitryoshka.arrow import check_fingerprint, codes_of, encode_array
+from bitryoshka.errors import FingerprintError
 from bitryoshka.loading import PieceLoader
 from bitryoshka.postgres.server import Connection
 
@@ -141,6 +143,9 @@ def test_batches_become_files_of_codes(ray: Any, spark: Any, tmp_path: Path) -> 
         found = pq.read_table(tmp_path / made).sort_by("id")
         assert found["id"].to_pylist() == list(range(ROWS))
         np.testing.assert_array_equal(codes_of(found["code"].combine_chunks()), expected)
+    assert check_fingerprint(ds.dataset(tmp_path / "ray_codes"), binarizer)
+    with pytest.raises(FingerprintError, match="does not say"):
+        check_fingerprint(ds.dataset(tmp_path / "spark_codes"), binarizer)
 
 
 @pytest.mark.parametrize("engine_name", ["ray", "spark"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import glob
+import os
 
 import pyarrow as pa
 import ray
@@ -34,7 +35,11 @@ def main() -> None:
     for name in ("dsn", "table", "binarizer", "load"):
         parser.add_argument(f"--{name}", required=True)
     given = vars(parser.parse_args())
-    files = sorted(path for pattern in given.pop("files") for path in glob.glob(pattern))
+    # workers have working directories of their own, and the ledger knows files by their paths
+    given["binarizer"] = os.path.abspath(given["binarizer"])
+    files = [
+        os.path.abspath(p) for pattern in given.pop("files") for p in sorted(glob.glob(pattern))
+    ]
     ray.init()  # the cluster that RAY_ADDRESS names, else one on this machine
     print(f"loaded {load_with_ray(PieceLoader(**given), files)} rows")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import glob
+import os
 
 from pyspark.sql import SparkSession
 
@@ -31,7 +32,11 @@ def main() -> None:
     for name in ("dsn", "table", "binarizer", "load"):
         parser.add_argument(f"--{name}", required=True)
     given = vars(parser.parse_args())
-    files = sorted(path for pattern in given.pop("files") for path in glob.glob(pattern))
+    # workers have working directories of their own, and the ledger knows files by their paths
+    given["binarizer"] = os.path.abspath(given["binarizer"])
+    files = [
+        os.path.abspath(p) for pattern in given.pop("files") for p in sorted(glob.glob(pattern))
+    ]
     spark = SparkSession.builder.appName("bitryoshka load").getOrCreate()
     print(f"loaded {load_with_spark(spark, PieceLoader(**given), files)} rows")
     spark.stop()
