@@ -96,9 +96,9 @@ def _encode(
     quiet: options.Quiet = False,
     as_json: options.Json = False,
 ) -> None:
-    """Write the codes of embeddings, as a .npy of bytes or a .parquet.
+    """Write the codes of embeddings, as a .npy or a .parquet.
 
-    The shape of a .npy is (rows, bits / 8), and the first bit of a code is the high bit of its
+    A .npy holds bytes (rows, bits / 8), and the first bit of a code is the high bit of its
     first byte. A .parquet has the same bytes in its column code, and says whose codes they are;
     from a .parquet it takes all other columns too, without the embeddings and batch by batch, from
     other files it has the number of a row as its id.
