@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -39,7 +40,7 @@ from tests.synthetic import clustered
 import bitryoshka
 from bitryoshka.documents.rows import floats
 from bitryoshka.documents.searching import marginal_relevance
-from bitryoshka.errors import FingerprintError, SearchError, TableError, VectorsError
+from bitryoshka.errors import FingerprintError, OptionError, SearchError, TableError, VectorsError
 from bitryoshka.langchain import CodeVectorStore as LangChainStore
 from bitryoshka.llama_index import CodeVectorStore
 
@@ -257,6 +258,32 @@ def test_a_filter_that_few_pass_is_filled_from_the_index(address: str) -> None:
     assert sorted(numbers(few)) == [*range(30, 40), *range(50, 60)]
 
 
+def test_writers_of_the_same_nodes_wait_for_each_other(address: str) -> None:
+    filled(address)
+    numbers_of_nodes = [*range(100)]
+
+    def write(order: Sequence[int]) -> None:
+        store = open_store(address, BINARIZER)
+        for _ in range(10):
+            store.add([node(i) for i in order])
+
+    with ThreadPoolExecutor(2) as threads:
+        both = [numbers_of_nodes, numbers_of_nodes[::-1]]
+        assert list(threads.map(write, both)) == [None, None]
+
+
+@pytest.mark.parametrize(
+    "bad", [{"text": "1\0"}, {"id_": "\ud800"}, {"metadata": {"a": {"b": [float("nan")]}}}], ids=str
+)
+def test_what_postgres_cannot_hold_writes_nothing(
+    address: str, driver: str, call: Call, bad: dict[str, Any]
+) -> None:
+    store = filled(address, driver)
+    with pytest.raises(OptionError, match=r"no NUL and no lone surrogate, found|finite numbers"):
+        call(store.add, [node(ROWS), node(ROWS + 1, **bad)])
+    assert count(address) == ROWS
+
+
 def test_deleting(address: str, driver: str, call: Call) -> None:
     store = filled(address, driver)
     call(store.delete, "doc3")
@@ -276,6 +303,9 @@ def test_deleting(address: str, driver: str, call: Call) -> None:
     before = count(address)
     with pytest.raises(SearchError, match="found neither: clear deletes all"):
         call(store.delete_nodes)
+    for nothing in ([], [MetadataFilters(filters=[], condition="not")]):
+        with pytest.raises(SearchError, match="found neither: clear deletes all"):
+            call(store.delete_nodes, filters=MetadataFilters(filters=nothing))
     with pytest.raises(TypeError, match="filtre"):
         call(store.delete_nodes, ["id5"], filtre=1)
     assert count(address) == before

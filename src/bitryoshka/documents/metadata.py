@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Text, any_, cast, literal, true
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, JSONPATH
 
-from bitryoshka.errors import SearchError
+from bitryoshka.errors import OptionError, SearchError
 
 Condition = ColumnElement[bool]
 Metadata = ColumnElement[Any]
@@ -85,6 +85,22 @@ class Place:
 
 def _operation(left: ColumnElement[Any], operator: str, right: Any) -> Condition:
     return left.bool_op(f"OPERATOR(pg_catalog.{operator})")(right)
+
+
+def check_stored(value: Any) -> None:
+    """OptionError for what no row's text or jsonb can hold: NUL, lone surrogates, NaN, infinity."""
+    if isinstance(value, str):
+        if _NOT_STORED.search(value):
+            raise OptionError(f"Postgres holds no NUL and no lone surrogate, found {value!r:.80}")
+    elif isinstance(value, float):
+        if not math.isfinite(value):
+            raise OptionError(f"expected finite numbers in metadata, found {value}")
+    elif isinstance(value, Mapping):
+        for pair in value.items():
+            check_stored(pair)
+    elif isinstance(value, (list, tuple)):
+        for inner in value:
+            check_stored(inner)
 
 
 def check_value(value: Any, depth: int = 0) -> None:

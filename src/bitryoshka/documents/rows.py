@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,6 +12,7 @@ from sqlalchemy import ColumnElement, Row, Select, Table, Text, any_, delete, li
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 
 from bitryoshka.documents.engines import Work
+from bitryoshka.documents.metadata import check_stored
 
 
 class Entry(NamedTuple):
@@ -27,13 +29,19 @@ def upsert(
     codes: NDArray[np.uint8],
     vectors: NDArray[np.float32],
 ) -> Work[None]:
-    """Insert rows, or replace those of the same id; of an id that comes twice the last stays."""
+    """Insert rows, or replace those of the same id; of an id that comes twice the last stays.
+
+    OptionError for ids, texts and metadata that Postgres cannot hold.
+    """
+    check_stored(entries)
     rows: list[dict[str, Any]] = [
         {**entry._asdict(), "code": code} for entry, code in zip(entries, codes, strict=True)
     ]
     if "vector" in table.c:
         for row, vector in zip(rows, vectors, strict=True):
             row["vector"] = vector
+    # in one order for all writers: those of the same ids then wait, and do not deadlock
+    rows.sort(key=itemgetter("id"))
     new = insert(table)
     names = ["content", "metadata", "code", *(["vector"] if "vector" in table.c else [])]
     statement = new.on_conflict_do_update(

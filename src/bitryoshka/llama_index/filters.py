@@ -52,6 +52,11 @@ def metadata_condition(metadata: Metadata, filters: MetadataFilters, depth: int 
     return and_(*parts)
 
 
+def asks_nothing(filters: MetadataFilters) -> bool:
+    """Whether there is no filter on a key in them, at any depth."""
+    return all(isinstance(each, MetadataFilters) and asks_nothing(each) for each in filters.filters)
+
+
 def _on_key(metadata: Metadata, asked: MetadataFilter) -> Condition:
     check_value(asked.key)
     check_value(asked.value)

@@ -7,6 +7,7 @@ from typing import Any
 from llama_index.core.schema import BaseNode, MetadataMode, TextNode
 from llama_index.core.vector_stores.utils import metadata_dict_to_node, node_to_metadata_dict
 
+from bitryoshka.documents.metadata import check_stored
 from bitryoshka.documents.rows import Entry, floats
 
 # where `node_to_metadata_dict` puts the whole node, and the id of the document that it is of
@@ -16,6 +17,8 @@ REF_DOC_ID = "ref_doc_id"
 
 def node_entry(node: BaseNode, *, flat_metadata: bool) -> Entry:
     """A node with its text and, in the layout of LlamaIndex's own stores, all else of it."""
+    # a node's JSON has null where there is NaN
+    check_stored(node.metadata)
     content = node.get_content(metadata_mode=MetadataMode.NONE)
     metadata = node_to_metadata_dict(node, remove_text=True, flat_metadata=flat_metadata)
     return Entry(node.node_id, content, metadata)

@@ -23,6 +23,7 @@ from bitryoshka.documents.metadata import Place
 from bitryoshka.documents.rows import deletion, reading
 from bitryoshka.documents.table import VectorType
 from bitryoshka.errors import SearchError
+from bitryoshka.llama_index.filters import asks_nothing
 from bitryoshka.llama_index.nodes import REF_DOC_ID, embedded_node, node_entry, row_node
 from bitryoshka.llama_index.searching import restrictions, search
 from bitryoshka.search_parameters import CANDIDATES, Rescore
@@ -148,7 +149,7 @@ class CodeVectorStore(StoreMethods, BasePydanticVectorStore):
     ) -> None:
         """Delete the nodes of these ids that pass the filters, of which one has to be given.
 
-        SearchError where neither is: `clear` deletes all.
+        SearchError where neither is, and for filters that are empty: `clear` deletes all.
         """
         self._documents.run(self._deletion(node_ids, filters, **delete_kwargs))
 
@@ -162,9 +163,10 @@ class CodeVectorStore(StoreMethods, BasePydanticVectorStore):
         await self._documents.run_async(self._deletion(node_ids, filters, **delete_kwargs))
 
     def _deletion(self, node_ids: list[str] | None, filters: MetadataFilters | None) -> Work[None]:
-        if node_ids is None and filters is None:
+        if node_ids is None and (filters is None or asks_nothing(filters)):
             raise SearchError(
-                "expected node_ids, filters or both, found neither: clear deletes all"
+                "expected node_ids, filters that ask for something, or both, found neither: clear "
+                "deletes all"
             )
         return deletion(self.table, restrictions(self.table, node_ids, filters))
 
