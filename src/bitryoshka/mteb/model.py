@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mteb.models import EncoderProtocol, ModelMeta, SearchEncoderWrapper
+from mteb.models import CachedEmbeddingWrapper, EncoderProtocol, ModelMeta, SearchEncoderWrapper
 from mteb.models.model_meta import ScoringFunction
 from mteb.similarity_functions import dot_score, pairwise_dot_score
 from mteb.types import OutputDType
@@ -46,8 +46,10 @@ class BinarizedModel(SearchEncoderWrapper):
     hold the binarizer's fingerprint and the stages: mteb's cache keeps results by them. The model
     itself and its metadata stay as they are.
 
-    Raises OptionError for what is no encoder, and SearchError for stages that do not fit, as uses
-    do; uses raise VectorsError for embeddings of another dimension or not finite.
+    Raises OptionError for what is no encoder or no binarizer, and for a model that gives codes
+    already: another `BinarizedModel`, or one with a ``Codes`` module. Raises SearchError for stages
+    that do not fit, as uses do; uses raise VectorsError for embeddings of another dimension or not
+    finite.
 
     Example::
 
@@ -126,7 +128,12 @@ class BinarizedModel(SearchEncoderWrapper):
 
 
 def as_encoder(model: Any) -> EncoderProtocol:
-    """One of mteb's encoders; OptionError for what is none, and cannot be made one."""
+    """One of mteb's encoders; OptionError for what is none or gives codes already."""
+    if _gives_codes(model):
+        raise OptionError(
+            "expected a model that gives embeddings, found one that gives codes already: take the "
+            "plain model that it was made of"
+        )
     if isinstance(model, EncoderProtocol):
         return model
     from mteb.models import SentenceTransformerEncoderWrapper
@@ -138,3 +145,14 @@ def as_encoder(model: Any) -> EncoderProtocol:
         "expected an encoder of mteb or a SentenceTransformer, which make a vector of each text, "
         f"found {type(model).__name__}"
     )
+
+
+def _gives_codes(model: Any) -> bool:
+    """Whether it is a `BinarizedModel` or has a ``Codes`` module, in a wrapper of mteb or not."""
+    while isinstance(model, CachedEmbeddingWrapper):
+        model = model._model
+    if isinstance(model, BinarizedModel):
+        return True
+    # without an import of torch, which other encoders do without
+    named_modules = getattr(getattr(model, "model", model), "named_modules", dict)
+    return any(isinstance(getattr(m, "binarizer", None), Binarizer) for _, m in named_modules())

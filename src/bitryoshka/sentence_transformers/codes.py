@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sentence_transformers.base.modules import Module
 from torch import Tensor
 
-from bitryoshka.binarizer import Binarizer
+from bitryoshka.binarizer import Binarizer, check_binarizer
 from bitryoshka.bits import check_codes, prefix, unpack
 from bitryoshka.errors import BitsError, FileFormatError, OptionError, VectorsError
 from bitryoshka.sentence_transformers.embeddings import Embeddings, as_array
@@ -31,7 +31,11 @@ class Codes(Module):  # type: ignore[misc]
     * ``encode_query`` gives what ``queries`` says: "weights", float32 ``(Q, bits)``, those of
       ``binarizer.query_weights``; or "bits", packed codes ``(Q, hamming_bits/8)`` uint8, those of
       ``binarizer.encode_queries``;
-    * ``similarity`` and ``similarity_pairwise`` of the model compare these: see `similarity`.
+    * ``similarity`` and ``similarity_pairwise`` of the model compare these: see `similarity`. Its
+      ``similarity_fn_name`` is "cosine": what compares by that name itself, as most evaluators do,
+      then stops at the bytes, which the inner product would score.
+
+    The model's card gets a name of its own, with the fingerprint, by which MTEB keeps results.
 
     The codes are found on the CPU, whatever device and float dtype the embeddings have, and are
     handed on to that device.
@@ -42,13 +46,13 @@ class Codes(Module):  # type: ignore[misc]
         queries: what ``encode_query`` gives.
         truncate_dim: how many leading dimensions of the embeddings the binarizer takes, for models
             whose embeddings may be truncated; None: all. The model's own ``truncate_dim`` would cut
-            the codes, and is refused.
+            the codes, and is refused where the model has it when it is made or loaded.
 
     ``save_pretrained`` writes the binarizer's file beside these settings. The class is not one of
     Sentence Transformers' own, so that loading takes ``trust_remote_code=True``.
 
-    Raises OptionError for other ``queries``, and whenever it is run with gradients; VectorsError
-    for embeddings that cannot be encoded.
+    Raises OptionError for what is no binarizer, for other ``queries``, and whenever it is run with
+    gradients; VectorsError for embeddings that cannot be encoded.
     """
 
     config_keys: list[str] = ["queries", "truncate_dim"]  # noqa: RUF012
@@ -61,6 +65,7 @@ class Codes(Module):  # type: ignore[misc]
         truncate_dim: int | None = None,
     ) -> None:
         super().__init__()
+        check_binarizer(binarizer)
         if queries not in get_args(QueryForm):
             raise OptionError(f"queries must be 'weights' or 'bits', found {queries!r}")
         self.binarizer = binarizer
@@ -82,7 +87,11 @@ class Codes(Module):  # type: ignore[misc]
         try:
             found = self._encoded(vectors, task)
         except VectorsError as error:
-            error.add_note("rows are those of one batch, which encode fills with the longest first")
+            error.add_note(
+                "rows are those of one batch, which encode fills with the longest first. Leave out "
+                "texts that have no code: those that the model without its Codes module embeds as "
+                "zero, as a static model does a text without words, or as what is not finite"
+            )
             raise
         features["sentence_embedding"] = torch.from_numpy(found).to(embeddings.device)
         return features
@@ -99,24 +108,35 @@ class Codes(Module):  # type: ignore[misc]
         return self.binarizer.bits // 8
 
     def on_model_ready(self, model: Any) -> None:
-        """Let the model compare codes; OptionError where its ``truncate_dim`` would cut them."""
+        """Let the model compare codes, and bear a name that is not the plain model's.
+
+        Raises OptionError where its ``truncate_dim`` would cut them.
+        """
         if model.truncate_dim is not None:
             raise OptionError(
                 f"truncate_dim={model.truncate_dim} would cut the codes after {model.truncate_dim} "
                 "bytes: use Codes(binarizer, truncate_dim=...) for the embeddings, or "
                 "Codes(binarizer.truncate(bits)) for the codes"
             )
+        # by inner product the library's evaluators would score bytes, by cosine torch refuses them
+        model.similarity_fn_name = "cosine"
         model.similarity = self.similarity
         model.similarity_pairwise = self.similarity_pairwise
+        card = model.model_card_data
+        ending = f"-codes-{self.queries}-{self.binarizer.fingerprint[:16]}"
+        known = card.model_name or card.base_model or "model"
+        # MTEB reads names of an organization and a model
+        named = known if "/" in known else f"bitryoshka/{known}"
+        card.model_name = named.removesuffix(ending) + ending
 
     def similarity(self, embeddings1: Embeddings, embeddings2: Embeddings) -> Tensor:
         """Scores ``(Q, N)`` float32 of queries against codes; greater is better.
 
-        ``embeddings1``: query weights ``(Q, bits)``, or codes ``(Q, hamming_bits/8)`` uint8, whole
-        ones as well; ``embeddings2``: codes ``(N, bits/8)`` uint8. A score is the share of the
-        query's weight on which query and code agree, less the share on which they do not, from -1
-        to 1; every bit of a query that is a code weighs the same, which is 1 - 2 * distance / bits
-        over the Hamming bits. Raises BitsError for anything else.
+        ``embeddings1``: float query weights ``(Q, bits)``, or codes ``(Q, hamming_bits/8)`` uint8,
+        whole ones as well; ``embeddings2``: codes ``(N, bits/8)`` uint8. A score is the share of
+        the query's weight on which query and code agree, less the share on which they do not, from
+        -1 to 1; every bit of a query that is a code weighs the same, which is
+        1 - 2 * distance / bits over the Hamming bits. Raises BitsError for anything else.
         """
         weights, signs = self._comparable(embeddings1, embeddings2)
         return torch.from_numpy(weights @ signs.T)
@@ -132,16 +152,19 @@ class Codes(Module):  # type: ignore[misc]
         """Weights whose sizes add up to 1, and as many bits of each document as -1 and +1."""
         asked = np.atleast_2d(as_array(queries))
         codes = check_codes(np.atleast_2d(as_array(documents)), "the second embeddings")
-        bits, packed = self.binarizer.bits, asked.dtype == np.uint8
-        if codes.shape[1] * 8 != bits or not (packed or asked.shape[1] == bits):
+        bits, hamming_bits = self.binarizer.bits, self.binarizer.hamming_bits
+        packed = asked.dtype == np.uint8
+        fits = (
+            asked.shape[1] * 8 in (hamming_bits, bits)
+            if packed
+            else asked.shape[1] == bits and np.issubdtype(asked.dtype, np.floating)
+        )
+        if codes.shape[1] * 8 != bits or not fits:
             raise BitsError(
-                f"expected weights or codes of queries, then codes of {bits} bits, found "
-                f"{asked.shape} {asked.dtype}, then {codes.shape} {codes.dtype}"
+                f"expected float weights or uint8 codes of queries, then codes of {bits} bits, "
+                f"found {asked.shape} {asked.dtype}, then {codes.shape} {codes.dtype}"
             )
-        if packed:
-            weights = _signs(prefix(asked, self.binarizer.hamming_bits))
-        else:
-            weights = asked.astype(np.float32)
+        weights = _signs(prefix(asked, hamming_bits)) if packed else asked.astype(np.float32)
         sizes = np.abs(weights).sum(axis=1, keepdims=True)
         weights /= np.maximum(sizes, np.finfo(np.float32).tiny)
         return weights, _signs(codes[:, : weights.shape[1] // 8])

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bitryoshka.binarizer import Binarizer
+from bitryoshka.binarizer import Binarizer, check_binarizer
 
 Embeddings = Tensor | NDArray[Any] | list[Tensor] | list[NDArray[Any]]
 
@@ -49,7 +49,9 @@ def binarize_embeddings(
         VectorsError: for another dimension, NaN, infinity, for zero vectors under cosine, and for
             embeddings that are quantized already.
         BitsError: for a length that is not offered.
+        OptionError: for what is no binarizer.
     """
+    check_binarizer(binarizer)
     if isinstance(embeddings, list) and embeddings and np.ndim(embeddings[0]) == 2:
         return [np.asarray(binarize_embeddings(one, binarizer, bits)) for one in embeddings]
     vectors = as_array(embeddings)

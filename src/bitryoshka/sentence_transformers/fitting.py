@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.base.modules import Normalize
+from sentence_transformers.sentence_transformer.model_card import SentenceTransformerModelCardData
 
-from bitryoshka.binarizer import Binarizer, Metric
+from bitryoshka.binarizer import Binarizer, Metric, check_binarizer
 from bitryoshka.errors import OptionError, VectorsError
 from bitryoshka.limits import check_count
 from bitryoshka.sentence_transformers.codes import Codes, QueryForm
@@ -57,14 +58,18 @@ def fit_codes(
         show_progress_bar: as in ``encode``; True shows the fit's too.
 
     Raises:
-        OptionError: for a model that compares by another distance, and as `bitryoshka.fit`, before
-            anything is encoded.
+        OptionError: for what is no SentenceTransformer or compares by another distance, for
+            documents without an index, and as `bitryoshka.fit`, before anything is encoded.
         VectorsError, BitsError, MissingExtraError: as `bitryoshka.fit`.
     """
     metric = metric_of(model)
     base = model.model_card_data.base_model
     source = base if isinstance(base, str) else None
     check_request(bits, hamming_bits, nested_bits, method, metric, seed, source, None)
+    if isinstance(documents, str) or not hasattr(documents, "__getitem__"):
+        raise OptionError(
+            f"documents must be a list, or indexed as one, found {type(documents).__name__}"
+        )
     picked = np.arange(len(documents))
     if len(documents) > check_count(sample_size, "sample_size", OptionError, least=MIN_ROWS):
         generator = np.random.default_rng(seed)
@@ -92,12 +97,13 @@ def add_codes(
 ) -> SentenceTransformer:
     """A new model: the modules and settings of this one, and `Codes` at their end.
 
-    Prompts, device and ``similarity_fn_name`` stay as they are, and ``truncate_dim`` becomes that
-    of the module. The two models share their weights. Raises VectorsError where the binarizer takes
-    another number of dimensions than the model gives, and OptionError where its metric is not the
-    model's.
+    Prompts and device stay as they are, and ``truncate_dim`` becomes that of the module. The two
+    models share their weights. Raises VectorsError where the binarizer takes another number of
+    dimensions than the model gives; OptionError where its metric is not the model's, and for what
+    is no model or no binarizer.
     """
-    found, metric = model.get_embedding_dimension(), metric_of(model)
+    check_binarizer(binarizer)
+    metric, found = metric_of(model), model.get_embedding_dimension()
     if found not in (None, binarizer.dimensions):
         raise VectorsError(
             f"the binarizer takes {binarizer.dimensions} dimensions, the model gives {found}"
@@ -114,14 +120,23 @@ def add_codes(
         prompts=model.prompts,
         default_prompt_name=model.default_prompt_name,
         trust_remote_code=model.trust_remote_code,
-        similarity_fn_name=model.similarity_fn_name,
+        model_card_data=_card_like(model.model_card_data),
     )
     coded.module_kwargs = model.module_kwargs
     return coded
 
 
+def _card_like(known: SentenceTransformerModelCardData) -> SentenceTransformerModelCardData:
+    """A card that says of which model it is, as the other one does."""
+    card = SentenceTransformerModelCardData(model_name=known.model_name)
+    card.base_model, card.base_model_revision = known.base_model, known.base_model_revision
+    return card
+
+
 def metric_of(model: SentenceTransformer) -> Metric:
     """The metric by which the model's embeddings are compared; OptionError for any other."""
+    if not isinstance(model, SentenceTransformer):
+        raise OptionError(f"expected a SentenceTransformer, found {type(model).__name__}")
     if isinstance(model[-1], Normalize):
         return "cosine"
     name = model.similarity_fn_name

@@ -18,7 +18,7 @@ from sentence_transformers.sentence_transformer.losses import (
 )
 from torch import Tensor, nn
 
-from bitryoshka.binarizer import Binarizer
+from bitryoshka.binarizer import Binarizer, check_binarizer
 from bitryoshka.bits import check_bits
 from bitryoshka.errors import BitsError, OptionError, VectorsError
 from bitryoshka.sentence_transformers.adapter import Adapter
@@ -72,7 +72,7 @@ class BinaryMatryoshkaLoss(nn.Module):
         BitsError: lengths that do not rise, are no multiples of 8, or that the binarizer or the
             model's dimensions do not reach.
         OptionError: weights that are negative, all zero, or of another number; a wrapped loss that
-            cannot compare codes.
+            cannot compare codes; what is no binarizer.
         VectorsError: a binarizer of another number of dimensions than the model's vectors.
     """
 
@@ -95,6 +95,8 @@ class BinaryMatryoshkaLoss(nn.Module):
                 f"found {type(loss).__name__}"
             )
         self.model, self.loss = model, loss
+        if binarizer is not None:
+            check_binarizer(binarizer)
         start = binarizer or _own_signs(model, nested_bits)
         dimensions = model.get_embedding_dimension()
         if dimensions not in (None, start.dimensions):
