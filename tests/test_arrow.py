@@ -26,6 +26,7 @@ from bitryoshka.arrow import (
     encode_array,
     encode_batch,
     encode_stream,
+    mark_codes,
 )
 from bitryoshka.arrow_lists import rows_of_lists
 from bitryoshka.errors import BitsError, FingerprintError, OptionError, VectorsError
@@ -194,6 +195,22 @@ def test_codes_that_are_none() -> None:
         code_array(np.ones((2, 2)))
 
 
+def test_what_is_not_of_arrow(tmp_path: Path) -> None:
+    import polars
+
+    frame = polars.from_arrow(table())
+    for wrong, found in [
+        (lambda: encode_array(frame["vector"], BINARIZER), r"polars\.series\.series\.Series"),
+        (lambda: codes_of(frame["id"]), r"Array or ChunkedArray of codes, found polars\.series"),
+        (lambda: encode_batch(frame, BINARIZER), r"RecordBatch or Table, found polars\.dataframe"),
+        (lambda: mark_codes(frame, BINARIZER), r"Schema, RecordBatch or Table, found polars\."),
+        (lambda: check_fingerprint(frame, BINARIZER), "file or dataset of Arrow's, found .*polars"),
+        (lambda: code_column(3), "file or dataset of Arrow's, found .*int"),
+    ]:
+        with pytest.raises(OptionError, match=found):
+            wrong()
+
+
 def test_chunked_codes() -> None:
     codes = np.arange(12, dtype=np.uint8).reshape(6, 2)
     one = pa.chunked_array([code_array(codes)])
@@ -252,6 +269,12 @@ def test_the_column_has_to_be_clear(column: str | None, message: str) -> None:
     wide = table().append_column("second", lists(integer_rows(3, 12)))
     with pytest.raises(VectorsError, match=message):
         encode_batch(wide, BINARIZER, column)
+    tokens = table().append_column("tokens", pa.array([[1, 2]] * 12))
+    assert encode_batch(tokens, BINARIZER)["code"] == encode_batch(table(), BINARIZER)["code"]
+    with pytest.raises(VectorsError, match="row 0 has 2 numbers"):
+        encode_batch(tokens, BINARIZER, "tokens")
+    whole = pa.table({"ints": integer_rows(3, 12).astype(int).tolist()})
+    assert encode_batch(whole, BINARIZER)["code"] == encode_batch(table(), BINARIZER)["code"]
     doubled = wide.rename_columns(["id", "vector", "text", "vector"])
     with pytest.raises(VectorsError, match="several columns 'vector'"):
         encode_batch(doubled, BINARIZER, "vector")
@@ -285,7 +308,10 @@ def test_a_stream_is_read_as_it_is_written(tmp_path: Path) -> None:
     np.testing.assert_array_equal(codes_of(found["code"]), np.tile(expected, (4, 1)))
 
 
-@pytest.mark.parametrize("source", ["table", "file", "duckdb", "polars", "dataset"])
+@pytest.mark.parametrize(
+    "source",
+    ["table", "batch", "file", "duckdb", "polars", "dataset", "scanner", "list", "lazy polars"],
+)
 def test_sources_of_streams(source: str, tmp_path: Path) -> None:
     import duckdb
     import polars
@@ -296,15 +322,25 @@ def test_sources_of_streams(source: str, tmp_path: Path) -> None:
         "file": lambda: pq.ParquetFile(tmp_path / "v.parquet"),
         "duckdb": lambda: duckdb.connect().from_arrow(table()),
         "polars": lambda: polars.from_arrow(table()),
-        "dataset": lambda: ds.dataset(tmp_path / "v.parquet").scanner().to_reader(),
+        "batch": lambda: table().to_batches()[0],
+        "dataset": lambda: ds.dataset(tmp_path / "v.parquet"),
+        "scanner": lambda: ds.dataset(tmp_path / "v.parquet").scanner(),
+        "list": lambda: table().to_batches(max_chunksize=5),
+        "lazy polars": lambda: polars.scan_parquet(tmp_path / "v.parquet").collect_batches(),
     }[source]()
     found = encode_stream(given, BINARIZER).read_all()
     np.testing.assert_array_equal(codes_of(found["code"]), BINARIZER.encode(integer_rows(3, 12)))
 
 
 def test_what_gives_no_batches() -> None:
-    with pytest.raises(OptionError, match="expected a reader or source"):
-        encode_stream([1, 2], BINARIZER)
+    for nothing in ([1, 2], 3, "v.parquet"):
+        with pytest.raises(OptionError, match="expected a reader or source"):
+            encode_stream(nothing, BINARIZER)
+    with pytest.raises(OptionError, match="found an iterable of none"):
+        encode_stream([], BINARIZER)
+    swapped = table().rename_columns(["text", "vector", "id"])
+    with pytest.raises(OptionError, match=r"found others in item 1: \['text', 'vector', 'id'\]"):
+        encode_stream([table(), swapped], BINARIZER).read_all()
 
 
 def test_an_empty_stream_has_the_columns() -> None:
@@ -345,6 +381,9 @@ def test_codes_of_two_binarizers_do_not_mix(tmp_path: Path) -> None:
     with pytest.raises(FingerprintError, match=r"'code' of .*b\.parquet holds codes of another"):
         check_fingerprint(both, BINARIZER)
     assert check_fingerprint(ds.dataset(tmp_path / "b.parquet"), OTHER).bits == 24
+    assert check_fingerprint(tmp_path / "b.parquet", OTHER).bits == 24
+    with pytest.raises(FingerprintError, match=r"b\.parquet holds codes of another"):
+        check_fingerprint(str(tmp_path / "b.parquet"), BINARIZER)
 
 
 @pytest.mark.parametrize("entry", [None, b"", b"no JSON", b"[]", b'{"fingerprint": "x"}'])
@@ -356,3 +395,42 @@ def test_codes_that_nobody_owns_up_to(entry: bytes | None, tmp_path: Path) -> No
     (tmp_path / "empty").mkdir()
     with pytest.raises(FingerprintError, match="has no files"):
         check_fingerprint(ds.dataset(tmp_path / "empty", schema=schema), BINARIZER)
+
+
+@pytest.mark.parametrize("kind", ["fixed", "binary", "large", "lists"])
+def test_codes_are_marked_again(kind: str) -> None:
+    kept = encode_batch(table(), BINARIZER, keep_vectors=False)
+    codes = kept["code"].chunk(0)
+    column = {
+        "fixed": lambda: codes,
+        "binary": lambda: codes.cast(pa.binary()),
+        "large": lambda: codes.cast(pa.binary()).cast(pa.large_binary()),
+        "lists": lambda: byte_lists(codes),
+    }[kind]()
+    column = pa.concat_arrays([column, pa.nulls(2, column.type)])
+    lost = pa.table({"n": np.arange(14), "code": column}).replace_schema_metadata({"origin": "x"})
+    for part in (lost, lost.to_batches()[0], lost.schema):
+        marked = mark_codes(part, BINARIZER)
+        assert type(marked) is type(part)
+        assert check_fingerprint(marked, BINARIZER) == CodeColumn(BINARIZER.fingerprint, 16)
+        metadata = marked.metadata if isinstance(marked, pa.Schema) else marked.schema.metadata
+        assert metadata[b"origin"] == b"x"
+    with pytest.raises(
+        BitsError, match="codes of 24 bits, 3 bytes, in column 'code', found one of 2"
+    ):
+        mark_codes(lost, OTHER)
+
+
+@pytest.mark.parametrize(
+    ("column", "message"),
+    [
+        (pa.array([b"ab", b"abc"]), "found one of 3 bytes"),
+        (pa.array(["ab"]), "found string"),
+        (pa.array([[1, 2]], pa.list_(pa.uint8())), "found list"),
+    ],
+)
+def test_what_is_no_code_is_not_marked(column: pa.Array, message: str) -> None:
+    with pytest.raises(BitsError, match=message):
+        mark_codes(pa.table({"code": column}), BINARIZER)
+    with pytest.raises(BitsError, match="expected one column 'code', found: bits"):
+        mark_codes(pa.table({"bits": column}), BINARIZER)

@@ -29,11 +29,13 @@ def test_their_blocks_run(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyP
                 assert program == "bitryoshka"
                 run_cli(arguments)
     for text in statements:
-        rows = namespace["connection"].execute(text, [namespace["code"]]).fetchall()
+        code, prefix_bits = ("beginning", 32) if "array_slice" in text else ("code", None)
+        rows = namespace["connection"].execute(text, [namespace[code]]).fetchall()
         alone = namespace["search"](
             *(namespace[name] for name in ("docs", "binarizer")),
             namespace["queries"][:1],
             100,
+            prefix_bits=prefix_bits,
             rescore=None,
         )
         assert [key for key, _ in rows] == alone.ids[0]

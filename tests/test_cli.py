@@ -307,6 +307,23 @@ def test_encode_to_parquet(name, run, data, tmp_path):
         assert codes["key"][7].as_py() == "k7"
 
 
+def test_a_row_group_is_not_held_as_a_whole(data, tmp_path):
+    rows = np.random.default_rng(0).normal(size=(160_000, DIMENSIONS)).astype("float32")
+    lists = pa.FixedSizeListArray.from_arrays(pa.array(rows.ravel()), DIMENSIONS)
+    pq.write_table(pa.table({"v": lists}), tmp_path / "v.parquet", row_group_size=len(rows))
+    # a process of its own, since Arrow's record of the most memory cannot be put back
+    measured = (
+        "import sys, pyarrow; from bitryoshka.cli.app import app\n"
+        "app(sys.argv[1:], standalone_mode=False)\n"
+        "print(pyarrow.default_memory_pool().max_memory())"
+    )
+    files = (data / "b.safetensors", tmp_path / "v.parquet", "-o", tmp_path / "c.parquet")
+    command = [sys.executable, "-c", measured, "encode", *map(str, files), "--quiet"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert pq.read_metadata(tmp_path / "c.parquet").num_rows == len(rows)
+    assert int(done.stdout.split()[-1]) < rows.nbytes * 3 / 4
+
+
 def test_encode_to_parquet_fails_as_a_whole(run, data, tmp_path):
     rows = with_nan()
     pq.write_table(pa.table({"emb": rows.tolist()}), tmp_path / "v.parquet")

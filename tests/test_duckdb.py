@@ -14,11 +14,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from synthetic import additive_binarizer, clustered, exact_binarizer, integer_rows, quick
 
-from bitryoshka.arrow import code_array, encode_batch
+from bitryoshka.arrow import code_array, encode_batch, encode_stream, mark_codes
 from bitryoshka.binarizer import Binarizer
 from bitryoshka.bits import largest_scores, prefix, query_planes
 from bitryoshka.duckdb import SearchResult, read_codes, search
-from bitryoshka.errors import BitsError, FingerprintError, SearchError, VectorsError
+from bitryoshka.errors import (
+    BitsError,
+    FingerprintError,
+    OptionError,
+    SearchError,
+    TableError,
+    VectorsError,
+)
 from bitryoshka.evaluation import exact_topk, hamming_topk, rescore
 
 ROWS, DIMENSIONS = 700, 32
@@ -45,7 +52,7 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(path)
 
 
-@pytest.fixture(params=["parquet", "table", "arrow", "binary"])
+@pytest.fixture(params=["parquet", "table", "bits", "arrow", "binary"])
 def relation(request: pytest.FixtureRequest, connection: Any, file: str) -> Any:
     if request.param == "parquet":
         return read_codes(connection, file, BINARIZER)
@@ -55,7 +62,8 @@ def relation(request: pytest.FixtureRequest, connection: Any, file: str) -> Any:
         plain = table()
         place = plain.schema.get_field_index("code")
         return connection.from_arrow(plain.set_column(place, "code", plain["code"].cast("binary")))
-    connection.sql(f"CREATE OR REPLACE TABLE stored AS FROM '{file}'")
+    chosen = "* REPLACE (code::BIT AS code)" if request.param == "bits" else "*"
+    connection.sql(f"CREATE OR REPLACE TABLE stored AS SELECT {chosen} FROM '{file}'")
     return connection.table("stored")
 
 
@@ -177,6 +185,51 @@ def test_inner_products(connection: Any) -> None:
     np.testing.assert_allclose(found.scores, expected.scores)
 
 
+@pytest.mark.parametrize("metric", ["cosine", "inner_product"])
+def test_rows_whose_vectors_give_no_score_come_last(connection: Any, metric: str) -> None:
+    if metric == "cosine":
+        binarizer, vectors = BINARIZER, VECTORS[:8].tolist()
+        vectors[3] = [0.0] * DIMENSIONS
+    else:
+        binarizer, vectors = exact_binarizer(3), integer_rows(0, 8).tolist()
+        vectors[3] = None
+    codes = code_array(binarizer.encode(VECTORS[:8] if metric == "cosine" else integer_rows(0, 8)))
+    vectors[1], vectors[6] = None, [float("nan"), *vectors[6][1:]]
+    rows = pa.table({"id": np.arange(8), "code": codes, "vector": vectors})
+    query = np.array(vectors[5], np.float32)[None]
+    connection.execute("SET default_null_order = 'nulls_first'")
+    try:
+        found = search(connection.from_arrow(rows), binarizer, query, 8, rescore="exact")
+    finally:
+        connection.execute("RESET default_null_order")
+    (ids,), (scores,) = found
+    present = [0, 2, 4, 5, 7]
+    exact = exact_topk(query, np.array([vectors[i] for i in present], np.float32), 5, metric)
+    assert ids == [*(present[i] for i in exact.rows[0]), 1, 3, 6]
+    np.testing.assert_allclose(scores[:5], exact.scores[0], rtol=1e-5)
+    assert np.isnan(scores[5:]).all()
+
+
+def test_what_is_no_relation_name_or_condition(connection: Any, file: str) -> None:
+    relation = connection.from_arrow(table())
+    for wrong in (connection, file):
+        with pytest.raises(OptionError, match="expected a relation of DuckDB"):
+            search(wrong, BINARIZER, QUERIES)
+    for name in ("id_column", "code_column", "vector_column"):
+        with pytest.raises(OptionError, match=r"the name of one column, found builtins\.list"):
+            search(relation, BINARIZER, QUERIES, **{name: ["id", "tenant"]})
+    for condition, message in [
+        ("", "the condition is empty"),
+        (" \n", "the condition is empty"),
+        (True, r"expected a condition.*found builtins\.bool"),
+    ]:
+        with pytest.raises(OptionError, match=message):
+            search(relation, BINARIZER, QUERIES, where=condition)
+    text = table().set_column(3, "code", pa.array(["01" * 48] * ROWS))
+    with pytest.raises(TableError, match="as BLOB or BIT in column 'code', found VARCHAR"):
+        search(connection.from_arrow(text), BINARIZER, QUERIES)
+
+
 def test_what_does_not_fit(connection: Any) -> None:
     relation = connection.from_arrow(table())
     with pytest.raises(SearchError, match="at least k = 10 candidates"):
@@ -210,3 +263,34 @@ def test_files_of_another_binarizer_are_refused(connection: Any, file: str, tmp_
     assert both.aggregate("count(*)").fetchall() == [(2 * ROWS,)]
     with pytest.raises(duckdb.IOException, match="No files found"):
         read_codes(connection, str(tmp_path / "none*.parquet"), BINARIZER)
+
+
+def test_paths(connection: Any, file: str) -> None:
+    count = [(ROWS,)]
+    for files in (Path(file), [Path(file)], (name for name in [file])):
+        assert read_codes(connection, files, BINARIZER).aggregate("count(*)").fetchall() == count
+    for wrong in (3, [3], None, file.encode()):
+        with pytest.raises(OptionError, match=r"expected a path or pattern, or several, found"):
+            read_codes(connection, wrong, BINARIZER)
+    with pytest.raises(OptionError, match="expected a connection of DuckDB, found builtins"):
+        read_codes(file, file, BINARIZER)
+
+
+def test_files_that_others_wrote_are_marked_again(connection: Any, tmp_path: Path) -> None:
+    import polars
+
+    frame = polars.from_arrow(encode_stream(table().drop("code"), BINARIZER))
+    frame.write_parquet(tmp_path / "polars.parquet")
+    with pytest.raises(FingerprintError, match="does not say whose codes"):
+        read_codes(connection, tmp_path / "polars.parquet", BINARIZER)
+    pq.write_table(mark_codes(frame.to_arrow(), BINARIZER), tmp_path / "marked.parquet")
+    entry = pq.read_schema(tmp_path / "marked.parquet").metadata[b"bitryoshka:code"].decode()
+    connection.execute(
+        f"COPY (FROM '{tmp_path}/polars.parquet') TO '{tmp_path}/copied.parquet' "
+        "(KV_METADATA {'bitryoshka:code': $1})",
+        [entry],
+    )
+    expected = search(connection.from_arrow(table()), BINARIZER, QUERIES)
+    for name in ("marked", "copied"):
+        docs = read_codes(connection, tmp_path / f"{name}.parquet", BINARIZER)
+        assert search(docs, BINARIZER, QUERIES).ids == expected.ids

@@ -20,7 +20,7 @@ SOURCE = Path(bitryoshka.__file__).parent
 # lowest first: a module imports from lower layers, or from its own package
 LAYERS = (
     ("errors",),
-    ("limits",),
+    ("kinds", "limits"),
     ("search_parameters",),
     ("atomic_file", "bits", "code_metadata", "postgres_rules", "progress", "sql_files", "vectors"),
     ("additive", "arrow_lists", "search_result"),

@@ -29,8 +29,13 @@ def is_vectors(kind: pa.DataType) -> bool:
 
 
 def vector_column(schema: pa.Schema, column: str | None) -> str:
-    """The column asked for, or the only one of vectors; VectorsError where there is none."""
-    usable = [field.name for field in schema if is_vectors(field.type)]
+    """The column asked for, or the only one of vectors; VectorsError where there is none.
+
+    Lists of integers, which may be tokens, are vectors where there are none of floats.
+    """
+    lists = [field for field in schema if is_vectors(field.type)]
+    floats = [f for f in lists if pa.types.is_floating(storage_type(f.type).value_type)]
+    usable = [f.name for f in (lists if column is not None else floats or lists)]
     found = [f"{field.name} ({field.type})" for field in schema]
     return choose(column, usable, found, "column of number lists")
 

@@ -36,8 +36,8 @@ def read_vectors(
       use it may be replaced by another file of its name, but not be overwritten: the operating
       system ends a process that reads what is no longer there.
     * ``.npz``: the array called ``column``, or the only one.
-    * ``.parquet``: the list or fixed-size-list column called ``column``, or the only one of that
-      kind. Needs pyarrow, which the extra ``arrow`` brings.
+    * ``.parquet``: the list or fixed-size-list column called ``column``, or the only one of floats
+      or, where there is none, of integers. Needs pyarrow, which the extra ``arrow`` brings.
     * ``.jsonl``, ``.jsonl.gz``: one JSON value a line, either a list of numbers or an object that
       has one under the key ``column`` ("vector" or "embedding" if None). Blank lines are skipped.
 

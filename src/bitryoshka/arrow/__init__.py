@@ -9,7 +9,7 @@ except ImportError as error:
 
 from bitryoshka.arrow.code_arrays import byte_lists, code_array, codes_of
 from bitryoshka.arrow.encoding import encode_array, encode_batch, encode_stream
-from bitryoshka.arrow.fingerprints import check_fingerprint, code_column
+from bitryoshka.arrow.fingerprints import check_fingerprint, code_column, mark_codes
 from bitryoshka.code_metadata import CodeColumn
 
 __all__ = [
@@ -22,4 +22,5 @@ __all__ = [
     "encode_array",
     "encode_batch",
     "encode_stream",
+    "mark_codes",
 ]

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from bitryoshka.arrow_lists import is_null, rows_of_lists
 from bitryoshka.bits import check_codes
 from bitryoshka.errors import BitsError, VectorsError
+from bitryoshka.kinds import check_kind
 
 
 def code_array(codes: ArrayLike) -> pa.FixedSizeBinaryArray:
@@ -30,11 +31,13 @@ def codes_of(column: pa.Array | pa.ChunkedArray) -> NDArray[np.uint8]:
 
     The column is ``fixed_size_binary``, binary whose values have one length, which is how DuckDB
     gives codes back, or lists of uint8 (LanceDB). Only where a chunked array has several chunks are
-    they copied, into one array. Raises BitsError for other types, other lengths and nulls.
+    they copied, into one array. Raises BitsError for other types, other lengths and nulls, and
+    OptionError for what is no array of Arrow's.
 
     >>> codes_of(code_array(np.array([[129, 7]], np.uint8)))
     array([[129,   7]], dtype=uint8)
     """
+    check_kind(column, (pa.Array, pa.ChunkedArray), "a pyarrow Array or ChunkedArray of codes")
     if isinstance(column, pa.ChunkedArray):
         if column.num_chunks != 1:
             return np.concatenate([_codes(a) for a in column.chunks or [_empty(column.type)]])

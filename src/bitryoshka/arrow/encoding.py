@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from typing import Any, TypeVar
 
 import numpy as np
@@ -14,6 +15,7 @@ from bitryoshka.arrow_lists import is_null, is_vectors, rows_of_lists, vector_co
 from bitryoshka.binarizer import Binarizer
 from bitryoshka.code_metadata import CodeColumn, metadata_of
 from bitryoshka.errors import OptionError, VectorsError
+from bitryoshka.kinds import check_kind
 from bitryoshka.vectors import renumbered
 
 Vectors = TypeVar("Vectors", pa.Array, pa.ChunkedArray)
@@ -32,7 +34,7 @@ def encode_array(vectors: Vectors, binarizer: Binarizer) -> Vectors:
     ``binarizer.truncate(bits)``.
 
     Raises VectorsError for other types, lists of another length, nulls within a vector, and values
-    that cannot be encoded.
+    that cannot be encoded, and OptionError for what is no array of Arrow's.
 
     >>> import bitryoshka
     >>> rows = np.random.default_rng(0).normal(size=(500, 16)).astype("float32")
@@ -41,6 +43,7 @@ def encode_array(vectors: Vectors, binarizer: Binarizer) -> Vectors:
     >>> encode_array(lists, b).type
     FixedSizeBinaryType(fixed_size_binary[2])
     """
+    check_kind(vectors, (pa.Array, pa.ChunkedArray), "a pyarrow Array or ChunkedArray of vectors")
     if not is_vectors(vectors.type):
         raise VectorsError(f"vectors must be lists of numbers, found {vectors.type}")
     if not isinstance(vectors, pa.ChunkedArray):
@@ -85,10 +88,12 @@ def encode_batch(
 ) -> Batch:
     """A RecordBatch or Table with a further column of codes, whose schema says whose they are.
 
-    ``column``: that of the vectors; None: the only one of number lists. ``keep_vectors``: whether
-    it stays. All other columns are passed on as they are. Raises as `encode_array` does, and
-    OptionError where there is a column of the codes' name.
+    ``column``: that of the vectors; None: the only one of float lists or, where there is none, of
+    integer lists. ``keep_vectors``: whether it stays. All other columns are passed on as they are.
+    Raises as `encode_array` does, and OptionError where there is a column of the codes' name, and
+    for what is neither of the two: `encode_stream` takes frames and other sources.
     """
+    check_kind(batch, (pa.RecordBatch, pa.Table), "a pyarrow RecordBatch or Table")
     layout = _Layout(batch.schema, binarizer, column, code_column, keep_vectors)
     codes = encode_array(batch.column(layout.column), binarizer)
     return layout.filled(batch, codes)
@@ -102,10 +107,15 @@ def encode_stream(
     code_column: str = "code",
     keep_vectors: bool = True,
 ) -> pa.RecordBatchReader:
-    """`encode_batch` for each batch of a stream, as it is read: memory is that of a batch.
+    """`encode_batch` for each batch of a stream, as it is read: one is held at a time.
 
-    ``source``: a RecordBatchReader, or anything that gives one: a Table, a DuckDB relation, a
-    Polars frame, or a `pyarrow.parquet.ParquetFile`. Errors count rows from the beginning.
+    What the source itself holds comes on top: a ParquetFile a whole row group, unless it is opened
+    with ``pre_buffer=False, buffer_size=2**20``; a Dataset what its scanner reads ahead.
+
+    ``source``: a RecordBatchReader, or what gives one: a Table, a RecordBatch, a DuckDB relation, a
+    Polars DataFrame, a `pyarrow.parquet.ParquetFile`, a `pyarrow.dataset.Dataset` or its Scanner;
+    or an iterable of such, all with the same columns. Errors count rows from the beginning.
+    OptionError for other sources.
     """
     reader = _reader(source)
     layout = _Layout(reader.schema, binarizer, column, code_column, keep_vectors)
@@ -125,9 +135,37 @@ def _reader(source: Any) -> pa.RecordBatchReader:
         return pa.RecordBatchReader.from_batches(
             source.schema_arrow, source.iter_batches(BATCH_ROWS)
         )
+    if hasattr(source, "scanner"):
+        source = source.scanner()
+    if hasattr(source, "to_reader"):
+        return source.to_reader()
+    if isinstance(source, Iterable) and not hasattr(source, "__arrow_c_stream__"):
+        return _joined(map(_stream, source))
+    return _stream(source)
+
+
+def _stream(source: Any) -> pa.RecordBatchReader:
     if not hasattr(source, "__arrow_c_stream__"):
         raise OptionError(f"expected a reader or source of Arrow batches, found {type(source)}")
     return pa.RecordBatchReader.from_stream(source)
+
+
+def _joined(readers: Iterator[pa.RecordBatchReader]) -> pa.RecordBatchReader:
+    """All batches of the readers; the first says what columns there are."""
+    first = next(readers, None)
+    if first is None:
+        raise OptionError("expected a source of Arrow batches, found an iterable of none")
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        for number, reader in enumerate(chain([first], readers)):
+            if reader.schema != first.schema:
+                raise OptionError(
+                    f"expected the columns of the first batch in all, {first.schema.names}, "
+                    f"found others in item {number}: {reader.schema.names}"
+                )
+            yield from reader
+
+    return pa.RecordBatchReader.from_batches(first.schema, batches())
 
 
 class _Layout:

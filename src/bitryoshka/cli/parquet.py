@@ -23,6 +23,7 @@ from bitryoshka.vector_files import read_vectors
 BATCH_ROWS = 8192
 # of a row group, which readers take as one piece of work
 GROUP_ROWS = 131_072
+READ_BYTES = 2**20
 
 
 def write_codes(
@@ -53,7 +54,8 @@ def _opened(file: Path) -> Iterator[pq.ParquetFile]:
     """FileFormatError where it is no Parquet file, or turns out to be damaged while it is read."""
     file.open("rb").close()  # one that is not there or may not be read is not a damaged one
     try:
-        with pq.ParquetFile(file) as opened:
+        # else the whole of a row group is read ahead
+        with pq.ParquetFile(file, pre_buffer=False, buffer_size=READ_BYTES) as opened:
             yield opened
     except pa.ArrowInvalid as error:
         raise FileFormatError(f"{file} is truncated or no .parquet file: {error}") from error

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterable
+from typing import Any
 
 import duckdb
 from duckdb import ColumnExpression
 
 from bitryoshka.binarizer import Binarizer
 from bitryoshka.code_metadata import check_described
+from bitryoshka.kinds import check_kind
 
 
 def read_codes(
     connection: duckdb.DuckDBPyConnection,
-    files: str | Sequence[str],
+    files: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
     binarizer: Binarizer,
     code_column: str = "code",
 ) -> duckdb.DuckDBPyRelation:
@@ -21,9 +24,16 @@ def read_codes(
 
     ``files``: a path or pattern, or several, as DuckDB takes them; what `bitryoshka.arrow` and
     ``bitryoshka encode`` write says so. Raises FingerprintError where a file says otherwise or
-    nothing, and DuckDB's errors for files that cannot be read.
+    nothing, OptionError for what is no connection or path, and DuckDB's errors for files that
+    cannot be read.
     """
-    patterns = [files] if isinstance(files, str) else list(files)
+    check_kind(connection, duckdb.DuckDBPyConnection, "a connection of DuckDB")
+    given: list[Any] = (
+        list(files) if isinstance(files, Iterable) and not isinstance(files, str) else [files]
+    )
+    for file in given:
+        check_kind(file, (str, os.PathLike), "a path or pattern, or several")
+    patterns = [os.fspath(file) for file in given]
     entries: dict[str, dict[bytes, bytes]] = {
         name: {}
         for (name,) in connection.table_function("parquet_file_metadata", [patterns])

@@ -8,12 +8,19 @@ from typing import Any, NamedTuple
 
 import duckdb
 import numpy as np
-from duckdb import ColumnExpression, ConstantExpression, Expression, FunctionExpression
+from duckdb import (
+    CaseExpression,
+    ColumnExpression,
+    ConstantExpression,
+    Expression,
+    FunctionExpression,
+)
 from numpy.typing import ArrayLike, NDArray
 
 from bitryoshka.binarizer import Binarizer
 from bitryoshka.bits import largest_scores, query_planes
-from bitryoshka.errors import BitsError
+from bitryoshka.errors import BitsError, OptionError, TableError
+from bitryoshka.kinds import check_kind
 from bitryoshka.search_parameters import (
     CANDIDATES,
     K,
@@ -48,19 +55,32 @@ def search(
     """The k best rows of a relation for each of ``queries`` (Q, d).
 
     ``relation``: of `read_codes`, or a table, view or Arrow table with a column of unique ids and
-    one of codes, BLOB; "exact" needs one of vectors too, lists of floats. Rows without a code are
-    left out. ``where``: a condition in SQL, or an expression of DuckDB's. The stages are those of
-    `SearchParameters`; there is no index: the first stage reads all codes.
+    one of codes, BLOB or BIT; "exact" needs one of vectors too, lists of floats. Rows without a
+    code are left out. Candidates whose vector gives no score, since it is NULL, is zero under
+    cosine or has NaN, come last, with the score NaN. ``where``: a condition in SQL, or an
+    expression of DuckDB's. The stages are those of `SearchParameters`; there is no index: the first
+    stage reads all codes. The float query's weights are rounded to 8 planes (`bits.query_planes`).
 
     A relation does not say whose its codes are: `read_codes` looks. Raises SearchError for numbers
-    and lengths that do not fit, BitsError for codes of another length, VectorsError for unusable
-    queries, and DuckDB's errors for columns that are not there.
+    and lengths that do not fit, BitsError for codes of another length, TableError for codes of
+    another type, VectorsError for unusable queries, OptionError for what is no relation, condition
+    or column's name, and DuckDB's errors for columns that are not there.
     """
+    check_kind(relation, duckdb.DuckDBPyRelation, "a relation of DuckDB, such as of read_codes")
+    for name in (id_column, code_column, vector_column):
+        check_kind(name, str, "the name of one column")
+    if where is not None:
+        check_kind(where, (str, Expression), "a condition, in SQL or as an expression of DuckDB")
+        if isinstance(where, str) and not where.strip():
+            raise OptionError("the condition is empty: expected one, or None for none")
     asked = SearchParameters(
         k=k, candidates=candidates, prefix_bits=prefix_bits, rescore=rescore, shortlist=shortlist
     )
     compared = binarizer.hamming_bits if asked.prefix_bits is None else asked.prefix_bits
     check_prefix_bits(compared, [n for n in binarizer.nested_bits if n <= binarizer.hamming_bits])
+    (kind,) = relation.select(ColumnExpression(code_column)).types
+    if kind not in ("BLOB", "BIT"):
+        raise TableError(f"expected codes as BLOB or BIT in column {code_column!r}, found {kind}")
     funnel = _Funnel(
         relation if where is None else relation.filter(where),
         asked,
@@ -133,7 +153,10 @@ class _Funnel:
         """The candidates: id, code and Hamming distance of the nearest."""
         key, code = self.columns
         first = FunctionExpression(
-            "array_slice", code, ConstantExpression(1), ConstantExpression(self.prefix_bits // 8)
+            "array_slice",
+            code.cast(duckdb.sqltype("BLOB")),
+            ConstantExpression(1),
+            ConstantExpression(self.prefix_bits // 8),
         )
         compared = code if self.prefix_bits == self.binarizer.bits else first
         distance = _hamming(compared, query.code).alias(_DISTANCE)
@@ -159,11 +182,13 @@ class _Funnel:
 
     def similarity(self, query: _Query) -> Expression:
         kind = duckdb.sqltype(f"FLOAT[{self.binarizer.dimensions}]")
-        return FunctionExpression(
+        score = FunctionExpression(
             _SIMILARITIES[self.binarizer.metric],
             ColumnExpression(self.vector_column).cast(kind),
             ConstantExpression(query.vector.tolist()).cast(kind),
         )
+        # NaN, which DuckDB sorts before all numbers, becomes NULL
+        return CaseExpression(FunctionExpression("isfinite", score), score)
 
     def with_vectors(self, listed: duckdb.DuckDBPyRelation) -> duckdb.DuckDBPyRelation:
         """The rows that are listed, as they were given."""
@@ -178,7 +203,9 @@ class _Funnel:
         """The best rows of a stage: id and score."""
         key = self.columns[0]
         best = ColumnExpression(_SCORE)
-        return stage.select(key, score.alias(_SCORE)).sort(best.desc(), key).limit(count)
+        return (
+            stage.select(key, score.alias(_SCORE)).sort(best.desc().nulls_last(), key).limit(count)
+        )
 
 
 def _hamming(code: Expression, bits: NDArray[np.uint8]) -> Expression:

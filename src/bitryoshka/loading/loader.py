@@ -41,7 +41,7 @@ class PieceLoader:
     * ``dsn``: the database. ``table``, ``schema``, ``vector_type``: see `postgres.create_table`.
     * ``binarizer``: path of the file, which every worker can read, as it can the pieces' files.
     * ``load``: a name for this load. ``id_column`` has unique integers; ``column`` has the vectors,
-      None: the only one of number lists.
+      None: the only one of float lists or, where there is none, of integer lists.
     """
 
     dsn: str = field(repr=False)  # may hold a password, and workers write logs
