@@ -27,6 +27,9 @@ STYLES = (
     ("#000000", "*"),
 )
 WANTED = "0.98"
+REACHED = 0.95
+# searches of pgvector's own, before those of ours
+OWN = 3
 
 Points = Sequence[Mapping[str, float]]
 
@@ -55,6 +58,49 @@ def draw(
     pyplot.close(figure)
 
 
+def draw_memory(figures: Mapping[str, Any], path: Path) -> None:
+    """Median time against the limit of memory, a line for each search, its name at its end."""
+    figure, axes = pyplot.subplots(figsize=(10, 5.2), layout="constrained")
+    sized = sorted((size, name) for name, size in figures["limits"].items() if size)
+    ends = {}
+    for number, name in enumerate(figures["chosen"]):
+        times = [figures["layouts"][limit][name]["p50_milliseconds"] for _, limit in sized]
+        colour, marker = STYLES[number % len(STYLES)]
+        style = {"color": colour, "marker": marker, "markersize": 5}
+        style["linestyle"] = "-" if number >= OWN else "--"
+        axes.plot([size / 2**20 for size, _ in sized], times, **style)
+        ends[name] = (times[0], colour)
+    place = 0.0
+    # upwards, each label at least a line's height above the one below it
+    for name, (time, colour) in sorted(ends.items(), key=lambda end: end[1][0]):
+        place = max(time, place * 1.22)
+        reached = "" if figures["chosen"][name]["recall"] >= REACHED else " (recall below)"
+        axes.annotate(
+            f"{name}{reached}",
+            (sized[0][0] / 2**20, place),
+            (-8, 0),
+            textcoords="offset points",
+            color=colour,
+            fontsize="small",
+            horizontalalignment="right",
+            verticalalignment="center",
+        )
+    half = figures["bytes"]["float index"] / 2**21
+    axes.axvline(half, color="0.6", linewidth=1)
+    axes.set_xscale("log")
+    axes.set_xlim(sized[0][0] / 2**20 / 14)
+    ticks = [size / 2**20 for size, _ in sized]
+    axes.set_xticks(ticks, [f"{tick:.0f}" for tick in ticks])
+    axes.minorticks_off()
+    axes.set_xlabel("MiB of memory; the line: half of float HNSW's index")
+    axes.set_title(
+        f"{figures['rows']:,} rows, each search at recall {REACHED}", fontsize="medium", loc="left"
+    )
+    _finish(axes)
+    figure.savefig(path, dpi=110)
+    pyplot.close(figure)
+
+
 def _each(points: Points, key: str) -> list[float]:
     return [point[key] for point in points]
 
@@ -78,6 +124,7 @@ def main() -> None:
         curves = {name: p for name, p in search["curves"].items() if name not in left_out}
         title = f"{title}, {search['rows']:,} rows"
         draw(curves, [*figures["growth"], search], title, DOCS / name)
+    draw_memory(read(FOLDER / "memory.json")["figures"], DOCS / "memory.png")
 
 
 if __name__ == "__main__":

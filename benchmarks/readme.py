@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.bytes_table import byte_table, few_block, first_block
+from benchmarks.memory_tables import builds_block, rates_block, settings_block, times_block
 from benchmarks.quality_table import table
 from benchmarks.results import FOLDER, read
 from bitryoshka.demo.report import searches_table
@@ -496,6 +497,10 @@ BLOCKS: dict[str, tuple[str, Callable[[Figures], str]]] = {
     "plan": ("plan", plan_table),
     "drift": ("drift", drift_table),
     "reports": ("reports", reports_table),
+    "memory-times": ("memory", times_block),
+    "memory-rates": ("memory", rates_block),
+    "memory-settings": ("memory", settings_block),
+    "memory-builds": ("memory", builds_block),
     "sqlalchemy-overhead": ("sqlalchemy_overhead", sqlalchemy_overhead_table),
 }
 
