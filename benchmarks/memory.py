@@ -38,13 +38,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 import bitryoshka
-from benchmarks.memory_choice import LOOKED_AT, WANTED, Choice, as_figures, choose, recall_of
-from benchmarks.memory_group import check_on_disk, drop_file_cache, limited
+from benchmarks.memory_choice import (
+    LOOKED_AT,
+    WANTED,
+    Choice,
+    as_figures,
+    cheapest,
+    pairs,
+    recall_of,
+    shortest_list,
+)
+from benchmarks.memory_group import check_on_disk, drop_file_cache, memory_group
 from benchmarks.memory_layouts import (
     ALONE,
     FLOAT,
     LONG,
     OURS,
+    RANKED,
     SHORT,
     Layout,
     build,
@@ -70,9 +80,9 @@ USES = {"choosing": 200, "warming": 2000, "measured": 300, "asked": 1000}
 CODES = {SHORT: (384, 256), LONG: (768, 256)}
 UNLIMITED, HALF_INDEX = "none", "half the index"
 # of what float HNSW works on, its table and its index
-SHARES = {"1": 1.0, "1/2": 0.5, "1/5": 0.2, "1/10": 0.1}
+SHARES = {"3/4": 0.75, "1/2": 0.5, "1/5": 0.2, "1/10": 0.1}
 # the one that the targets ask for first
-LIMITS = (HALF_INDEX, "1/10", "1/2", UNLIMITED, "1/5", "1")
+LIMITS = (HALF_INDEX, "1/10", "1/2", UNLIMITED, "1/5", "3/4")
 PAGE, GROUP = 8192, f"bitryoshka-{os.getpid()}"
 
 
@@ -134,9 +144,11 @@ def server(folder: Path, shared_buffers: int, limit: int | None = None) -> Itera
         "autovacuum = off\nmax_wal_size = '8GB'\n"
     )
     with ExitStack() as stack:
-        group = stack.enter_context(limited(limit, "bitryoshka")) if limit else None
+        group = stack.enter_context(memory_group(GROUP)) if limit else None
         with group.entered() if group else nullcontext():
             dsn = stack.enter_context(embedded_server(folder))
+        if group and limit:
+            group.limit(limit)
         yield dsn
 
 
@@ -169,6 +181,28 @@ def throughput(dsn: str, search: Search, queries: Floats, clients: int, seconds:
         started = time.perf_counter()
         answered = sum(pool.map(work, range(clients)))
         return answered / (time.perf_counter() - started)
+
+
+def chosen(
+    steps: Steps,
+    connection: Connection,
+    compared: Mapping[str, Layout],
+    queries: Floats,
+    rows: Floats,
+) -> dict[str, Choice]:
+    """What every layout is taken at; staged ones rank the same codes, and have the same pairs."""
+    truth = exact_topk(queries, rows, K, "inner_product").rows.tolist()
+    open_to = steps.once("pairs", lambda: pairs(connection, RANKED, queries, truth))
+
+    def choose(layout: Layout) -> Choice:
+        if not layout.staged:
+            return shortest_list(connection, layout.search, queries, truth)
+        return cheapest(connection, layout, [Choice(*pair) for pair in open_to], queries)
+
+    return {
+        name: Choice(*steps.once(f"chosen {name}", lambda layout=layout: choose(layout)))
+        for name, layout in compared.items()
+    }
 
 
 class Effort(NamedTuple):
@@ -214,11 +248,18 @@ def measure(
     }
 
 
+def working_set(sizes: Mapping[str, int]) -> int:
+    """Bytes of float HNSW's table and index."""
+    return sizes["float table"] + sizes["float index"]
+
+
 def limits(sizes: Mapping[str, int]) -> dict[str, int | None]:
-    """Bytes by the limit's name."""
-    working = sizes["float table"] + sizes["float index"]
+    """Bytes by the limit's name.
+
+    A server with several clients needs some 40 MiB for itself: about 150,000 rows for the least.
+    """
     found = {HALF_INDEX: sizes["float index"] // 2, UNLIMITED: None}
-    return found | {name: int(share * working) for name, share in SHARES.items()}
+    return found | {name: int(share * working_set(sizes)) for name, share in SHARES.items()}
 
 
 def run(folder: Path, given: argparse.Namespace) -> dict[str, Any]:
@@ -240,18 +281,7 @@ def run(folder: Path, given: argparse.Namespace) -> dict[str, Any]:
                 "float index": size(connection, ["floats_vector"]),
             },
         )
-        truth = exact_topk(queries["choosing"], rows, K, "inner_product").rows.tolist()
-        choices = {
-            name: Choice(
-                **steps.once(
-                    f"chosen {name}",
-                    lambda layout=layout: choose(
-                        connection, layout, queries["choosing"], truth
-                    )._asdict(),
-                )
-            )
-            for name, layout in compared.items()
-        }
+        choices = chosen(steps, connection, compared, queries["choosing"], rows)
         small = steps.once(
             "small memory", lambda: build_small(connection, rows[: given.build_rows], codecs[SHORT])
         )
@@ -264,7 +294,7 @@ def run(folder: Path, given: argparse.Namespace) -> dict[str, Any]:
             allowed = limits(sizes)[limit]
             if allowed:
                 drop_file_cache()
-            with server(data, (allowed or limits(sizes)["1"]) // 4, allowed) as dsn:
+            with server(data, (allowed or working_set(sizes)) // 4, allowed) as dsn:
                 return measure(dsn, compared[name], choices[name], queries, truth, effort)
 
         outcome = steps.once(f"round {turn}, {limit}, {name}", work)
@@ -279,9 +309,6 @@ def run(folder: Path, given: argparse.Namespace) -> dict[str, Any]:
         "bytes": sizes,
         "limits": {name: limits(sizes)[name] for name in given.limits},
         "chosen": as_figures(choices),
-        "build_seconds": {
-            k: v for n, s in steps.done.items() if n[:6] == "built " for k, v in s.items()
-        },
         "small_memory": small,
         "layouts": {limit: {n: middle(r) for n, r in of.items()} for limit, of in found.items()},
     }
@@ -350,7 +377,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if {*given.limits} != {UNLIMITED}:
             check_on_disk(folder)
             # before the hours that come first
-            with limited(2**30, GROUP):
+            with memory_group(GROUP):
                 drop_file_cache()
         figures = run(folder, given)
     write("memory", figures, targets(figures))

@@ -61,7 +61,7 @@ def answers(connection: Connection, search: Search, queries: Floats) -> list[lis
 
 
 def pairs(connection: Connection, ranked: Make, queries: Floats, truth: Truth) -> list[Choice]:
-    """For each list that is long enough, the shortest shortlist that finds WANTED.
+    """For lists that are long enough, the shortest shortlist that finds WANTED.
 
     ``ranked`` gives a list in the float query's order. Vectors put into the exact order what they
     compare, so that a shortlist finds what it holds. Where none finds as much, the longest of all.
@@ -90,14 +90,6 @@ def cheapest(
         return median(search.pages(connection, query) for query in queries[:LOOKED_AT])
 
     return min(choices, key=pages)
-
-
-def choose(connection: Connection, layout: Layout, queries: Floats, truth: Truth) -> Choice:
-    """By queries that are not measured."""
-    if layout.ranked is None:
-        return shortest_list(connection, layout.search, queries, truth)
-    found = pairs(connection, layout.ranked, queries, truth)
-    return cheapest(connection, layout, found, queries)
 
 
 def as_figures(choices: Mapping[str, Choice]) -> dict[str, dict[str, float | None]]:

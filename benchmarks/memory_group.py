@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 MOUNTS, OWN = Path("/proc/self/mounts"), Path("/proc/self/cgroup")
 DROP_CACHES = Path("/proc/sys/vm/drop_caches")
+LARGE = 2**40
 IN_MEMORY = ("tmpfs", "ramfs")
 
 
@@ -63,18 +64,21 @@ def _within(root: Path, path: str) -> Path:
 
 
 class MemoryGroup:
-    """A group below the root of a controller's mount; made by `limited`."""
+    """A group below the root of a controller's mount; made by `memory_group`."""
 
     def __init__(self, controller: Controller, name: str) -> None:
         self._controller = controller
         self.folder = controller.root / name
         self._limit, self._peak, self._swap = FILES[controller.version]
 
-    def make(self, limit: int) -> None:
-        """Make the group and set its limit in bytes; without swap, where that is counted."""
+    def make(self) -> None:
+        """Make the group, without a limit."""
         if self._controller.version == 2:
             (self._controller.root / "cgroup.subtree_control").write_text("+memory")
         self.folder.mkdir(exist_ok=True)
+
+    def limit(self, limit: int) -> None:
+        """Set the limit in bytes; without swap, where that is counted."""
         (self.folder / self._limit).write_text(str(limit))
         if (self.folder / self._swap).is_file():
             swap = limit if self._controller.version == 1 else 0
@@ -100,17 +104,19 @@ class MemoryGroup:
 
 
 @contextmanager
-def limited(limit: int, name: str, controller: Controller | None = None) -> Iterator[MemoryGroup]:
-    """A group of at most ``limit`` bytes, removed in the end, when its processes have ended.
+def memory_group(name: str, controller: Controller | None = None) -> Iterator[MemoryGroup]:
+    """A group that is removed in the end, when its processes have ended.
 
-    GroupError says what is missing where one cannot be made.
+    Its limit comes last: a process that enters it, to start others, may need more. GroupError says
+    what is missing where one cannot be made.
     """
     group = MemoryGroup(controller or memory_controller(), name)
     try:
-        group.make(limit)
+        group.make()
+        group.limit(LARGE)
     except OSError as error:
         raise GroupError(
-            f"a control group under {group.folder.parent} with a limit of memory cannot be made "
+            f"a control group under {group.folder.parent} cannot be made "
             f"({error.strerror}): that takes root, and for version 2 a mount that may be written "
             "and whose own group holds no processes; --limits none measures without one"
         ) from error

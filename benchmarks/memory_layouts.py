@@ -48,12 +48,12 @@ Make = Callable[[Connection, int, int | None], Search]
 class Layout(NamedTuple):
     """The relations that a search reads, and its statement for a list and a shortlist.
 
-    ``ranked``: of a search in three stages the first two, up to MOST rows in their order.
+    ``staged``: vectors compare a shortlist, which the float query makes of the list.
     """
 
     relations: tuple[str, ...]
     search: Make
-    ranked: Make | None = None
+    staged: bool = False
 
 
 def fill(connection: Connection, table: str, vectors: Floats, out_of_line: bool = False) -> None:
@@ -146,15 +146,17 @@ def build_small(
     connection.execute(f"SET maintenance_work_mem = '{SMALL}'".encode())
     connection.add_notice_handler(notice)
     halfvec = float_indexes(dimensions)["floats_halfvec"]
-    works: dict[str, Callable[[], object]] = {
+    works: dict[str, Callable[[], str]] = {
         "halfvec": lambda: build_index(connection, "built_halfvec", "built_index", halfvec),
         "codes": lambda: create_index(connection, codes),
     }
     made: dict[str, dict[str, float]] = {"rows": {"rows": len(rows)}}
     for name, work in works.items():
         full.clear()
-        seconds = timed(work)
-        taken = size(connection, [f"built_{name}"])
+        started = time.perf_counter()
+        index = work()
+        seconds = time.perf_counter() - started
+        taken = size(connection, [index])
         connection.execute(f"DROP TABLE built_{name}".encode())
         in_memory = full[0] if full else len(rows)
         made[name] = {"seconds": seconds, "bytes": taken, "in_memory": in_memory}
@@ -181,9 +183,10 @@ def float_indexes(dimensions: int) -> dict[str, str]:
     }
 
 
-def build_index(connection: Connection, table: str, name: str, what: str) -> None:
-    """An HNSW index with pgvector's own settings."""
+def build_index(connection: Connection, table: str, name: str, what: str) -> str:
+    """An HNSW index with pgvector's own settings; its name."""
     connection.execute(f"CREATE INDEX {name} ON {table} USING hnsw ({what})".encode())
+    return name
 
 
 def build_attached(
@@ -300,6 +303,10 @@ def beside(table: str, binarizer: Binarizer, exact: bool, k: int = K) -> Make:
     return search
 
 
+# the first two stages of every staged layout, as far as a shortlist may go
+RANKED = in_the_row("coded", "asymmetric", MOST)
+
+
 def layouts(binarizers: dict[str, Binarizer]) -> dict[str, Layout]:
     """Every layout, the vectors' own first."""
     dimensions = binarizers[SHORT].dimensions
@@ -308,16 +315,12 @@ def layouts(binarizers: dict[str, Binarizer]) -> dict[str, Layout]:
         name: Layout(("floats", "floats_pkey", index), pgvectors_own(index, dimensions))
         for name, index in own.items()
     }
-    coded, short = in_the_row("coded", "asymmetric", MOST), binarizers[SHORT]
-    outside, narrow = (
-        in_the_row("outside", "asymmetric", MOST),
-        beside("narrow", short, False, MOST),
-    )
+    short, long = binarizers[SHORT], binarizers[LONG]
     return found | {
         ROW: Layout(("coded",), in_the_row("coded", "exact")),
-        STAGES: Layout(("coded",), in_the_row("coded", "exact"), coded),
-        OUT: Layout(("outside",), in_the_row("outside", "exact"), outside),
-        NARROW: Layout(("narrow", "floats", "floats_pkey"), beside("narrow", short, True), narrow),
+        STAGES: Layout(("coded",), in_the_row("coded", "exact"), True),
+        OUT: Layout(("outside",), in_the_row("outside", "exact"), True),
+        NARROW: Layout(("narrow", "floats", "floats_pkey"), beside("narrow", short, True), True),
         ROW_ALONE: Layout(("coded",), in_the_row("coded", "asymmetric")),
-        ALONE: Layout(("alone",), beside("alone", binarizers[LONG], False)),
+        ALONE: Layout(("alone",), beside("alone", long, False)),
     }

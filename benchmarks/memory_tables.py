@@ -11,7 +11,7 @@ MIB = 2**20
 # from much memory to little; the name in a result file, and how a page has it
 SHOWN = {
     "none": "no limit",
-    "1": "all of it",
+    "3/4": "3/4",
     "1/2": "1/2",
     "half the index": "half the index",
     "1/5": "1/5",
@@ -79,29 +79,16 @@ def settings_block(figures: Figures) -> str:
 
 
 def builds_block(figures: Figures) -> str:
-    """Seconds of the builds with much memory, and of two with little."""
+    """Seconds of two builds with little memory."""
     small = figures["small_memory"]
-    codes, halves = small["codes"], small["halfvec"]
-    seconds = {
-        name: taken for name, taken in figures["build_seconds"].items() if "_load" not in name
-    }
-    rows = [[INDEXES.get(name, name), f"{taken:.0f}"] for name, taken in seconds.items()]
-    return (
-        f"{_markdown(['built with 2 GB', 'seconds'], rows)}\n\n"
-        f"Within 64 MiB, of {small['rows']['rows']:,} rows: HNSW over codes "
-        f"{codes['seconds']:.0f} s, with {codes['in_memory']:,.0f} rows before the graph outgrew "
-        f"that memory, over halfvecs {halves['seconds']:.0f} s, with {halves['in_memory']:,.0f}."
-    )
-
-
-INDEXES = {
-    "floats_vector": "HNSW, vector",
-    "floats_halfvec": "HNSW, halfvec",
-    "floats_quantized": "HNSW, binary_quantize",
-    "coded_backfill": "codes for the rows of a table",
-    "coded_code": "HNSW, codes in the row",
-    "outside_backfill": "codes for the rows of a table, vectors out of line",
-    "outside_code": "HNSW, codes in the row, vectors out of line",
-    "narrow_code": "HNSW, codes in a table of their own",
-    "alone_code": "HNSW, codes alone",
-}
+    rows = [
+        [
+            f"HNSW, {name}",
+            f"{small[name]['seconds']:.0f}",
+            f"{small[name]['bytes'] / MIB:.0f}",
+            f"{small[name]['in_memory']:,.0f}",
+        ]
+        for name in ("codes", "halfvec")
+    ]
+    head = ["built within 64 MiB", "seconds", "MiB", "rows before the graph outgrew that memory"]
+    return f"{_markdown(head, rows)}\n\n{small['rows']['rows']:,} rows."
