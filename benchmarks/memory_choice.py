@@ -24,7 +24,7 @@ LISTS = (
     *range(500, 1001, 100),
 )
 SHORTLISTS = (10, 12, 15, 20, 25, 30, 40, 50, 70, 100)
-LOOKED_AT = 20
+LOOKED_AT, NEARLY = 20, 0.01
 # a list that holds as much gives no shortlist much more when it grows
 FOUND_ALL = 0.995
 
@@ -44,13 +44,19 @@ def recall_of(found: Sequence[Sequence[int]], truth: Truth) -> float:
 
 
 def shortest_list(connection: Connection, make: Make, queries: Floats, truth: Truth) -> Choice:
-    """The shortest list that finds WANTED, else the longest; a longer one never finds less."""
+    """The shortest list that finds WANTED, or nearly as much as the longest where that does not.
+
+    A longer list is taken to find no less.
+    """
 
     @cache
     def recall(length: int) -> float:
         return recall_of(answers(connection, make(connection, length, None), queries), truth)
 
-    place = bisect_left(LISTS, WANTED, hi=len(LISTS) - 1, key=recall)
+    last = len(LISTS) - 1
+    place = bisect_left(LISTS, WANTED, hi=last, key=recall)
+    if place == last and recall(LISTS[last]) < WANTED:
+        place = bisect_left(LISTS, recall(LISTS[last]) - NEARLY, key=recall)
     return Choice(LISTS[place], None, recall(LISTS[place]))
 
 

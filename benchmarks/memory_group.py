@@ -7,7 +7,9 @@ nothing of them is in memory when it starts.
 
 from __future__ import annotations
 
+import errno
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -93,6 +95,17 @@ class MemoryGroup:
         finally:
             (self._controller.own / "cgroup.procs").write_text(str(os.getpid()))
 
+    def remove(self, seconds: float = 20) -> None:
+        """Remove the group; a process that has ended may be counted for a while yet."""
+        ends = time.monotonic() + seconds
+        while True:
+            try:
+                return self.folder.rmdir()
+            except OSError as error:
+                if error.errno != errno.EBUSY or time.monotonic() > ends:
+                    raise
+            time.sleep(0.1)
+
     def processes(self) -> list[int]:
         """Ids of the processes in the group."""
         return [int(line) for line in (self.folder / "cgroup.procs").read_text().split()]
@@ -123,7 +136,7 @@ def memory_group(name: str, controller: Controller | None = None) -> Iterator[Me
     try:
         yield group
     finally:
-        group.folder.rmdir()
+        group.remove()
 
 
 def drop_file_cache() -> None:

@@ -29,11 +29,13 @@ Floats = NDArray[np.float32]
 FLOAT, HALF = "HNSW, vector", "HNSW, halfvec"
 QUANTIZED = "binary_quantize, then vectors"
 ROW, STAGES = "codes in the row, then vectors", "codes in the row, float query, then vectors"
-OUT = "the same, vectors out of line"
-NARROW = "codes in a table of their own, float query, then vectors"
+OUT = "codes in the row, vectors out of line"
+NARROW = "codes in their own table, 256 bits"
+NARROW_LONG = "codes in their own table, 768 bits"
 ROW_ALONE = "codes in the row, float query alone"
 ALONE = "codes alone, no vectors"
-OURS = (ROW, STAGES, OUT, NARROW, ROW_ALONE, ALONE)
+OURS = (ROW, STAGES, OUT, NARROW, NARROW_LONG, ROW_ALONE, ALONE)
+LAYOUTS = (FLOAT, HALF, QUANTIZED, *OURS)
 SHORT, LONG = "short", "long"
 MOST = 100
 BLOCK = 10_000
@@ -48,12 +50,12 @@ Make = Callable[[Connection, int, int | None], Search]
 class Layout(NamedTuple):
     """The relations that a search reads, and its statement for a list and a shortlist.
 
-    ``staged``: vectors compare a shortlist, which the float query makes of the list.
+    ``codes``: those that the float query ranks, where vectors compare a shortlist of the list.
     """
 
     relations: tuple[str, ...]
     search: Make
-    staged: bool = False
+    codes: str | None = None
 
 
 def fill(connection: Connection, table: str, vectors: Floats, out_of_line: bool = False) -> None:
@@ -303,10 +305,6 @@ def beside(table: str, binarizer: Binarizer, exact: bool, k: int = K) -> Make:
     return search
 
 
-# the first two stages of every staged layout, as far as a shortlist may go
-RANKED = in_the_row("coded", "asymmetric", MOST)
-
-
 def layouts(binarizers: dict[str, Binarizer]) -> dict[str, Layout]:
     """Every layout, the vectors' own first."""
     dimensions = binarizers[SHORT].dimensions
@@ -316,11 +314,21 @@ def layouts(binarizers: dict[str, Binarizer]) -> dict[str, Layout]:
         for name, index in own.items()
     }
     short, long = binarizers[SHORT], binarizers[LONG]
+    vectors = ("floats", "floats_pkey")
     return found | {
         ROW: Layout(("coded",), in_the_row("coded", "exact")),
-        STAGES: Layout(("coded",), in_the_row("coded", "exact"), True),
-        OUT: Layout(("outside",), in_the_row("outside", "exact"), True),
-        NARROW: Layout(("narrow", "floats", "floats_pkey"), beside("narrow", short, True), True),
+        STAGES: Layout(("coded",), in_the_row("coded", "exact"), SHORT),
+        OUT: Layout(("outside",), in_the_row("outside", "exact"), SHORT),
+        NARROW: Layout(("narrow", *vectors), beside("narrow", short, True), SHORT),
+        NARROW_LONG: Layout(("alone", *vectors), beside("alone", long, True), LONG),
         ROW_ALONE: Layout(("coded",), in_the_row("coded", "asymmetric")),
         ALONE: Layout(("alone",), beside("alone", long, False)),
+    }
+
+
+def ranked(binarizers: Mapping[str, Binarizer]) -> dict[str, Make]:
+    """Lists in the float query's order, as far as a shortlist may go, by the codes."""
+    return {
+        SHORT: in_the_row("coded", "asymmetric", MOST),
+        LONG: beside("alone", binarizers[LONG], False, MOST),
     }
