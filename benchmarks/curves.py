@@ -27,6 +27,11 @@ STYLES = (
     ("#000000", "*"),
 )
 WANTED = "0.98"
+REACHED = 0.95
+# searches of pgvector's own, before those of ours
+OWN = 3
+# between two labels on a scale of factors
+LINE = 1.16
 
 Points = Sequence[Mapping[str, float]]
 
@@ -55,6 +60,55 @@ def draw(
     pyplot.close(figure)
 
 
+def draw_memory(figures: Mapping[str, Any], path: Path) -> None:
+    """Median time against the limit of memory, a line for each search, its name at its end."""
+    figure, axes = pyplot.subplots(figsize=(10, 5.2), layout="constrained")
+    whole = figures["bytes"]["float table"] + figures["bytes"]["float index"]
+    sized = sorted(
+        ((size or whole) / 2**20, name)
+        for name, size in figures["limits"].items()
+        if "buffers" not in name
+    )
+    ends = {}
+    for number, name in enumerate(figures["chosen"]):
+        found = [(size, figures["layouts"][limit].get(name)) for size, limit in sized]
+        points = [(size, at["p50_milliseconds"]) for size, at in found if at]
+        colour, marker = STYLES[number % len(STYLES)]
+        style = {"color": colour, "marker": marker, "markersize": 5}
+        style["linestyle"] = "-" if number >= OWN else "--"
+        if points:
+            axes.plot(*zip(*points, strict=True), **style)
+            ends[name] = (points[-1][1], colour)
+    place = 0.0
+    # upwards, each label at least a line's height above the one below it
+    for name, (time, colour) in sorted(ends.items(), key=lambda end: end[1][0]):
+        place = max(time, place * LINE)
+        reached = "" if figures["chosen"][name]["recall"] >= REACHED else " (finds less)"
+        axes.annotate(
+            f"{name}{reached}",
+            (sized[-1][0], place),
+            (10, 0),
+            textcoords="offset points",
+            color=colour,
+            fontsize="small",
+            verticalalignment="center",
+        )
+    half = figures["bytes"]["float index"] / 2**21
+    axes.axvline(half, color="0.6", linewidth=1)
+    axes.set_xscale("log")
+    axes.set_xlim(sized[0][0] / 1.1, sized[-1][0] * 5)
+    labels = ["no limit" if name == "none" else f"{size:.0f}" for size, name in sized]
+    axes.set_xticks([size for size, _ in sized], labels)
+    axes.minorticks_off()
+    axes.set_xlabel("MiB of memory; the line: half of float HNSW's index")
+    axes.set_title(
+        f"{figures['rows']:,} rows, each search at recall {REACHED}", fontsize="medium", loc="left"
+    )
+    _finish(axes)
+    figure.savefig(path, dpi=110)
+    pyplot.close(figure)
+
+
 def _each(points: Points, key: str) -> list[float]:
     return [point[key] for point in points]
 
@@ -78,6 +132,7 @@ def main() -> None:
         curves = {name: p for name, p in search["curves"].items() if name not in left_out}
         title = f"{title}, {search['rows']:,} rows"
         draw(curves, [*figures["growth"], search], title, DOCS / name)
+    draw_memory(read(FOLDER / "memory.json")["figures"], DOCS / "memory.png")
 
 
 if __name__ == "__main__":

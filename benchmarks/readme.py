@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.bytes_table import byte_table, few_block, first_block
+from benchmarks.memory_tables import builds_block, rates_block, settings_block, times_block
 from benchmarks.quality_table import table
 from benchmarks.results import FOLDER, read
 from bitryoshka.demo.report import searches_table
@@ -679,6 +680,10 @@ BLOCKS: dict[str, tuple[str, Callable[[Figures], str]]] = {
     "django-overhead": ("django_overhead", django_overhead_table),
     "duckdb": ("duckdb_search", duckdb_table),
     "engine-load": ("engine_load", engine_load_table),
+    "memory-times": ("memory", times_block),
+    "memory-rates": ("memory", rates_block),
+    "memory-settings": ("memory", settings_block),
+    "memory-builds": ("memory", builds_block),
     "sqlalchemy-overhead": ("sqlalchemy_overhead", sqlalchemy_overhead_table),
     "training-loss": ("training_loss", training_loss_table),
 }
