@@ -398,8 +398,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, print and save."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.partitions", description=__doc__)
     parser.add_argument("--data", nargs="+", type=Path, required=True)
-    parser.add_argument("--rows", type=int, default=50_000)
-    parser.add_argument("--queries", type=int, default=200)
+    parser.add_argument("--rows", type=int, default=30_000)
+    parser.add_argument("--queries", type=int, default=150)
     given = parser.parse_args(arguments)
     rows, queries, held_out = drawn(given.data, given.rows, given.queries, given.queries)
     figures: dict[str, Any] = {"rows": given.rows, "queries": given.queries}
