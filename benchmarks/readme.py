@@ -15,6 +15,7 @@ from typing import Any
 
 from benchmarks.bytes_table import byte_table, few_block, first_block
 from benchmarks.memory_tables import builds_block, rates_block, settings_block, times_block
+from benchmarks.partitions import FORMS
 from benchmarks.quality_table import table
 from benchmarks.results import FOLDER, read
 from bitryoshka.demo.report import searches_table
@@ -546,6 +547,52 @@ def django_overhead_table(figures: Figures) -> str:
     )
 
 
+def partitions_table(figures: Figures) -> str:
+    """Searches of one table and of its partitions: milliseconds of the processor and recall."""
+    ways = ("exact", "exact, shorter lists", "asymmetric", "search", "one tenant")
+    rows = []
+    for name, found in figures["searches"].items():
+        kind, count = name.split("_")
+        cells = [
+            f"{found[way]['processor_ms']:.2f} ({found[way]['recall']:.3f})" if way in found else ""
+            for way in ways
+        ]
+        cells.insert(1, f"{figures['lists'][name]}" if kind != "one" else "")
+        rows.append([count, "" if kind == "one" else kind, *cells])
+    head = [
+        *("partitions", "by", "all", "shorter lists of", "all, shorter lists", "`asymmetric`"),
+        *("`bitryoshka.search`", "one tenant of 16"),
+    ]
+    return (
+        f"{_markdown(head, rows, 2)}\n\n{figures['rows']:,} rows, 384 bits, 100 candidates, "
+        "ranked by their vectors but for `asymmetric`; median milliseconds of the processor, "
+        "recall@10 in brackets."
+    )
+
+
+def partition_builds_table(figures: Figures) -> str:
+    """Seconds of the processor for the indexes of all partitions, and their size."""
+    builds = figures["builds"]
+    rows = []
+    for name, found in builds["512MB"].items():
+        kind, count = name.split("_")
+        low = builds["8MB"].get(name)
+        seconds = [found["processor_s"], found["longest_processor_s"], low and low["processor_s"]]
+        cells = [f"{value:.1f}" if value else "" for value in (*seconds, found["index_mib"])]
+        rows.append([count, "" if kind == "one" else kind, *cells])
+    head = ["partitions", "by", "all", "the longest", "all, with 8 MB", "index MiB"]
+    return _markdown(head, rows, 2)
+
+
+def pruning_table(figures: Figures) -> str:
+    """How many partitions are read under each form of a filter, whatever the kind of plan."""
+    rows = []
+    for form, found in figures["partitions_read_of_16"].items():
+        read_ = sorted({found["custom"], found["generic"]})
+        rows.append([form, f"`{FORMS[form]}`", " or ".join(map(str, read_))])
+    return _markdown(["one value, or two", "filter", "partitions read, of 16"], rows, 2)
+
+
 def duckdb_table(figures: Figures) -> str:
     """Milliseconds of a query, how much faster than floats, and what is found."""
     titles = {
@@ -684,6 +731,9 @@ BLOCKS: dict[str, tuple[str, Callable[[Figures], str]]] = {
     "memory-rates": ("memory", rates_block),
     "memory-settings": ("memory", settings_block),
     "memory-builds": ("memory", builds_block),
+    "partitions": ("partitions", partitions_table),
+    "partition-builds": ("partitions", partition_builds_table),
+    "partition-pruning": ("partitions", pruning_table),
     "sqlalchemy-overhead": ("sqlalchemy_overhead", sqlalchemy_overhead_table),
     "training-loss": ("training_loss", training_loss_table),
 }

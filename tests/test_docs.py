@@ -47,6 +47,7 @@ RUN_BY = {
     "docs/loading.md": "test_loading.py",
     "docs/measuring.md": "test_docs.py",
     "docs/mteb.md": "test_mteb_page.py",
+    "docs/partitions.md": "test_partitions_page.py",
     "docs/qdrant.md": "test_qdrant_tutorial.py",
     "docs/qdrant_tutorial.md": "test_qdrant_tutorial.py",
     "docs/quickstart.md": "test_quickstart.py",
