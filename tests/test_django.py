@@ -29,7 +29,7 @@ from django.db import (
 from django.db.migrations import AddField, AlterField, CreateModel, Migration, RenameField
 from django.db.migrations.optimizer import MigrationOptimizer
 from django.db.migrations.state import ProjectState
-from django.db.models import Exists, F, OuterRef
+from django.db.models import Exists, F, OuterRef, Subquery
 from django.forms import modelform_factory
 from django.test.utils import CaptureQueriesContext, override_settings
 from pgvector import Bit, Vector
@@ -460,6 +460,27 @@ def test_it_is_a_queryset(library: Path) -> None:
     Document.objects.filter(pk=ids[0]).update(embedding=None)
     everything = Document.objects.search(QUERY, ROWS, candidates=ROWS)
     assert len(everything) == ROWS - 1
+
+
+@pytest.mark.parametrize("stages", [STAGES[0], STAGES[-1]], ids=str)
+def test_a_search_for_each_row_of_another_query(library: Path, stages: dict[str, Any]) -> None:
+    langs = {"en": "a", "de": "b", "la": "c"}
+    for i, (lang, word) in enumerate(langs.items(), ROWS):
+        Tag.objects.create(document=Document.objects.create(id=i, lang=lang), word=word)
+    stages = {**stages, "k": 3}
+    # by a column of the outer query, and by a subquery that goes past two
+    of_lang = Document.objects.filter(lang=OuterRef("document__lang"))
+    words = Tag.objects.filter(document__lang=OuterRef("lang"), word=OuterRef(OuterRef("word")))
+    for near in (of_lang, Document.objects.filter(Exists(words))):
+        found = near.search(QUERY, **stages).values("pk")
+        best = Tag.objects.annotate(best=Subquery(found[:1])).values_list("word", "best")
+        expected: dict[str, Any] = dict.fromkeys(langs.values())
+        for lang in ("en", "de"):
+            expected[langs[lang]] = Document.objects.filter(lang=lang).search(QUERY, **stages)[0].pk
+        assert dict(best) == expected
+        assert {tag.word for tag in Tag.objects.filter(Exists(found))} == {"a", "b"}
+    with pytest.raises(ValueError, match="may only be used in a subquery"):
+        list(of_lang.search(QUERY, **stages))
 
 
 @pytest.mark.parametrize("stages", STAGES, ids=str)

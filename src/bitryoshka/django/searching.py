@@ -6,6 +6,7 @@ from typing import Any, Self
 
 from django.core.exceptions import FieldError
 from django.db.models import Case, Expression, F, FloatField, Manager, QuerySet, Value, When
+from django.db.models.expressions import OuterRef, ResolvedOuterRef
 from django.db.models.lookups import Exact
 from django.db.models.sql import Query
 from numpy.typing import ArrayLike
@@ -159,7 +160,23 @@ def _first(query: Query, rows: int, *order: Any) -> Query:
     query.clear_select_clause()
     query.add_fields(["pk"])
     _cut(query, rows, *order)
-    return query
+    inner: Query = _deeper(query)
+    return inner
+
+
+def _deeper(node: Any) -> Any:
+    """The same for one query deeper: references to an outer query go past the one between."""
+    if isinstance(node, ResolvedOuterRef):
+        return OuterRef(node.name)
+    if isinstance(node, Query):
+        node = node.clone()
+        node.where = _deeper(node.where)
+        node.annotations = {name: _deeper(value) for name, value in node.annotations.items()}
+        node.combined_queries = tuple(map(_deeper, node.combined_queries))
+    elif hasattr(node, "get_source_expressions") and (parts := node.get_source_expressions()):
+        node = node.copy()
+        node.set_source_expressions([None if part is None else _deeper(part) for part in parts])
+    return node
 
 
 def _cut(query: Query, rows: int, *order: Any) -> None:
