@@ -307,8 +307,88 @@ def test_checks_against_the_database(empty: Path, monkeypatch: pytest.MonkeyPatc
     with monkeypatch.context() as changed:
         changed.setattr(field, "codec", "docs@2")
         assert "codes of docs@1, found codec='docs@2'" in database_checks()["bitryoshka.W001"]
-    monkeypatch.setattr(field, "codec", "unknown@1")
+    with monkeypatch.context() as changed:
+        changed.setattr(field, "codec", "unknown@1")
+        assert "codes of docs@1, found codec='unknown@1'" in database_checks()["bitryoshka.W001"]
+    with monkeypatch.context() as changed:
+        other = VectorField(dimensions=48)
+        other.set_attributes_from_name("other")
+        known = Document._meta.get_field
+        changed.setattr(field, "vector_field", "other")
+        changed.setattr(Document._meta, "get_field", lambda n: other if n == "other" else known(n))
+        message = "codes of column embedding, found vector_field='other'"
+        assert message in database_checks()["bitryoshka.W003"]
+
+
+def test_checks_of_a_column_that_nothing_fills(empty: Path, installed: Connection) -> None:
+    apply(DetachCodec("Document", "code"))
+    assert database_checks() == {
+        "bitryoshka.W002": "no codec is attached to the column, found codec='docs@1'"
+    }
+    apply(AttachCodec("Document", "code", backfill=False))
+    assert "not known to be filled" in database_checks()["bitryoshka.W004"]
+    apply(FillCodes("Document", "code"))
     assert database_checks() == {}
+    apply(DetachCodec("Document", "code"), DropCodec("docs@1"))
+    assert list(database_checks()) == ["bitryoshka.W002"]
+    # the table is made anew, without its codec, and without the schema
+    unapply(InstallBitryoshka())
+    assert list(database_checks()) == ["bitryoshka.W002"]
+    with connection.schema_editor() as editor:
+        editor.delete_model(Document)
+    assert database_checks() == {}
+
+
+ALTERED = {
+    "length": {"bits": 48, "codec": "docs@1"},
+    "codec": {"bits": 96, "codec": "other@1"},
+    "bad vectors": {"bits": 96, "codec": "docs@1", "bad_vectors": "skip"},
+}
+
+
+@pytest.mark.parametrize("case", ALTERED)
+def test_an_attached_column_is_not_altered(library: Path, case: str) -> None:
+    """Neither in a database nor as a script, and what has been altered is known."""
+    attach, detach = AttachCodec("Document", "code"), DetachCodec("Document", "code")
+    altered = CodeField(**{"vector_field": "embedding", **ALTERED[case]})
+    alter = AlterField("Document", "code", altered)
+    state = ProjectState.from_apps(apps)
+    attach.state_forwards(APP, state)
+    assert state.apps.get_model(APP, "Document")._meta.get_field("code").attached
+    with pytest.raises(FieldError, match=r"DetachCodec\('Document', 'code'\) before"):
+        apply(alter, state=state)
+    with (
+        pytest.raises(FieldError, match="DetachCodec"),
+        connection.schema_editor(collect_sql=True) as editor,
+    ):
+        migration(alter).apply(state.clone(), editor, collect_sql=True)
+    with pytest.raises(FieldError, match=r"another AttachCodec, found docs@1 attached"):
+        apply(attach, state=state)
+    searched = CodeField(bits=96, codec="docs@1", vector_field="embedding", prefix_bits=32)
+    apply(AlterField("Document", "code", searched), state=state)
+    apply(detach, alter, state=state)
+
+
+def test_a_column_that_was_altered_all_the_same(library: Path) -> None:
+    field = CodeField(bits=96, codec="other@1", vector_field="embedding", prefix_bits=48)
+    apply(AlterField("Document", "code", field))
+    found = database_checks()
+    assert list(found) == ["bitryoshka.E008"]
+    assert "codec docs@1 writes 96 bits, found a column bit(96) with" in found["bitryoshka.E008"]
+    assert "'bitryoshka codec other@1'" in found["bitryoshka.E008"]
+    shorter = CodeField(bits=48, codec="docs@1", vector_field="embedding")
+    with connection.schema_editor() as editor:
+        editor.remove_index(Document, Document._meta.indexes[0])
+    apply(AlterField("Document", "code", shorter))
+    assert "found a column bit(48)" in database_checks()["bitryoshka.E008"]
+
+
+def test_what_is_compared_first_does_not_alter_a_table(empty: Path) -> None:
+    ours = CodeField(bits=96, codec="docs@1", vector_field="embedding", prefix_bits=32)
+    ours.set_attributes_from_name("code")
+    with connection.schema_editor(collect_sql=True) as editor:
+        editor.alter_field(Document, Document._meta.get_field("code"), ours)
+    assert editor.collected_sql == []
 
 
 # expressions

@@ -11,7 +11,7 @@ from bitryoshka.schema_scripts import filled
 
 
 class CodeOperation(Operation):
-    """An operation on the database alone: the models' state stays as it is."""
+    """An operation on the database, which changes nothing that makemigrations compares."""
 
     reversible = True
     reduces_to_sql = True

@@ -167,7 +167,7 @@ def _first(query: Query, rows: int, *order: Any) -> Query:
 def _deeper(node: Any) -> Any:
     """The same for one query deeper: references to an outer query go past the one between."""
     if isinstance(node, ResolvedOuterRef):
-        return OuterRef(node.name)
+        return OuterRef(node.name)  # type: ignore[attr-defined]
     if isinstance(node, Query):
         node = node.clone()
         node.where = _deeper(node.where)
