@@ -20,16 +20,21 @@ from django.core.exceptions import FieldError, ImproperlyConfigured, ValidationE
 from django.db import (
     DataError,
     IntegrityError,
+    NotSupportedError,
     ProgrammingError,
     connection,
+    connections,
     models,
     router,
     transaction,
 )
+from django.db.backends.sqlite3.base import DatabaseWrapper as SQLite
 from django.db.migrations import AddField, AlterField, CreateModel, Migration, RenameField
 from django.db.migrations.optimizer import MigrationOptimizer
 from django.db.migrations.state import ProjectState
-from django.db.models import Exists, F, OuterRef, Subquery
+from django.db.migrations.writer import OperationWriter
+from django.db.models import Count, Exists, F, OuterRef, Prefetch, Subquery, Value, Window
+from django.db.models.functions import Length, RowNumber
 from django.forms import modelform_factory
 from django.test.utils import CaptureQueriesContext, override_settings
 from pgvector import Bit, Vector
@@ -201,7 +206,10 @@ def test_null_is_refused_where_it_is_not_allowed(empty: Path) -> None:
 def test_serializers_and_forms(empty: Path) -> None:
     Signature.objects.create(id=1, code=ROW, other=None)
     text = serializers.serialize("json", Signature.objects.all())
-    assert json.loads(text)[0]["fields"] == {"code": "1000000100000010", "other": None}
+    assert json.loads(text)[0]["fields"] == {
+        **{"code": "1000000100000010", "other": None},
+        "document": None,
+    }
     Signature.objects.all().delete()
     for found in serializers.deserialize("json", text):
         found.save()
@@ -285,6 +293,18 @@ def test_system_checks(case: str) -> None:
     assert found.id == f"bitryoshka.{case[:4]}"
     assert "found" in found.msg
     assert found.level == checks.ERROR
+
+
+def test_an_index_of_other_bits_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    field = Document._meta.get_field("code")
+    assert field.check() == []
+    monkeypatch.setattr(field, "prefix_bits", 32)
+    [found] = field.check()
+    assert (found.id, found.level) == ("bitryoshka.W005", checks.WARNING)
+    assert found.msg == "searches compare 32 bits first, found indexes of [48]"
+    more = CodeIndex(fields=["code"], prefix_bits=32, name="more")
+    monkeypatch.setattr(Document._meta, "indexes", [*Document._meta.indexes, more])
+    assert field.check() == []
 
 
 def database_checks() -> dict[str, str]:
@@ -436,6 +456,32 @@ def test_wrong_expressions(empty: Path) -> None:
         QueryBits("code", [[1.0, 2.0]])
     with pytest.raises(VectorsError, match="finite"):
         QueryBits("code", [1.0, np.nan])
+    for score in (AsymmetricScore("code", QUERY[:5]), QueryBits("code", QUERY[:5])):
+        with pytest.raises(VectorsError, match="48 numbers, as embedding has, found 5"):
+            Document.objects.annotate(d=score)
+    with pytest.raises(BitsError, match=r"of 48: HammingDistance\(..., prefix_bits=48\)"):
+        Document.objects.annotate(d=HammingDistance("code", QueryBits("code", QUERY)))
+
+
+def test_another_database_has_no_codes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither searches nor indexes nor operations are begun there."""
+    lite = SQLite({**connection.settings_dict, "NAME": ":memory:"}, alias="lite")
+    monkeypatch.setattr(connections._connections, "lite", lite, raising=False)
+    for query in (
+        Document.objects.search(QUERY),
+        Document.objects.search(QUERY, rescore=None),
+        Document.objects.annotate(d=HammingDistance("code", F("code"))),
+        Document.objects.annotate(d=Prefix("code", 8)),
+    ):
+        with pytest.raises(NotSupportedError, match=r"expected a Postgres.* sqlite as .*'lite'"):
+            query.query.get_compiler(connection=lite).as_sql()
+    state = ProjectState.from_apps(apps)
+    editor = lite.SchemaEditorClass(lite, collect_sql=True)
+    for operation in (InstallBitryoshka(), AttachCodec("Document", "code"), DropCodec("docs@1")):
+        with pytest.raises(NotSupportedError, match="expected a Postgres"):
+            operation.database_forwards(APP, editor, state, state)
+    with pytest.raises(NotSupportedError, match="expected a Postgres"):
+        Document._meta.indexes[0].create_sql(Document, editor)
 
 
 # searches
@@ -576,8 +622,13 @@ def test_a_prepared_search(library: Path, stages: dict[str, Any]) -> None:
     assert nearest(QUERY)[0].get_deferred_fields() == {"lang", "embedding", "code"}
     with pytest.raises(VectorsError, match="found"):
         nearest(QUERY[:5])
-    for wrong in (german.values("title"), Document.objects.select_related()):
-        with pytest.raises(SearchError, match="own objects"):
+    for empty in (german.none(), german.filter(pk__in=[])):
+        assert list(empty.prepare_search(**stages)(QUERY)) == []
+    for used, wrong in (
+        ("values", german.values("title")),
+        ("select_related", Document.objects.select_related()),
+    ):
+        with pytest.raises(SearchError, match=rf"own objects .* one with {used}\(\)$"):
             wrong.prepare_search()
 
 
@@ -618,8 +669,34 @@ def test_wrong_searches(library: Path) -> None:
     for values in ([np.nan] * 48, [np.inf] * 48, [1e39] * 48):
         with pytest.raises(VectorsError, match="finite"):
             Document.objects.search(values)
-    with pytest.raises(DataError, match="zero vector"), transaction.atomic():
-        list(Document.objects.search([0.0] * 48))
+    for values in ([0.0] * 48, [1e-50] * 48):
+        with pytest.raises(VectorsError, match="must be non-zero"):
+            Document.objects.search(values)
+    with pytest.raises(SearchError, match=r"new name, found the annotation 'score'"):
+        Document.objects.annotate(score=Value(1)).search(QUERY)
+    in_lang = Window(RowNumber(), partition_by="lang")
+    for changed in (
+        Document.objects.annotate(row=in_lang),
+        Document.objects.alias(row=in_lang + Value(1)),
+        Document.objects.annotate(n=Count("title")),
+        Document.objects.values("lang").annotate(n=Count("pk")),
+    ):
+        with pytest.raises(SearchError, match="without aggregates and windows"):
+            changed.search(QUERY)
+    assert Document.objects.annotate(n=Length("title")).search(QUERY)[0].n > 0
+    Tag.objects.create(document_id=1, word="a")
+    found = Document.objects.search(QUERY)
+    for prefetched, objects in (
+        (
+            Document.objects.all(),
+            Prefetch("signatures", Signature.objects.search(QUERY, code_field="code")),
+        ),
+        (Tag.objects.all(), Prefetch("document", found.only("title"))),
+    ):
+        with pytest.raises(NotSupportedError, match=r"without search\(\) to be prefetched"):
+            list(prefetched.prefetch_related(objects))
+    five = Prefetch("document", Document.objects.filter(pk__in=found.values("pk")))
+    assert len(Tag.objects.prefetch_related(five)) == 1
     with pytest.raises(DataError, match=r"bits must be one of .* up to 48, found 40"):
         list(Document.objects.search(QUERY, prefix_bits=40))
     Signature.objects.create(code=ROW)
@@ -805,6 +882,10 @@ def test_words_of_operations() -> None:
         assert (operation.describe(), operation.migration_name_fragment) == words
         kind, args, kwargs = operation.deconstruct()
         made = globals()[kind](*args, **kwargs)
+        # what squashmigrations writes
+        written, imports = OperationWriter(operation).serialize()
+        assert written.lstrip().startswith(f"bitryoshka.django.{kind}(")
+        assert imports == {"import bitryoshka.django"}
         assert made.deconstruct() == (kind, args, kwargs)
         assert operation.formatted_description()[0] in "+-~s"
     assert not DropCodec("docs@2").reversible

@@ -8,7 +8,7 @@ from django.core.exceptions import FieldError, ImproperlyConfigured
 from django.db.migrations.operations.base import OperationCategory
 
 from bitryoshka.django.fields import CodeField
-from bitryoshka.django.operations import CodeOperation, send
+from bitryoshka.django.operations import PACKAGE, CodeOperation, send
 from bitryoshka.schema_scripts import quoted
 
 
@@ -107,6 +107,7 @@ class AttachCodec(_ColumnOperation):
     FieldError for another field, ImproperlyConfigured for one without a codec.
     """
 
+    __module__ = PACKAGE
     category = OperationCategory.ADDITION
 
     def __init__(
@@ -160,6 +161,7 @@ class DetachCodec(_ColumnOperation):
     field, with an `AttachCodec` after that. Backwards, as `AttachCodec`.
     """
 
+    __module__ = PACKAGE
     category = OperationCategory.REMOVAL
 
     def state_forwards(self, app_label: str, state: Any) -> None:
@@ -195,6 +197,7 @@ class FillCodes(_ColumnOperation):
     Backwards nothing is done.
     """
 
+    __module__ = PACKAGE
     category = OperationCategory.SQL
 
     def database_forwards(

@@ -164,7 +164,7 @@ class CodeField(Field):  # type: ignore[type-arg]
             found += [*self._check_codec(), *self._check_vector_field()]
         if not found:
             found += self._check_database(kwargs.get("databases") or ())
-        return found
+        return [*found, *self._check_index()]
 
     def _check_lengths(self) -> list[checks.CheckMessage]:
         try:
@@ -198,6 +198,18 @@ class CodeField(Field):  # type: ignore[type-arg]
             f"same model, found {self.vector_field!r}"
         )
         return [checks.Error(message, obj=self, id="bitryoshka.E004")]
+
+    def _check_index(self) -> list[checks.CheckMessage]:
+        indexed = [
+            getattr(index, "prefix_bits", None)
+            for index in self.model._meta.indexes
+            if list(index.fields) == [self.name]
+        ]
+        if not indexed or self.searched_bits in indexed:
+            return []
+        message = f"searches compare {self.searched_bits} bits first, found indexes of {indexed}"
+        hint = "Give the field and one CodeIndex the same prefix_bits."
+        return [checks.Warning(message, hint=hint, obj=self, id="bitryoshka.W005")]
 
     def _check_database(self, databases: Sequence[str]) -> list[checks.CheckMessage]:
         """A codec or column that is not there yet is the business of a migration to come."""
