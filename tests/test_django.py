@@ -403,14 +403,6 @@ def test_a_column_that_was_altered_all_the_same(library: Path) -> None:
     assert "found a column bit(48)" in database_checks()["bitryoshka.E008"]
 
 
-def test_what_is_compared_first_does_not_alter_a_table(empty: Path) -> None:
-    ours = CodeField(bits=96, codec="docs@1", vector_field="embedding", prefix_bits=32)
-    ours.set_attributes_from_name("code")
-    with connection.schema_editor(collect_sql=True) as editor:
-        editor.alter_field(Document, Document._meta.get_field("code"), ours)
-    assert editor.collected_sql == []
-
-
 # expressions
 
 
