@@ -86,13 +86,7 @@ COPY (
 ) TO STDOUT (FORMAT binary)
 
 -- name: declared_codec
--- a codec, and which one a column has, NULL where that is none
-SELECT k.bits, k.dimensions, k.hamming_bits, k.nested_bits::pg_catalog.text, (
-    SELECT c.codec FROM bitryoshka.code_columns AS c
-    WHERE c.relation OPERATOR(pg_catalog.=)
-            pg_catalog.to_regclass({table})::pg_catalog.oid
-        AND c.code_column OPERATOR(pg_catalog.=) {code}
-)
+SELECT k.bits, k.dimensions, k.hamming_bits, k.nested_bits::pg_catalog.text
 FROM bitryoshka.codecs AS k WHERE k.label OPERATOR(pg_catalog.=) {codec}
 
 -- name: drop_codec

@@ -12,6 +12,14 @@ INSERT INTO bitryoshka.columns (
 )
 VALUES ({oid}::pg_catalog.oid, NULL, {code}, {codec_id}, 'reject', {prefix_bits}, 'ready', {code})
 
+-- name: attached_codec
+-- what a column has in the catalogue
+SELECT c.codec, k.bits, c.vector_column::pg_catalog.text, c.state
+FROM bitryoshka.code_columns AS c
+JOIN bitryoshka.codecs AS k ON k.label OPERATOR(pg_catalog.=) c.codec
+WHERE c.relation OPERATOR(pg_catalog.=) pg_catalog.to_regclass({table})::pg_catalog.oid
+    AND c.code_column OPERATOR(pg_catalog.=) {code}
+
 -- name: attached_columns
 -- columns of the catalogue, adopted ones too, which have no vectors; whole: whether the table still
 -- has the columns that the entry names
@@ -268,6 +276,15 @@ WHERE pg_catalog.row_security_active(c.oid) AND (
             FROM pg_catalog.pg_partition_tree({oid}::pg_catalog.oid::pg_catalog.regclass) AS t)
 )
 LIMIT 1
+
+-- name: stored_column
+-- its type and comment; no row where the table has no such column
+SELECT
+    pg_catalog.format_type(a.atttypid, a.atttypmod),
+    pg_catalog.col_description(a.attrelid, a.attnum)
+FROM pg_catalog.pg_attribute AS a
+WHERE a.attrelid OPERATOR(pg_catalog.=) pg_catalog.to_regclass({table})::pg_catalog.oid
+    AND a.attname OPERATOR(pg_catalog.=) {code} AND a.attnum OPERATOR(pg_catalog.>) 0
 
 -- name: switch_code_column
 SELECT bitryoshka.switch_code_column({table}::pg_catalog.regclass, {new}, {code}, {kept})

@@ -20,16 +20,21 @@ from django.core.exceptions import FieldError, ImproperlyConfigured, ValidationE
 from django.db import (
     DataError,
     IntegrityError,
+    NotSupportedError,
     ProgrammingError,
     connection,
+    connections,
     models,
     router,
     transaction,
 )
+from django.db.backends.sqlite3.base import DatabaseWrapper as SQLite
 from django.db.migrations import AddField, AlterField, CreateModel, Migration, RenameField
 from django.db.migrations.optimizer import MigrationOptimizer
 from django.db.migrations.state import ProjectState
-from django.db.models import Exists, F, OuterRef
+from django.db.migrations.writer import OperationWriter
+from django.db.models import Count, Exists, F, OuterRef, Prefetch, Subquery, Value, Window
+from django.db.models.functions import Length, RowNumber
 from django.forms import modelform_factory
 from django.test.utils import CaptureQueriesContext, override_settings
 from pgvector import Bit, Vector
@@ -201,7 +206,10 @@ def test_null_is_refused_where_it_is_not_allowed(empty: Path) -> None:
 def test_serializers_and_forms(empty: Path) -> None:
     Signature.objects.create(id=1, code=ROW, other=None)
     text = serializers.serialize("json", Signature.objects.all())
-    assert json.loads(text)[0]["fields"] == {"code": "1000000100000010", "other": None}
+    assert json.loads(text)[0]["fields"] == {
+        **{"code": "1000000100000010", "other": None},
+        "document": None,
+    }
     Signature.objects.all().delete()
     for found in serializers.deserialize("json", text):
         found.save()
@@ -287,6 +295,18 @@ def test_system_checks(case: str) -> None:
     assert found.level == checks.ERROR
 
 
+def test_an_index_of_other_bits_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    field = Document._meta.get_field("code")
+    assert field.check() == []
+    monkeypatch.setattr(field, "prefix_bits", 32)
+    [found] = field.check()
+    assert (found.id, found.level) == ("bitryoshka.W005", checks.WARNING)
+    assert found.msg == "searches compare 32 bits first, found indexes of [48]"
+    more = CodeIndex(fields=["code"], prefix_bits=32, name="more")
+    monkeypatch.setattr(Document._meta, "indexes", [*Document._meta.indexes, more])
+    assert field.check() == []
+
+
 def database_checks() -> dict[str, str]:
     return {found.id: found.msg for found in Document.check(databases=["default"])}
 
@@ -307,8 +327,80 @@ def test_checks_against_the_database(empty: Path, monkeypatch: pytest.MonkeyPatc
     with monkeypatch.context() as changed:
         changed.setattr(field, "codec", "docs@2")
         assert "codes of docs@1, found codec='docs@2'" in database_checks()["bitryoshka.W001"]
-    monkeypatch.setattr(field, "codec", "unknown@1")
+    with monkeypatch.context() as changed:
+        changed.setattr(field, "codec", "unknown@1")
+        assert "codes of docs@1, found codec='unknown@1'" in database_checks()["bitryoshka.W001"]
+    with monkeypatch.context() as changed:
+        other = VectorField(dimensions=48)
+        other.set_attributes_from_name("other")
+        known = Document._meta.get_field
+        changed.setattr(field, "vector_field", "other")
+        changed.setattr(Document._meta, "get_field", lambda n: other if n == "other" else known(n))
+        message = "codes of column embedding, found vector_field='other'"
+        assert message in database_checks()["bitryoshka.W003"]
+
+
+def test_checks_of_a_column_that_nothing_fills(empty: Path, installed: Connection) -> None:
+    apply(DetachCodec("Document", "code"))
+    assert database_checks() == {
+        "bitryoshka.W002": "no codec is attached to the column, found codec='docs@1'"
+    }
+    apply(AttachCodec("Document", "code", backfill=False))
+    assert "not known to be filled" in database_checks()["bitryoshka.W004"]
+    apply(FillCodes("Document", "code"))
     assert database_checks() == {}
+    apply(DetachCodec("Document", "code"), DropCodec("docs@1"))
+    assert list(database_checks()) == ["bitryoshka.W002"]
+    # the table is made anew, without its codec, and without the schema
+    unapply(InstallBitryoshka())
+    assert list(database_checks()) == ["bitryoshka.W002"]
+    with connection.schema_editor() as editor:
+        editor.delete_model(Document)
+    assert database_checks() == {}
+
+
+ALTERED = {
+    "length": {"bits": 48, "codec": "docs@1"},
+    "codec": {"bits": 96, "codec": "other@1"},
+    "bad vectors": {"bits": 96, "codec": "docs@1", "bad_vectors": "skip"},
+}
+
+
+@pytest.mark.parametrize("case", ALTERED)
+def test_an_attached_column_is_not_altered(library: Path, case: str) -> None:
+    """Neither in a database nor as a script, and what has been altered is known."""
+    attach, detach = AttachCodec("Document", "code"), DetachCodec("Document", "code")
+    altered = CodeField(**{"vector_field": "embedding", **ALTERED[case]})
+    alter = AlterField("Document", "code", altered)
+    state = ProjectState.from_apps(apps)
+    attach.state_forwards(APP, state)
+    assert state.apps.get_model(APP, "Document")._meta.get_field("code").attached
+    with pytest.raises(FieldError, match=r"DetachCodec\('Document', 'code'\) before"):
+        apply(alter, state=state)
+    with (
+        pytest.raises(FieldError, match="DetachCodec"),
+        connection.schema_editor(collect_sql=True) as editor,
+    ):
+        migration(alter).apply(state.clone(), editor, collect_sql=True)
+    with pytest.raises(FieldError, match=r"another AttachCodec, found docs@1 attached"):
+        apply(attach, state=state)
+    searched = CodeField(bits=96, codec="docs@1", vector_field="embedding", prefix_bits=32)
+    apply(AlterField("Document", "code", searched), state=state)
+    apply(detach, alter, state=state)
+
+
+def test_a_column_that_was_altered_all_the_same(library: Path) -> None:
+    field = CodeField(bits=96, codec="other@1", vector_field="embedding", prefix_bits=48)
+    apply(AlterField("Document", "code", field))
+    found = database_checks()
+    assert list(found) == ["bitryoshka.E008"]
+    assert "codec docs@1 writes 96 bits, found a column bit(96) with" in found["bitryoshka.E008"]
+    assert "'bitryoshka codec other@1'" in found["bitryoshka.E008"]
+    shorter = CodeField(bits=48, codec="docs@1", vector_field="embedding")
+    with connection.schema_editor() as editor:
+        editor.remove_index(Document, Document._meta.indexes[0])
+    apply(AlterField("Document", "code", shorter))
+    assert "found a column bit(48)" in database_checks()["bitryoshka.E008"]
 
 
 # expressions
@@ -356,6 +448,32 @@ def test_wrong_expressions(empty: Path) -> None:
         QueryBits("code", [[1.0, 2.0]])
     with pytest.raises(VectorsError, match="finite"):
         QueryBits("code", [1.0, np.nan])
+    for score in (AsymmetricScore("code", QUERY[:5]), QueryBits("code", QUERY[:5])):
+        with pytest.raises(VectorsError, match="48 numbers, as embedding has, found 5"):
+            Document.objects.annotate(d=score)
+    with pytest.raises(BitsError, match=r"of 48: HammingDistance\(..., prefix_bits=48\)"):
+        Document.objects.annotate(d=HammingDistance("code", QueryBits("code", QUERY)))
+
+
+def test_another_database_has_no_codes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither searches nor indexes nor operations are begun there."""
+    lite = SQLite({**connection.settings_dict, "NAME": ":memory:"}, alias="lite")
+    monkeypatch.setattr(connections._connections, "lite", lite, raising=False)
+    for query in (
+        Document.objects.search(QUERY),
+        Document.objects.search(QUERY, rescore=None),
+        Document.objects.annotate(d=HammingDistance("code", F("code"))),
+        Document.objects.annotate(d=Prefix("code", 8)),
+    ):
+        with pytest.raises(NotSupportedError, match=r"expected a Postgres.* sqlite as .*'lite'"):
+            query.query.get_compiler(connection=lite).as_sql()
+    state = ProjectState.from_apps(apps)
+    editor = lite.SchemaEditorClass(lite, collect_sql=True)
+    for operation in (InstallBitryoshka(), AttachCodec("Document", "code"), DropCodec("docs@1")):
+        with pytest.raises(NotSupportedError, match="expected a Postgres"):
+            operation.database_forwards(APP, editor, state, state)
+    with pytest.raises(NotSupportedError, match="expected a Postgres"):
+        Document._meta.indexes[0].create_sql(Document, editor)
 
 
 # searches
@@ -462,6 +580,27 @@ def test_it_is_a_queryset(library: Path) -> None:
     assert len(everything) == ROWS - 1
 
 
+@pytest.mark.parametrize("stages", [STAGES[0], STAGES[-1]], ids=str)
+def test_a_search_for_each_row_of_another_query(library: Path, stages: dict[str, Any]) -> None:
+    langs = {"en": "a", "de": "b", "la": "c"}
+    for i, (lang, word) in enumerate(langs.items(), ROWS):
+        Tag.objects.create(document=Document.objects.create(id=i, lang=lang), word=word)
+    stages = {**stages, "k": 3}
+    # by a column of the outer query, and by a subquery that goes past two
+    of_lang = Document.objects.filter(lang=OuterRef("document__lang"))
+    words = Tag.objects.filter(document__lang=OuterRef("lang"), word=OuterRef(OuterRef("word")))
+    for near in (of_lang, Document.objects.filter(Exists(words))):
+        found = near.search(QUERY, **stages).values("pk")
+        best = Tag.objects.annotate(best=Subquery(found[:1])).values_list("word", "best")
+        expected: dict[str, Any] = dict.fromkeys(langs.values())
+        for lang in ("en", "de"):
+            expected[langs[lang]] = Document.objects.filter(lang=lang).search(QUERY, **stages)[0].pk
+        assert dict(best) == expected
+        assert {tag.word for tag in Tag.objects.filter(Exists(found))} == {"a", "b"}
+    with pytest.raises(ValueError, match="may only be used in a subquery"):
+        list(of_lang.search(QUERY, **stages))
+
+
 @pytest.mark.parametrize("stages", STAGES, ids=str)
 def test_a_prepared_search(library: Path, stages: dict[str, Any]) -> None:
     german = Document.objects.filter(lang="de").only("title")
@@ -475,8 +614,13 @@ def test_a_prepared_search(library: Path, stages: dict[str, Any]) -> None:
     assert nearest(QUERY)[0].get_deferred_fields() == {"lang", "embedding", "code"}
     with pytest.raises(VectorsError, match="found"):
         nearest(QUERY[:5])
-    for wrong in (german.values("title"), Document.objects.select_related()):
-        with pytest.raises(SearchError, match="own objects"):
+    for empty in (german.none(), german.filter(pk__in=[])):
+        assert list(empty.prepare_search(**stages)(QUERY)) == []
+    for used, wrong in (
+        ("values", german.values("title")),
+        ("select_related", Document.objects.select_related()),
+    ):
+        with pytest.raises(SearchError, match=rf"own objects .* one with {used}\(\)$"):
             wrong.prepare_search()
 
 
@@ -517,8 +661,34 @@ def test_wrong_searches(library: Path) -> None:
     for values in ([np.nan] * 48, [np.inf] * 48, [1e39] * 48):
         with pytest.raises(VectorsError, match="finite"):
             Document.objects.search(values)
-    with pytest.raises(DataError, match="zero vector"), transaction.atomic():
-        list(Document.objects.search([0.0] * 48))
+    for values in ([0.0] * 48, [1e-50] * 48):
+        with pytest.raises(VectorsError, match="must be non-zero"):
+            Document.objects.search(values)
+    with pytest.raises(SearchError, match=r"new name, found the annotation 'score'"):
+        Document.objects.annotate(score=Value(1)).search(QUERY)
+    in_lang = Window(RowNumber(), partition_by="lang")
+    for changed in (
+        Document.objects.annotate(row=in_lang),
+        Document.objects.alias(row=in_lang + Value(1)),
+        Document.objects.annotate(n=Count("title")),
+        Document.objects.values("lang").annotate(n=Count("pk")),
+    ):
+        with pytest.raises(SearchError, match="without aggregates and windows"):
+            changed.search(QUERY)
+    assert Document.objects.annotate(n=Length("title")).search(QUERY)[0].n > 0
+    Tag.objects.create(document_id=1, word="a")
+    found = Document.objects.search(QUERY)
+    for prefetched, objects in (
+        (
+            Document.objects.all(),
+            Prefetch("signatures", Signature.objects.search(QUERY, code_field="code")),
+        ),
+        (Tag.objects.all(), Prefetch("document", found.only("title"))),
+    ):
+        with pytest.raises(NotSupportedError, match=r"without search\(\) to be prefetched"):
+            list(prefetched.prefetch_related(objects))
+    five = Prefetch("document", Document.objects.filter(pk__in=found.values("pk")))
+    assert len(Tag.objects.prefetch_related(five)) == 1
     with pytest.raises(DataError, match=r"bits must be one of .* up to 48, found 40"):
         list(Document.objects.search(QUERY, prefix_bits=40))
     Signature.objects.create(code=ROW)
@@ -704,6 +874,10 @@ def test_words_of_operations() -> None:
         assert (operation.describe(), operation.migration_name_fragment) == words
         kind, args, kwargs = operation.deconstruct()
         made = globals()[kind](*args, **kwargs)
+        # what squashmigrations writes
+        written, imports = OperationWriter(operation).serialize()
+        assert written.lstrip().startswith(f"bitryoshka.django.{kind}(")
+        assert imports == {"import bitryoshka.django"}
         assert made.deconstruct() == (kind, args, kwargs)
         assert operation.formatted_description()[0] in "+-~s"
     assert not DropCodec("docs@2").reversible

@@ -29,5 +29,8 @@ class Signature(models.Model):
 
     code = CodeField(bits=16)
     other = CodeField(bits=16, null=True, blank=True)
+    document = models.ForeignKey(
+        Document, models.CASCADE, null=True, blank=True, related_name="signatures"
+    )
 
     objects = CodeQuerySet.as_manager()

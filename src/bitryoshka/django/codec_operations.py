@@ -11,7 +11,7 @@ from django.db.migrations.operations.base import OperationCategory
 
 from bitryoshka.binarizer import Binarizer
 from bitryoshka.codec_scripts import register_statements
-from bitryoshka.django.operations import CodeOperation, send, send_text
+from bitryoshka.django.operations import PACKAGE, CodeOperation, send, send_text
 from bitryoshka.errors import CodecError
 from bitryoshka.limits import check_count
 from bitryoshka.schema_scripts import quoted
@@ -28,6 +28,7 @@ class RegisterCodec(CodeOperation):
     uses the codec. CodecError for a file that is missing.
     """
 
+    __module__ = PACKAGE
     category = OperationCategory.ADDITION
 
     def __init__(self, name: str, source: Source, version: int = 1) -> None:
@@ -76,6 +77,7 @@ class DropCodec(CodeOperation):
     no way back. CodecError for a label that is none.
     """
 
+    __module__ = PACKAGE
     category = OperationCategory.REMOVAL
 
     def __init__(self, codec: str, source: Source | None = None) -> None:

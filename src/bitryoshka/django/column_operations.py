@@ -8,7 +8,7 @@ from django.core.exceptions import FieldError, ImproperlyConfigured
 from django.db.migrations.operations.base import OperationCategory
 
 from bitryoshka.django.fields import CodeField
-from bitryoshka.django.operations import CodeOperation, send
+from bitryoshka.django.operations import PACKAGE, CodeOperation, send
 from bitryoshka.schema_scripts import quoted
 
 
@@ -72,6 +72,16 @@ class _ColumnOperation(CodeOperation):
             )
         return field
 
+    def mark(self, state: Any, app_label: str, attached: bool) -> None:
+        """Let the field in the models' state know, by which AlterField is refused."""
+        key = app_label, self.model_name.lower()
+        fields = state.models[key].fields
+        if isinstance(field := fields.get(self.name), CodeField):
+            # states share their fields
+            fields[self.name] = field.clone()
+            fields[self.name].attached = attached
+            state.reload_model(*key, delay=True)
+
     def references_model(self, name: str, app_label: str) -> bool:
         """Whether it may not be moved across an operation on that model."""
         return name.lower() == self.model_name.lower()
@@ -97,6 +107,7 @@ class AttachCodec(_ColumnOperation):
     FieldError for another field, ImproperlyConfigured for one without a codec.
     """
 
+    __module__ = PACKAGE
     category = OperationCategory.ADDITION
 
     def __init__(
@@ -105,10 +116,20 @@ class AttachCodec(_ColumnOperation):
         super().__init__(model_name, name)
         self.backfill, self.published = backfill, published
 
+    def state_forwards(self, app_label: str, state: Any) -> None:
+        """The field is attached."""
+        self.mark(state, app_label, attached=True)
+
     def database_forwards(
         self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any
     ) -> None:
-        """Attach."""
+        """Attach; FieldError where an earlier operation has done so."""
+        field = self._field(app_label, schema_editor, from_state)
+        if field is not None and field.attached:
+            raise FieldError(
+                f"expected DetachCodec before another AttachCodec, found {field.codec} attached "
+                f"to {self.model_name}.{self.name}"
+            )
         self.attach(app_label, schema_editor, to_state)
 
     def database_backwards(
@@ -140,7 +161,12 @@ class DetachCodec(_ColumnOperation):
     field, with an `AttachCodec` after that. Backwards, as `AttachCodec`.
     """
 
+    __module__ = PACKAGE
     category = OperationCategory.REMOVAL
+
+    def state_forwards(self, app_label: str, state: Any) -> None:
+        """The field is not attached any more."""
+        self.mark(state, app_label, attached=False)
 
     def database_forwards(
         self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any
@@ -171,6 +197,7 @@ class FillCodes(_ColumnOperation):
     Backwards nothing is done.
     """
 
+    __module__ = PACKAGE
     category = OperationCategory.SQL
 
     def database_forwards(

@@ -14,7 +14,8 @@ from pgvector import Vector
 
 from bitryoshka.bits import check_bits
 from bitryoshka.django.fields import CodeField
-from bitryoshka.errors import BitsError
+from bitryoshka.django.operations import require_postgres
+from bitryoshka.errors import BitsError, VectorsError
 from bitryoshka.limits import check_count
 from bitryoshka.postgres_rules import scan_settings
 from bitryoshka.schema_scripts import filled, quoted
@@ -47,6 +48,7 @@ class Prefix(Func):
 
     def as_sql(self, compiler: Any, connection: Any, *_: Any, **__: Any) -> Any:
         """The one text that index and query share."""
+        require_postgres(connection)
         sql, parameters = compiler.compile(self.get_source_expressions()[0])
         return filled("prefix", code=sql, prefix_bits=str(self.prefix_bits)), list(parameters)
 
@@ -55,7 +57,8 @@ class HammingDistance(Func):
     """Bits that differ (``<~>``) between a code and another, or between their first ones.
 
     ``code`` is a value as `CodeField` takes it, or an expression: another field of codes, or
-    `QueryBits`. With ``prefix_bits`` the first so many are compared; a value has as many then.
+    `QueryBits`. With ``prefix_bits`` the first so many are compared, without all; a value and
+    `QueryBits` have as many then.
     ValidationError for a value of another length, FieldError for what is no field of codes.
     """
 
@@ -86,9 +89,18 @@ class HammingDistance(Func):
         if isinstance(right, Value):
             right = Value(field.get_prep_value(right.value))
         elif (found := code_field(right).bits) != field.bits:
-            raise BitsError(f"expected a code of {field.bits} bits, found one of {found}")
+            shorter = min(found or 0, field.bits or 0)
+            raise BitsError(
+                f"expected a code of {field.bits} bits, found one of {found}: "
+                f"HammingDistance(..., prefix_bits={shorter}) compares the first ones"
+            )
         resolved.set_source_expressions([left, right])
         return resolved
+
+    def as_sql(self, compiler: Any, connection: Any, *args: Any, **kwargs: Any) -> Any:
+        """The operator of pgvector."""
+        require_postgres(connection)
+        return super().as_sql(compiler, connection, *args, **kwargs)
 
 
 class _OfQuery(Func):
@@ -96,22 +108,34 @@ class _OfQuery(Func):
 
     arity = 2
 
+    # of a query that is given as numbers
+    dimensions: int | None = None
+
     def __init__(self, expression: Any, query: ArrayLike | str, **extra: Any) -> None:
         text = query if isinstance(query, str) else query_text(query)
+        if not isinstance(query, str):
+            self.dimensions = text.count(",") + 1
         self._constructor_args = ((expression, text), extra)
         super().__init__(expression, Value(text), **extra)
 
     def resolve_expression(self, *args: Any, **kwargs: Any) -> Any:
-        """FieldError for what is not a CodeField of a table."""
+        """FieldError for what is not a CodeField of a table, VectorsError for another dimension."""
         resolved = super().resolve_expression(*args, **kwargs)
         code = resolved.get_source_expressions()[0]
-        code_field(code)
+        field = code_field(code)
         if not isinstance(code, Col):
             raise FieldError(f"expected the CodeField of a table, found {code!r}")
+        expected = vector_dimensions(field)
+        if self.dimensions is not None and expected not in (None, self.dimensions):
+            raise VectorsError(
+                f"expected a query of {expected} numbers, as {field.vector_field} has, found "
+                f"{self.dimensions}"
+            )
         return resolved
 
     def codec(self, connection: Any) -> str:
         """A statement that gives the label of the codec which the database has for the column."""
+        require_postgres(connection)
         target = self.get_source_expressions()[0].target
         table = connection.ops.quote_name(target.model._meta.db_table)
         parts = {"table": quoted(table), "code": quoted(target.column)}
@@ -167,7 +191,8 @@ class AsymmetricScore(_OfQuery):
 
     The share of the query's weight on which query and code agree, less the share on which they do
     not. ``expression``: the `CodeField`, whose codec encodes the query on the server, once a
-    statement.
+    statement. NULL for a row without a code, which Postgres puts first in a descending order: say
+    ``F("likeness").desc(nulls_last=True)``. VectorsError for a query as `search` refuses it.
     """
 
     output_field = FloatField()
@@ -209,12 +234,24 @@ def code_field(expression: Expression) -> CodeField:
     return field
 
 
+def vector_dimensions(field: CodeField) -> int | None:
+    """Those of the vectors that a codec encodes; None where they are not known here."""
+    if field.vector_field is None:
+        return None
+    return getattr(field.model._meta.get_field(field.vector_field), "dimensions", None)
+
+
 def query_text(query: Any, dimensions: int | None = None) -> str:
-    """A query (d,) as pgvector reads it; VectorsError for what is no finite vector."""
+    """A query (d,) as pgvector reads it; VectorsError for what is no finite vector, or zero."""
     value = query.to_numpy() if hasattr(query, "to_numpy") else query
     one = as_vector(value, len(np.atleast_1d(value)) if dimensions is None else dimensions)
     for _ in blocks(one[None], norms=False, name="query"):
         pass
+    if not one.any():
+        # the server refuses it under cosine, and would spoil the transaction
+        raise VectorsError(
+            "query must be non-zero, found zeros: no row is nearer to it than others"
+        )
     text: str = Vector(one).to_text()
     return text
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from django import forms
 from django.core import checks
-from django.core.exceptions import FieldDoesNotExist, ValidationError
+from django.core.exceptions import FieldDoesNotExist, FieldError, ValidationError
 from django.db import connections, router
 from django.db.models import Field
 from numpy.typing import NDArray
@@ -45,6 +45,10 @@ class CodeField(Field):  # type: ignore[type-arg]
     empty_strings_allowed = False
     # arrays are not compared with empty strings and lists
     empty_values = ()
+    # what searches compare is nothing that the table knows
+    non_db_attrs = (*Field.non_db_attrs, "prefix_bits")
+    # of the state of the models at a migration: whether one before it attaches the codec
+    attached = False
 
     def __init__(
         self,
@@ -85,6 +89,23 @@ class CodeField(Field):  # type: ignore[type-arg]
             for implied in ("db_comment", "null", "blank", "editable"):
                 kwargs.pop(implied, None)
         return name, "bitryoshka.django.CodeField", args, kwargs
+
+    def clone(self) -> Any:
+        """A copy, which each state of the models has of its own."""
+        made = super().clone()
+        made.attached = self.attached
+        return made
+
+    def db_type_suffix(self, connection: Any) -> str | None:
+        """None; FieldError where a column that is attached is made another."""
+        if self.attached:
+            raise FieldError(
+                f"expected DetachCodec({self.model.__name__!r}, {self.name!r}) before what changes "
+                f"the column, found codec {self.codec} attached, whose trigger stays as it was; "
+                "AttachCodec after the change encodes the rows anew"
+            )
+        suffix: str | None = super().db_type_suffix(connection)
+        return suffix
 
     @property
     def db_returning(self) -> bool:
@@ -143,7 +164,7 @@ class CodeField(Field):  # type: ignore[type-arg]
             found += [*self._check_codec(), *self._check_vector_field()]
         if not found:
             found += self._check_database(kwargs.get("databases") or ())
-        return found
+        return [*found, *self._check_index()]
 
     def _check_lengths(self) -> list[checks.CheckMessage]:
         try:
@@ -178,8 +199,20 @@ class CodeField(Field):  # type: ignore[type-arg]
         )
         return [checks.Error(message, obj=self, id="bitryoshka.E004")]
 
+    def _check_index(self) -> list[checks.CheckMessage]:
+        indexed = [
+            getattr(index, "prefix_bits", None)
+            for index in self.model._meta.indexes
+            if list(index.fields) == [self.name]
+        ]
+        if not indexed or self.searched_bits in indexed:
+            return []
+        message = f"searches compare {self.searched_bits} bits first, found indexes of {indexed}"
+        hint = "Give the field and one CodeIndex the same prefix_bits."
+        return [checks.Warning(message, hint=hint, obj=self, id="bitryoshka.W005")]
+
     def _check_database(self, databases: Sequence[str]) -> list[checks.CheckMessage]:
-        """A codec that is not registered yet is the business of a migration to come."""
+        """A codec or column that is not there yet is the business of a migration to come."""
         found: list[checks.CheckMessage] = []
         for alias in databases:
             connection = connections[alias]
@@ -190,24 +223,24 @@ class CodeField(Field):  # type: ignore[type-arg]
             ):
                 continue
             table = connection.ops.quote_name(self.model._meta.db_table)
+            place = {"table": quoted(table), "code": quoted(str(self.column))}
             with connection.cursor() as cursor:
                 cursor.execute(read_sql("columns_view"))
-                if cursor.fetchone() == (None,):
-                    continue
-                cursor.execute(
-                    filled(
-                        "declared_codec",
-                        table=quoted(table),
-                        code=quoted(str(self.column)),
-                        codec=quoted(self.codec),
-                    )
-                )
-                for row in cursor.fetchall():
-                    found += self._compare(*row)
+                installed = cursor.fetchone() != (None,)
+                if installed:
+                    cursor.execute(filled("declared_codec", codec=quoted(self.codec)))
+                    for row in cursor.fetchall():
+                        found += self._compare_codec(*row)
+                cursor.execute(filled("stored_column", **place))
+                for kind, comment in cursor.fetchall():
+                    if installed:
+                        cursor.execute(filled("attached_codec", **place))
+                    entry = cursor.fetchone() if installed else None
+                    found += self._compare_column(kind, comment, entry)
         return found
 
-    def _compare(
-        self, bits: int, dimensions: int, hamming_bits: int, nested: str, attached: str | None
+    def _compare_codec(
+        self, bits: int, dimensions: int, hamming_bits: int, nested: str
     ) -> list[checks.CheckMessage]:
         found: list[checks.CheckMessage] = []
         if bits != self.bits:
@@ -227,11 +260,44 @@ class CodeField(Field):  # type: ignore[type-arg]
                 f"{vectors.dimensions} in {self.vector_field}"
             )
             found.append(checks.Error(message, obj=self, id="bitryoshka.E007"))
-        if attached not in (None, self.codec):
-            # migrate runs the checks before the migration that changes it
+        return found
+
+    def _compare_column(
+        self, kind: str, comment: str | None, entry: tuple[str, int, str | None, str] | None
+    ) -> list[checks.CheckMessage]:
+        """What a migration to come may mend is a warning, since migrate runs the checks first."""
+        if entry is None:
+            message = f"no codec is attached to the column, found codec={self.codec!r}"
+            hint = "Put AttachCodec into a migration; until it has run, nothing writes the codes."
+            return [checks.Warning(message, hint=hint, obj=self, id="bitryoshka.W002")]
+        attached, bits, vectors, state = entry
+        of_ours = re.fullmatch("bitryoshka codec (.+@[0-9]+)", comment or "")
+        if kind != f"bit({bits})" or (of_ours and of_ours[1] != attached):
+            message = (
+                f"the trigger of codec {attached} writes {bits} bits, found a column {kind} with "
+                f"the comment {comment!r}"
+            )
+            hint = (
+                "It was altered without DetachCodec: its codes are no codes any more. Run a "
+                "migration of DetachCodec and AttachCodec with migrate --skip-checks."
+            )
+            return [checks.Error(message, hint=hint, obj=self, id="bitryoshka.E008")]
+        found: list[checks.CheckMessage] = []
+        hint = "Put DetachCodec before the operation that changes it, and AttachCodec after."
+        if attached != self.codec:
             message = f"the column holds codes of {attached}, found codec={self.codec!r}"
-            hint = "Put DetachCodec before the AlterField that changes it, and AttachCodec after."
             found.append(checks.Warning(message, hint=hint, obj=self, id="bitryoshka.W001"))
+        encoded: Any = self.model._meta.get_field(self.vector_field or "")
+        if vectors != encoded.column:
+            message = (
+                f"the column holds codes of column {vectors}, found "
+                f"vector_field={self.vector_field!r}"
+            )
+            found.append(checks.Warning(message, hint=hint, obj=self, id="bitryoshka.W003"))
+        if state != "ready":
+            message = "the column is not known to be filled: searches leave out rows without a code"
+            hint = "Run bitryoshka attach, or a migration of FillCodes."
+            found.append(checks.Warning(message, hint=hint, obj=self, id="bitryoshka.W004"))
         return found
 
 

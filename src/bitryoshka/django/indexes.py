@@ -12,6 +12,7 @@ from django.db.models.sql import Query
 
 from bitryoshka.bits import check_bits
 from bitryoshka.django.expressions import Prefix
+from bitryoshka.django.operations import require_postgres
 from bitryoshka.errors import OptionError
 from bitryoshka.limits import check_count
 from bitryoshka.postgres_rules import EF_CONSTRUCTION, M
@@ -60,6 +61,7 @@ class CodeIndex(PostgresIndex):
 
     def create_sql(self, model: Any, schema_editor: Any, using: str = "", **kwargs: Any) -> Any:
         """CREATE INDEX over the expression that searches order by."""
+        require_postgres(schema_editor.connection)
         key = ExpressionList(_Key(Prefix(self.fields[0], self.prefix_bits)))
         statement = schema_editor._create_index_sql(
             model,

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.db import router
+from django.db import NotSupportedError, router
 from django.db.migrations.operations.base import Operation
 
 from bitryoshka.schema_scripts import filled
 
+# the module that a squashed migration imports them from
+PACKAGE = "bitryoshka.django"
+
 
 class CodeOperation(Operation):
-    """An operation on the database alone: the models' state stays as it is."""
+    """An operation on the database, which changes nothing that makemigrations compares."""
 
     reversible = True
     reduces_to_sql = True
@@ -20,10 +23,20 @@ class CodeOperation(Operation):
         """Nothing."""
 
     def allowed(self, schema_editor: Any, app_label: str, **hints: Any) -> bool:
-        """Whether the database is a Postgres that the routers let this app migrate."""
+        """Whether the routers let this app migrate the database, which is a Postgres then."""
         connection = schema_editor.connection
-        return connection.vendor == "postgresql" and router.allow_migrate(
-            connection.alias, app_label, **hints
+        found: bool = router.allow_migrate(connection.alias, app_label, **hints)
+        if found:
+            require_postgres(connection)
+        return found
+
+
+def require_postgres(connection: Any) -> None:
+    """NotSupportedError for any other database."""
+    if connection.vendor != "postgresql":
+        raise NotSupportedError(
+            f"expected a Postgres with pgvector for codes, found {connection.vendor} as database "
+            f"{connection.alias!r}: let a router keep these models from it"
         )
 
 

@@ -39,5 +39,7 @@ class PreparedSearch:
 
     @cached_property
     def _statement(self) -> tuple[str, tuple[Any, ...]]:
-        sql, parameters = self.queryset.query.get_compiler(self.queryset.db).as_sql()
+        # of a queryset that has no rows too
+        compiler = self.queryset.query.get_compiler(self.queryset.db, elide_empty=False)
+        sql, parameters = compiler.as_sql()
         return sql, tuple(parameters)

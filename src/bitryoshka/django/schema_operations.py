@@ -6,7 +6,7 @@ from typing import Any
 
 from django.db.migrations.operations.base import OperationCategory
 
-from bitryoshka.django.operations import CodeOperation, send_text
+from bitryoshka.django.operations import PACKAGE, CodeOperation, send_text
 from bitryoshka.schema_scripts import downgrade_statements, upgrade_statements
 
 
@@ -18,6 +18,7 @@ class InstallBitryoshka(CodeOperation):
     does not know; the newest stands in for earlier ones.
     """
 
+    __module__ = PACKAGE
     category = OperationCategory.ADDITION
 
     def __init__(self, revision: str = "head") -> None:
@@ -52,6 +53,7 @@ class InstallBitryoshka(CodeOperation):
 class UpgradeBitryoshka(InstallBitryoshka):
     """Bring schema bitryoshka to a later revision; backwards, it stays as it is."""
 
+    __module__ = PACKAGE
     category = OperationCategory.ALTERATION
 
     def database_backwards(
