@@ -34,8 +34,8 @@ class Controller(NamedTuple):
 
 
 FILES = {
-    1: ("memory.limit_in_bytes", "memory.max_usage_in_bytes", "memory.memsw.limit_in_bytes"),
-    2: ("memory.max", "memory.peak", "memory.swap.max"),
+    1: ("memory.limit_in_bytes", "memory.memsw.limit_in_bytes"),
+    2: ("memory.max", "memory.swap.max"),
 }
 
 
@@ -71,7 +71,7 @@ class MemoryGroup:
     def __init__(self, controller: Controller, name: str) -> None:
         self._controller = controller
         self.folder = controller.root / name
-        self._limit, self._peak, self._swap = FILES[controller.version]
+        self._limit, self._swap = FILES[controller.version]
 
     def make(self) -> None:
         """Make the group, without a limit."""
@@ -109,11 +109,6 @@ class MemoryGroup:
     def processes(self) -> list[int]:
         """Ids of the processes in the group."""
         return [int(line) for line in (self.folder / "cgroup.procs").read_text().split()]
-
-    def peak(self) -> int | None:
-        """Most bytes that the group has had so far, where the kernel counts them."""
-        path = self.folder / self._peak
-        return int(path.read_text()) if path.is_file() else None
 
 
 @contextmanager
