@@ -10,8 +10,9 @@ TORCH ?= torch==2.13.0
 
 BIN := .venv/bin
 INSTALLED := .venv/.installed
-# a process for each processor; a file's tests share its fixtures, and so its process
-PYTEST := python -m pytest --numprocesses logical --dist loadfile
+# a process for each processor; a file's tests share its fixtures, and so its process. In their own
+# order, since the files with the fewest tests, which would come last, are not the shortest
+PYTEST := python -m pytest --numprocesses logical --dist loadfile --no-loadscope-reorder
 
 # small matrices: a second thread gains nothing, and loses much on a machine that is busy
 test test-sqlalchemy20 test-postgres16 test-engines test-extras: export OMP_NUM_THREADS = 1
@@ -75,8 +76,10 @@ bench-check: $(INSTALLED)
 $(INSTALLED): pyproject.toml
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --upgrade 'pip>=25.1'
-	$(BIN)/python -m pip install $(TORCH)
-	$(BIN)/python -m pip install -e '.[all]' --group dev --group docs --group bench
+	$(BIN)/python -m pip install --no-compile $(TORCH)
+	$(BIN)/python -m pip install --no-compile -e '.[all]' --group dev --group docs --group bench
+	# by all processors; some packages bring files for other versions of Python
+	-$(BIN)/python -W ignore -m compileall -qq -j 0 .venv/lib
 	touch $@
 
 # holds these two alone, and finds everything else in .venv, after its own packages
