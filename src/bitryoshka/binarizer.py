@@ -18,7 +18,8 @@ from numpy.typing import ArrayLike, NDArray
 from bitryoshka import binarizer_file
 from bitryoshka.additive import Additive
 from bitryoshka.bits import check_bits, check_codes
-from bitryoshka.errors import BitsError, FileFormatError, OptionError
+from bitryoshka.errors import BitsError, FileFormatError
+from bitryoshka.kinds import check_kind
 from bitryoshka.limits import MAX_INFO_DEPTH
 from bitryoshka.vectors import blocks, check_vectors, normalized
 
@@ -468,11 +469,7 @@ class Binarizer:
 
 def check_binarizer(value: object) -> None:
     """Raise OptionError for what is no `Binarizer`, such as the path of one."""
-    if not isinstance(value, Binarizer):
-        raise OptionError(
-            "expected a Binarizer, as bitryoshka.fit and Binarizer.load give it, "
-            f"found {type(value).__name__}"
-        )
+    check_kind(value, Binarizer, "a Binarizer, as bitryoshka.fit and Binarizer.load give it")
 
 
 def _is_deeper(value: object, levels: int) -> bool:

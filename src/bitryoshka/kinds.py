@@ -14,4 +14,5 @@ def check_kind(value: Any, kinds: type | tuple[type, ...], expected: str) -> Non
     """
     if not isinstance(value, kinds):
         found = type(value)
-        raise OptionError(f"expected {expected}, found {found.__module__}.{found.__qualname__}")
+        module = "" if found.__module__ == "builtins" else f"{found.__module__}."
+        raise OptionError(f"expected {expected}, found {module}{found.__qualname__}")
