@@ -43,9 +43,9 @@ test-engines: .venv-engines/.installed
 	@command -v java >/dev/null || { echo 'error: Spark needs the command java' >&2; exit 1; }
 	.venv-engines/bin/python -m pytest tests/loads_by_engines.py
 
-# the page of each extra in an environment of its own; EXTRAS=django tries one
+# the page of each extra in an environment of its own; PAGES=django tries one
 test-extras: $(INSTALLED)
-	PYTHONPATH=.:tests $(BIN)/python -m tests.fresh_pages $(EXTRAS)
+	PYTHONPATH=.:tests $(BIN)/python -m tests.fresh_pages $(PAGES)
 
 # from the system: Chromium and its own chromedriver, for the report's page; a pooler
 programs:

