@@ -17,7 +17,6 @@ from sqlalchemy import (
     func,
     literal_column,
 )
-from sqlalchemy.dialects.postgresql import BIT
 from sqlalchemy.engine import Dialect
 from sqlalchemy.orm import LoaderCallableStatus
 from sqlalchemy.schema import MetaData
@@ -202,7 +201,9 @@ def reflect_codes(metadata: MetaData) -> None:
 
     def listen(inspector: object, table: object, column: dict[str, Any]) -> None:
         kind = column["type"]
-        if isinstance(kind, BIT) and not kind.varying and kind.length and kind.length % 8 == 0:
+        # SQLAlchemy's, or the one that pgvector puts in its place before 0.5
+        fixed = type(kind).__name__ == "BIT" and not getattr(kind, "varying", False)
+        if fixed and kind.length and kind.length % 8 == 0:
             column["type"] = Code(kind.length)
 
     event.listen(metadata, "column_reflect", listen)
