@@ -210,7 +210,8 @@ def test_a_plan_on_a_prefix_takes_the_first_way_that_reaches_its_target(
             plan = plan_search(collection, QUERIES, wanted, prefix_bits=first)
             assert plan.reached
             expected = next(n for n, recall in enumerate(recalls) if recall >= wanted)
-            assert plan.recall == pytest.approx(recalls[expected], abs=0.005)
+            # one graph gives a few hits more or less from call to call
+            assert plan.recall == pytest.approx(recalls[expected], abs=0.01)
             assert ways[expected].items() <= plan.search_arguments().items()
         missed = plan_search(collection, QUERIES, 1.0, k=1, prefix_bits=first)
         assert not missed.reached
