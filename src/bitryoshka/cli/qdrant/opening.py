@@ -1,4 +1,7 @@
-"""Opening a server's collection or a shard; after Ctrl-C the same command goes on."""
+"""How commands name what they open: a server's collection or a shard.
+
+After Ctrl-C the same command goes on.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +21,15 @@ if TYPE_CHECKING:
     from bitryoshka.qdrant import Collection
     from bitryoshka.qdrant.engine import Engine
 
+NameArgument = Annotated[
+    str, typer.Argument(metavar="NAME", help="The collection; in process: the shard's directory.")
+]
+ShardKeysOption = Annotated[
+    list[str] | None,
+    typer.Option("--shard-key", metavar="KEY", help="Of a server's collection; can be repeated."),
+]
+ParallelOption = Annotated[int, typer.Option(min=1, help="Threads, each with a part of its own.")]
+BatchOption = Annotated[int, typer.Option("--batch-rows", min=1, help="Points in a batch.")]
 UrlOption = Annotated[
     str, typer.Option("--url", envvar="BITRYOSHKA_QDRANT_URL", help="The server; none: in process.")
 ]
