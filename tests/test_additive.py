@@ -19,8 +19,8 @@ from bitryoshka.additive.compiled import descend_compiled
 from bitryoshka.additive.descent import Problem, State, descend_blocked
 from bitryoshka.bits import unpack
 from bitryoshka.evaluation import asymmetric_topk, exact_topk, hamming_topk, recall_at_k, rescore
-from bitryoshka.training.additive import Settings, additive_codes
-from bitryoshka.training.closed_form import Goal
+from bitryoshka.training.additive import Settings, additive_codes, usual_settings
+from bitryoshka.training.closed_form import Goal, itq_projection
 from bitryoshka.training.decoding import Neighbours, regression
 from bitryoshka.vectors import normalized
 
@@ -360,6 +360,35 @@ def test_additive_codes_clearly_beat_progressive_ones() -> None:
     }
     assert found["additive"][0] > found["progressive"][0] + 0.03
     assert found["additive"][1] > found["itq"][1] - 0.03
+
+
+@pytest.mark.parametrize("nested_bits", [None, (32, 64, 96)])
+def test_more_hamming_bits_than_dimensions_find_more(nested_bits: tuple[int, ...] | None) -> None:
+    rows_ = normalized(clustered(0, 1000), "cosine")
+    queries = normalized(clustered(9, 150), "cosine")
+    none, found = np.empty((0, 48), np.float32), {}
+    for hamming_bits in (48, 96):
+        goal = Goal(96, nested_bits, "cosine", 0)
+        b = additive_codes(rows_, none, goal, hamming_bits, usual_settings(96, 48))
+        assert (b.dimensions, b.hamming_bits) == (48, hamming_bits)
+        found[hamming_bits] = recalls(b, rows_, queries)
+    assert found[96][1] > found[48][1] + 0.05
+    assert found[96][0] > found[48][0] - 0.05
+
+
+def test_fit_makes_as_many_hamming_bits_as_it_is_asked_for() -> None:
+    b = fit(clustered(0, 200), bits=64, method="additive", hamming_bits=64).binarizer
+    assert (b.dimensions, b.hamming_bits, b.bits) == (48, 64, 64)
+
+
+def test_further_rotations_are_others() -> None:
+    """Of rows (N, 48) the first 48 are those of a code that has no more."""
+    rows_ = normalized(clustered(0, 300), "cosine")
+    whole, first = (itq_projection(rows_, m, 3, 5) for m in (120, 48))
+    np.testing.assert_array_equal(whole.weights[:48], first.weights)
+    assert whole.weights.shape == (120, 48)
+    alike = np.abs(whole.weights @ whole.weights.T) - np.eye(120)
+    assert alike.max() < 0.9
 
 
 def test_a_hamming_list_first_loses_little() -> None:

@@ -37,7 +37,11 @@ def _fit(
     queries: options.Queries = None,
     bits: options.Bits = 384,
     hamming_bits: Annotated[
-        int | None, typer.Option(help="Number of Hamming bits; by default several are tried.")
+        int | None,
+        typer.Option(
+            help="Number of Hamming bits; by default several are tried, up to one a dimension. As "
+            "many as bits make the lists of an index short."
+        ),
     ] = None,
     nested_bits: Annotated[
         str | None, typer.Option(help="Lengths to cut the code at, such as 64,128,256.")

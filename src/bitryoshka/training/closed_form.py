@@ -239,7 +239,18 @@ class Projection(NamedTuple):
 def itq_projection(
     sample: Floats, m: int, seed: int, iterations: int = ITQ_ITERATIONS
 ) -> Projection:
-    """The m leading principal axes in the rotation of ITQ."""
+    """The m leading principal axes in the rotation of ITQ.
+
+    More than d come as one ITQ of all axes after another, each from a random rotation of its own:
+    together they tell angles apart that the signs of d do not.
+    """
+    d = sample.shape[1]
+    if m > d:
+        stacked = [
+            itq_projection(sample, min(d, m - done), seed + place, iterations)
+            for place, done in enumerate(range(0, m, d))
+        ]
+        return Projection(*(np.concatenate(parts) for parts in zip(*stacked, strict=True)))
     space = principal_axes(sample, m)
     z = (sample - space.mean).astype(np.float32) @ space.axes.T
     few = np.ascontiguousarray(z[:: -(-len(z) // ITQ_ROWS)])

@@ -92,7 +92,9 @@ def fit(
         seed: of every random choice.
         progress: show a progress bar on standard error (needs tqdm).
         hamming_bits: number of Hamming bits of progressive and additive codes, a multiple of 8;
-            None tries several.
+            None tries several, up to one for each dimension. Additive codes may have as many as
+            ``bits``, more than d: lists by Hamming distance are then far shorter, and a float query
+            over all codes finds a little less.
         metric: "cosine" or "inner_product".
         pairs: labelled queries ``(P, d)`` and, for each, the row of ``vectors`` that answers it,
             ``(P,)`` integers. They serve as queries; labels are learned from where there are 80

@@ -116,8 +116,9 @@ def variants_for(
     if not usable:
         raise BitsError(
             f"no code of {goal.bits} bits and hamming_bits={request.hamming_bits} can be made "
-            f"from {dimensions} dimensions: expected at most {most} Hamming bits, and at most "
-            f"{MAX_PLANES} bits for each, {MOST_ADDITIVE_BITS} in all of additive codes"
+            f"from {dimensions} dimensions: expected at most {most} Hamming bits, of additive "
+            f"codes as many as bits, and at most {MAX_PLANES} bits for each, "
+            f"{MOST_ADDITIVE_BITS} in all of additive codes"
         )
     return usable
 
@@ -145,10 +146,13 @@ def _additive(goal: Goal, sizes: list[int], usual: Settings) -> list[Variant]:
 
 
 def _additive_sizes(goal: Goal, hamming_bits: int | None, dimensions: int) -> list[int]:
-    """Numbers of Hamming bits worth trying for an additive code, the usual one first."""
-    most = min(dimensions, goal.bits) // 8 * 8
+    """Numbers of Hamming bits worth trying for an additive code, the usual one first.
+
+    More than one for each dimension cost the float query a little, and are made where asked for.
+    """
     if hamming_bits:
-        return [hamming_bits] if hamming_bits <= most else []
+        return [hamming_bits]
+    most = min(dimensions, goal.bits) // 8 * 8
     if cuts := [n for n in goal.nested_bits or () if n < goal.bits]:  # stages begin at cuts
         return sorted((n for n in cuts if n <= most), reverse=True)[:2] or [most]
     return sorted({most, max(8, most * 2 // 3 // 8 * 8)}, reverse=True)
