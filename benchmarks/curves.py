@@ -28,7 +28,12 @@ STYLES = (
 )
 WANTED = "0.98"
 REACHED = 0.95
-# searches of pgvector's own, before those of ours
+# searches of `benchmarks.memory` in the picture, and how many of them are pgvector's own
+PICTURED = (
+    *("HNSW, vector", "HNSW, halfvec", "binary_quantize, then vectors"),
+    *("codes in the row, then vectors", "codes in their own table, 768 bits"),
+    "codes alone, no vectors",
+)
 OWN = 3
 # between two labels on a scale of factors
 LINE = 1.16
@@ -70,7 +75,7 @@ def draw_memory(figures: Mapping[str, Any], path: Path) -> None:
         if "buffers" not in name
     )
     ends = {}
-    for number, name in enumerate(figures["chosen"]):
+    for number, name in enumerate(PICTURED):
         found = [(size, figures["layouts"][limit].get(name)) for size, limit in sized]
         points = [(size, at["p50_milliseconds"]) for size, at in found if at]
         colour, marker = STYLES[number % len(STYLES)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -14,7 +15,7 @@ from psycopg.errors import Diagnostic
 
 from benchmarks.postgres_statements import K, Search, as_text
 from bitryoshka import Binarizer
-from bitryoshka.postgres import attach, create_index, create_table, load, register
+from bitryoshka.postgres import attach, create_index, create_table, load, open_table, register
 from bitryoshka.postgres.binary import (
     BIGINT,
     rows_of,
@@ -42,6 +43,10 @@ BLOCK = 10_000
 BUILT_WITHIN, SMALL = "2GB", "64MB"
 # more than the 2 KB at which Postgres begins to move values out of a row
 FILLER = "." * 2100
+
+
+# m and ef_construction of graphs over codes: the quickest of those that `benchmarks.lists` compares
+GRAPHS = {SHORT: (8, 128), LONG: (16, 128)}
 
 
 Make = Callable[[Connection, int, int | None], Search]
@@ -119,20 +124,25 @@ def build(
     short, long = binarizers[SHORT], binarizers[LONG]
     return {
         "floats": lambda: build_floats(connection, rows),
-        "coded": lambda: build_attached(connection, "coded", rows, f"{SHORT}@1"),
-        "outside": lambda: build_attached(connection, "outside", rows, f"{SHORT}@1"),
+        "coded": lambda: build_attached(connection, "coded", rows, f"{LONG}@1"),
+        "coded, index": lambda: index_attached(connection, "coded", LONG),
+        "outside": lambda: build_attached(connection, "outside", rows, f"{LONG}@1"),
+        "outside, index": lambda: index_attached(connection, "outside", LONG),
         "narrow": lambda: build_codes(connection, "narrow", rows, short),
+        "narrow, index": lambda: index_codes(connection, "narrow", SHORT, short),
         "alone": lambda: build_codes(connection, "alone", rows, long),
+        "alone, index": lambda: index_codes(connection, "alone", LONG, long),
     }
 
 
 def build_small(
     connection: Connection, rows: Floats, binarizer: Binarizer
 ) -> dict[str, dict[str, float]]:
-    """Seconds and bytes of an index on halfvecs and one on codes, in SMALL of memory.
+    """Seconds and bytes of an index on halfvecs and two on codes, in SMALL of memory.
 
-    ``in_memory``: how many rows the graph had when it no longer fitted, and rows were inserted into
-    the index itself; all of them where it always did.
+    One of the latter with pgvector's own ef_construction, which halfvec's has too. ``in_memory``:
+    how many rows the graph had when it no longer fitted, and rows were inserted into the index
+    itself; all of them where it always did.
     """
     full: list[int] = []
 
@@ -151,6 +161,7 @@ def build_small(
     works: dict[str, Callable[[], str]] = {
         "halfvec": lambda: build_index(connection, "built_halfvec", "built_index", halfvec),
         "codes": lambda: create_index(connection, codes),
+        "codes, ef_construction 64": lambda: create_index(connection, codes, ef_construction=64),
     }
     made: dict[str, dict[str, float]] = {"rows": {"rows": len(rows)}}
     for name, work in works.items():
@@ -159,9 +170,10 @@ def build_small(
         index = work()
         seconds = time.perf_counter() - started
         taken = size(connection, [index])
-        connection.execute(f"DROP TABLE built_{name}".encode())
+        connection.execute(f"DROP INDEX {index}".encode())
         in_memory = full[0] if full else len(rows)
         made[name] = {"seconds": seconds, "bytes": taken, "in_memory": in_memory}
+    connection.execute("DROP TABLE built_halfvec, built_codes")
     return made
 
 
@@ -194,25 +206,48 @@ def build_index(connection: Connection, table: str, name: str, what: str) -> str
 def build_attached(
     connection: Connection, table: str, vectors: Floats, codec: str
 ) -> dict[str, float]:
-    """Vectors with a column of codes; seconds of the backfill and of the index."""
+    """Vectors with a column of codes; seconds of the backfill."""
     fill(connection, table, vectors, out_of_line=table == "outside")
     backfill = timed(lambda: attach(connection, table, "embedding", codec, index=False, queries=0))
     settle(connection, table, full=True)
-    index = timed(lambda: attach(connection, table, "embedding", codec, queries=0))
+    return {f"{table}_backfill": backfill}
+
+
+def index_attached(connection: Connection, table: str, codec: str) -> dict[str, float]:
+    """An index over its codes, which attach takes up; seconds of the build."""
+    m, ef_construction = GRAPHS[codec]
+    name = f"{table}_code"
+    connection.execute(f"DROP INDEX IF EXISTS {name}".encode())
+    text = (
+        f"CREATE INDEX {name} ON {table} USING hnsw (code bit_hamming_ops) "
+        f"WITH (m = {m}, ef_construction = {ef_construction})"
+    )
+    seconds = timed(lambda: connection.execute(text.encode()))
+    attach(connection, table, "embedding", f"{codec}@1", queries=0)
     settle(connection, table)
-    return {f"{table}_backfill": backfill, f"{table}_code": index}
+    return {name: seconds}
 
 
 def build_codes(
     connection: Connection, table: str, vectors: Floats, binarizer: Binarizer
 ) -> dict[str, float]:
-    """Codes in a table of their own; seconds of the load, encoding with it, and of the index."""
+    """Codes in a table of their own; seconds of the load, encoding with it."""
     connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(sql.Identifier(table)))
     codes = create_table(connection, table, binarizer)
     loading = timed(lambda: load(connection, codes, range(len(vectors)), binarizer.encode(vectors)))
     settle(connection, table)
-    index = timed(lambda: create_index(connection, codes))
-    return {f"{table}_load": loading, f"{table}_code": index}
+    return {f"{table}_load": loading}
+
+
+def index_codes(
+    connection: Connection, table: str, codec: str, binarizer: Binarizer
+) -> dict[str, float]:
+    """An index over them; seconds of the build."""
+    codes = open_table(connection, table, binarizer)
+    m, ef_construction = GRAPHS[codec]
+    connection.execute(f"DROP INDEX IF EXISTS {table}_code_{binarizer.hamming_bits}_hnsw".encode())
+    build = partial(create_index, connection, codes, m=m, ef_construction=ef_construction)
+    return {f"{table}_code": timed(build)}
 
 
 def enroll(connection: Connection, binarizers: dict[str, Binarizer]) -> None:
@@ -317,8 +352,8 @@ def layouts(binarizers: dict[str, Binarizer]) -> dict[str, Layout]:
     vectors = ("floats", "floats_pkey")
     return found | {
         ROW: Layout(("coded",), in_the_row("coded", "exact")),
-        STAGES: Layout(("coded",), in_the_row("coded", "exact"), SHORT),
-        OUT: Layout(("outside",), in_the_row("outside", "exact"), SHORT),
+        STAGES: Layout(("coded",), in_the_row("coded", "exact"), LONG),
+        OUT: Layout(("outside",), in_the_row("outside", "exact"), LONG),
         NARROW: Layout(("narrow", *vectors), beside("narrow", short, True), SHORT),
         NARROW_LONG: Layout(("alone", *vectors), beside("alone", long, True), LONG),
         ROW_ALONE: Layout(("coded",), in_the_row("coded", "asymmetric")),
@@ -329,6 +364,6 @@ def layouts(binarizers: dict[str, Binarizer]) -> dict[str, Layout]:
 def ranked(binarizers: Mapping[str, Binarizer]) -> dict[str, Make]:
     """Lists in the float query's order, as far as a shortlist may go, by the codes."""
     return {
-        SHORT: in_the_row("coded", "asymmetric", MOST),
+        SHORT: beside("narrow", binarizers[SHORT], False, MOST),
         LONG: beside("alone", binarizers[LONG], False, MOST),
     }

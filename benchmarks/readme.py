@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.bytes_table import byte_table, few_block, first_block
+from benchmarks.lists_tables import codes_block, graphs_block, pages_block
 from benchmarks.memory_tables import builds_block, rates_block, settings_block, times_block
 from benchmarks.partitions import FORMS
 from benchmarks.quality_table import table
@@ -727,6 +728,9 @@ BLOCKS: dict[str, tuple[str, Callable[[Figures], str]]] = {
     "django-overhead": ("django_overhead", django_overhead_table),
     "duckdb": ("duckdb_search", duckdb_table),
     "engine-load": ("engine_load", engine_load_table),
+    "list-codes": ("lists", codes_block),
+    "list-graphs": ("lists", graphs_block),
+    "list-pages": ("lists", pages_block),
     "memory-times": ("memory", times_block),
     "memory-rates": ("memory", rates_block),
     "memory-settings": ("memory", settings_block),
