@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from benchmarks.memory_tables import MIB, _markdown
@@ -87,3 +87,11 @@ def qdrant_settings_block(figures: Figures) -> str:
         f"{_markdown(head, rows)}\n\nResident: with the files that are mapped; of its own: what no "
         "limit takes away. Builds in seconds of processor time, upserts included."
     )
+
+
+BLOCKS: dict[str, tuple[str, Callable[[Figures], str]]] = {
+    "memory-qdrant-times": ("memory_qdrant", qdrant_times_block),
+    "memory-qdrant-rates": ("memory_qdrant", qdrant_rates_block),
+    "memory-qdrant-reads": ("memory_qdrant", qdrant_reads_block),
+    "memory-qdrant-settings": ("memory_qdrant", qdrant_settings_block),
+}
