@@ -39,7 +39,7 @@ SOURCES = {
     ),
     "in memory": (
         "scale_parts.json",
-        "bytes of the relations that a search reads by the page: see below the tables; linear",
+        "bytes of the relations that a search reads page by page, as said above; linear",
     ),
     "memory to build": ("scale_parts.json", "bytes a row of the graph while it is built; linear"),
     "encode": ("scale_parts.json", "rows a second of one processor, additive codes; linear"),
@@ -61,7 +61,8 @@ SOURCES = {
     ),
     "Qdrant": (
         "memory_qdrant.json, qdrant_curves.json",
-        "bytes linear; build by 1 / ln(rows measured); ms by a line in ln(rows) through two sizes",
+        "bytes linear; build of an index times ln(rows) / ln(rows measured); ms times the growth "
+        "of a line in ln(rows) through two sizes",
     ),
 }
 
