@@ -114,6 +114,27 @@ def draw_memory(figures: Mapping[str, Any], path: Path) -> None:
     pyplot.close(figure)
 
 
+def draw_scale(figures: Mapping[str, Any], path: Path) -> None:
+    """Memory of a fast search against rows, a line for each layout, and what machines have."""
+    figure, axes = pyplot.subplots(figsize=(10, 5.2), layout="constrained")
+    for (name, found), (colour, marker) in zip(figures["layouts"].items(), STYLES, strict=False):
+        points = [(int(rows), at["memory_bytes"] / 2**30) for rows, at in found["at"].items()]
+        style = {"color": colour, "marker": marker, "markersize": 5}
+        axes.plot(*zip(*points, strict=True), label=name, **style)
+    for gib in figures["fits"]:
+        axes.axhline(float(gib), color="0.6", linewidth=1)
+        axes.annotate(f"{gib} GiB", (1.1e6, float(gib) * 1.1), color="0.4", fontsize="small")
+    axes.set_xscale("log")
+    axes.set_xlabel("rows")
+    axes.set_yscale("log")
+    axes.set_ylabel("GiB in memory for a fast search")
+    axes.set_title(f"{figures['dimensions']} dimensions, reckoned", fontsize="medium", loc="left")
+    axes.grid(alpha=0.3, which="both")
+    figure.legend(loc="outside right upper", frameon=False, fontsize="small")
+    figure.savefig(path, dpi=110)
+    pyplot.close(figure)
+
+
 def _each(points: Points, key: str) -> list[float]:
     return [point[key] for point in points]
 
@@ -138,6 +159,7 @@ def main() -> None:
         title = f"{title}, {search['rows']:,} rows"
         draw(curves, [*figures["growth"], search], title, DOCS / name)
     draw_memory(read(FOLDER / "memory.json")["figures"], DOCS / "memory.png")
+    draw_scale(read(FOLDER / "scale.json")["figures"], DOCS / "scale.png")
 
 
 if __name__ == "__main__":

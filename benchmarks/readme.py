@@ -15,10 +15,12 @@ from typing import Any
 
 from benchmarks.bytes_table import byte_table, few_block, first_block
 from benchmarks.lists_tables import codes_block, graphs_block, pages_block
+from benchmarks.memory_qdrant_tables import BLOCKS as MEMORY_QDRANT
 from benchmarks.memory_tables import builds_block, rates_block, settings_block, times_block
 from benchmarks.partitions import FORMS
 from benchmarks.quality_table import table
 from benchmarks.results import FOLDER, read
+from benchmarks.scale_tables import BLOCKS as SCALE
 from bitryoshka.demo.report import searches_table
 
 ROOT = Path(__file__).parent.parent
@@ -735,6 +737,8 @@ BLOCKS: dict[str, tuple[str, Callable[[Figures], str]]] = {
     "memory-rates": ("memory", rates_block),
     "memory-settings": ("memory", settings_block),
     "memory-builds": ("memory", builds_block),
+    **MEMORY_QDRANT,
+    **SCALE,
     "partitions": ("partitions", partitions_table),
     "partition-builds": ("partitions", partition_builds_table),
     "partition-pruning": ("partitions", pruning_table),
