@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from benchmarks.memory_tables import MIB, _markdown
+from benchmarks.memory_tables import MIB, markdown
 
 Figures = Mapping[str, Any]
 
@@ -57,7 +57,7 @@ def _by_limit(figures: Figures, show: Any) -> str:
         [name, *(cell(of, name) for of in figures["layouts"].values())]
         for name in figures["chosen"]
     ]
-    return _markdown(head, rows)
+    return markdown(head, rows)
 
 
 def qdrant_settings_block(figures: Figures) -> str:
@@ -84,7 +84,7 @@ def qdrant_settings_block(figures: Figures) -> str:
     head = ["kept as", "list", "compared by vectors", "recall@10", "processor ms"]
     head += ["resident MiB, no limit", "of its own", "least limit MiB", "disk MiB", "build s"]
     return (
-        f"{_markdown(head, rows)}\n\nResident: with the files that are mapped; of its own: what no "
+        f"{markdown(head, rows)}\n\nResident: with the files that are mapped; of its own: what no "
         "limit takes away. Builds in seconds of processor time, upserts included."
     )
 

@@ -108,7 +108,7 @@ LAYOUTS = {
         WITH_CODES,
         "ours, 256 bits",
         (VECTORS,),
-        SHORT,
+        LONG,
     ),
     NARROW: _apart(SHORT),
     NARROW_LONG: _apart(LONG),
@@ -150,10 +150,7 @@ def bytes_a_row(layout: Layout, found: Figures) -> dict[str, float]:
         "table": total(layout.kept, "table"),
         "index": total(layout.kept, "index"),
         "memory": total(layout.fast),
-        # the index over long codes is over as many bits as that over short ones
-        "build_memory": found["graph_memory_bytes_a_row"].get(
-            layout.built, found["graph_memory_bytes_a_row"][WITH_CODES]
-        ),
+        "build_memory": found["graph_memory_bytes_a_row"][layout.built],
     }
 
 

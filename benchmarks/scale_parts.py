@@ -2,8 +2,8 @@
 
 What `benchmarks.scale` reckons with, of made-up vectors (`benchmarks.made_up`), for tables of
 vectors, of vectors with codes in the row, and of codes alone. Codes are additive: short ones of a
-bit for each dimension, long ones of three, at most MOST_BITS, whose index is over the first bit for
-each dimension.
+bit for each dimension, long ones of three, at most MOST_BITS. All are Hamming bits, and the graphs
+over them are those of `benchmarks.memory`.
 
 * bytes: of tables and their indexes. They follow from how Postgres fills pages, and hardly vary.
 * memory of a build: by how many rows fit into SMALL before the graph is full, as the server says.
@@ -31,11 +31,13 @@ from psycopg.errors import Diagnostic, QueryCanceled
 
 from benchmarks.made_up import World
 from benchmarks.memory import Steps
-from benchmarks.memory_layouts import fill
+from benchmarks.memory_layouts import GRAPHS, fill
+from benchmarks.memory_layouts import LONG as LONG_CODES
+from benchmarks.memory_layouts import SHORT as SHORT_CODES
 from benchmarks.results import Target, at_most, write
 from benchmarks.revision import clocks
 from bitryoshka import Binarizer
-from bitryoshka.postgres import connect, create_index, create_table, embedded_server, load
+from bitryoshka.postgres import connect, create_table, embedded_server, load
 from bitryoshka.postgres.server import Connection
 from bitryoshka.training.additive import additive_codes, usual_settings
 from bitryoshka.training.closed_form import Goal
@@ -46,7 +48,7 @@ DIMENSIONS = (256, 384, 768, 1024)
 ROWS, FITTED = 10_000, 1_500
 MOST_BITS = 2048
 SHORT, LONG = "short codes", "long codes"
-VECTORS, WITH_CODES, KEY = "vectors", "vectors with short codes", "key"
+VECTORS, WITH_CODES, KEY = "vectors", "vectors with long codes", "key"
 SMALL = "2MB"
 SETTINGS = (
     "shared_buffers = '512MB'\nautovacuum = off\nmax_wal_size = '8GB'\n"
@@ -54,21 +56,21 @@ SETTINGS = (
 )
 
 
-def lengths(dimensions: int) -> dict[str, tuple[int, int]]:
-    """Bits of short and long codes, and how many of them are Hamming bits."""
-    return {
-        SHORT: (dimensions, dimensions),
-        LONG: (min(3 * dimensions, MOST_BITS), dimensions),
-    }
+GRAPH = {SHORT: GRAPHS[SHORT_CODES], LONG: GRAPHS[LONG_CODES]}
+
+
+def lengths(dimensions: int) -> dict[str, int]:
+    """Bits of short and long codes."""
+    return {SHORT: dimensions, LONG: min(3 * dimensions, MOST_BITS)}
 
 
 def fitted(rows: Floats) -> dict[str, Binarizer]:
     """Codes of so many bits; how good they are does not matter here."""
     found = {}
-    for name, (bits, hamming) in lengths(rows.shape[1]).items():
+    for name, bits in lengths(rows.shape[1]).items():
         settings = usual_settings(bits, rows.shape[1])._replace(rounds=(1,))
         goal = Goal(bits, (bits,), "cosine", 0)
-        found[name] = additive_codes(rows[:FITTED], rows[:0], goal, hamming, settings)
+        found[name] = additive_codes(rows[:FITTED], rows[:0], goal, bits, settings)
     return found
 
 
@@ -105,8 +107,14 @@ def statements(dimensions: int) -> dict[str, str]:
         "vector": "floats USING hnsw (embedding vector_cosine_ops)",
         "halfvec": f"floats USING hnsw (({cast}) halfvec_cosine_ops)",
         "binary_quantize": f"floats USING hnsw (({bits}) bit_hamming_ops)",
-        WITH_CODES: "coded USING hnsw (code bit_hamming_ops) WITH (m = 8, ef_construction = 128)",
+        WITH_CODES: f"coded USING {over_codes(LONG)}",
     }
+
+
+def over_codes(name: str) -> str:
+    """What an index over the codes of a table is."""
+    m, ef_construction = GRAPH[name]
+    return f"hnsw (code bit_hamming_ops) WITH (m = {m}, ef_construction = {ef_construction})"
 
 
 def measure(connection: Connection, rows: Floats) -> dict[str, Any]:
@@ -134,19 +142,22 @@ def measure(connection: Connection, rows: Floats) -> dict[str, Any]:
     connection.execute(b"DROP TABLE IF EXISTS coded")
     connection.execute(
         f"CREATE TABLE coded (id bigint PRIMARY KEY, embedding vector({dimensions}), "
-        f"code bit({dimensions}))".encode()
+        f"code bit({lengths(dimensions)[LONG]}))".encode()
     )
     connection.execute(
-        b"INSERT INTO coded SELECT id, embedding, code FROM floats JOIN short USING (id)"
+        b"INSERT INTO coded SELECT id, embedding, code FROM floats JOIN long USING (id)"
     )
     tables = {VECTORS: "floats", WITH_CODES: "coded", SHORT: "short", LONG: "long"}
     for name, table in tables.items():
         connection.execute(f"VACUUM (FREEZE, ANALYZE) {table}".encode())
         sizes[name] = size(connection, table)
     sizes[KEY] = size(connection, "floats_pkey")
+    built_on = statements(dimensions) | {
+        name: f"{tables[name]} USING {over_codes(name)}" for name in codecs
+    }
     builds = {
         name: lambda what=what: connection.execute(f"CREATE INDEX built ON {what}".encode())
-        for name, what in statements(dimensions).items()
+        for name, what in built_on.items()
     }
     indexes: dict[str, int] = {}
     build_microseconds: dict[str, float] = {}
@@ -156,16 +167,8 @@ def measure(connection: Connection, rows: Floats) -> dict[str, Any]:
         indexes[name] = size(connection, "built")
         connection.execute(b"DROP INDEX built")
         memory[name] = graph_memory(connection, build)
-    for name, binarizer in codecs.items():
-        codes = create_table(connection, name.partition(" ")[0], binarizer)
-        made: list[str] = []
-        taken = processor(
-            connection, lambda codes=codes, made=made: made.append(create_index(connection, codes))
-        )
-        build_microseconds[name] = taken / count * 1e6
-        indexes[name] = size(connection, made[0])
     return {
-        "bits": {name: list(pair) for name, pair in lengths(dimensions).items()},
+        "bits": lengths(dimensions),
         "table_bytes_a_row": {name: found / count for name, found in sizes.items()},
         "index_bytes_a_row": {name: found / count for name, found in indexes.items()},
         "graph_memory_bytes_a_row": memory,

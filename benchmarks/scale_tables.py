@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-from benchmarks.memory_tables import _markdown
+from benchmarks.memory_tables import markdown
 
 Figures = Mapping[str, Any]
 
@@ -64,7 +64,7 @@ def scale_block(rows: int, figures: Figures) -> str:
     head += ["ms in memory", "ms from disk", "pages from disk"]
     short = figures["memory_short_bytes"] / figures["measured_rows"]
     return (
-        f"{_markdown(head, lines)}\n\n{rows:,} rows of {figures['dimensions']} dimensions, "
+        f"{markdown(head, lines)}\n\n{rows:,} rows of {figures['dimensions']} dimensions, "
         f"reckoned from {figures['measured_rows']:,} and fewer; in brackets a recall@10 below "
         f"0.95. From disk: with {short:,.0f} bytes of memory a row. Encode and load: of one "
         f"processor; build: of {figures['built_on_processors']}."
@@ -82,9 +82,9 @@ def dimensions_block(figures: Figures) -> str:
             whole = (sizes["table"] + sizes["index"]) * DIMENSIONS_AT
             cells.append(f"{shown_bytes(whole)} / {shown_bytes(sizes['memory'] * DIMENSIONS_AT)}")
         lines.append([_any_bits(name), *cells])
-    table = _markdown(["layout", *(f"{d} dimensions" for d in dimensions)], lines)
+    table = markdown(["layout", *(f"{d} dimensions" for d in dimensions)], lines)
     bits = ", ".join(
-        f"{of['short codes'][0]:,} and {of['long codes'][0]:,}" for of in figures["bits"].values()
+        f"{of['short codes']:,} and {of['long codes']:,}" for of in figures["bits"].values()
     )
     return (
         f"{table}\n\n{DIMENSIONS_AT:,} rows: in all / in memory for a fast search. Short and long "
@@ -105,7 +105,7 @@ def fits_block(figures: Figures) -> str:
         ]
         for name in figures["layouts"]
     ]
-    table = _markdown(["layout", *(f"{d} dimensions" for d in dimensions)], lines)
+    table = markdown(["layout", *(f"{d} dimensions" for d in dimensions)], lines)
     return (
         f"{table}\n\nMillions of rows whose fast search fits into three quarters of "
         f"{' / '.join(machines)} GiB of memory."
@@ -136,7 +136,7 @@ def scale_qdrant_block(figures: Figures) -> str:
                 ]
             )
     head = ["kept as", "rows", "on the disk", "in memory", "build", "ms in memory", "ms from disk"]
-    table = _markdown(head, lines)
+    table = markdown(head, lines)
     return (
         f"{table}\n\n{qdrant['dimensions']} dimensions, reckoned from "
         f"{qdrant['measured_rows']:,} rows; in brackets a recall@10 below 0.95. Build, upserts and "

@@ -179,7 +179,7 @@ def test_parts_are_measured_in_the_server(tmp_path: Path, monkeypatch: pytest.Mo
     found = scale_parts.run(tmp_path, 2500, [32])
     assert scale_parts.targets(found)
     few = found["dimensions"]["32"]
-    assert few["bits"] == {SHORT: [32, 32], LONG: [96, 32]}
+    assert few["bits"] == {SHORT: 32, LONG: 96}
     tables, indexes = few["table_bytes_a_row"], few["index_bytes_a_row"]
     assert tables[SHORT] < tables[LONG] < tables[VECTORS] < tables[WITH_CODES]
     assert indexes[SHORT] < indexes["binary_quantize"] < indexes["halfvec"] < indexes["vector"]
