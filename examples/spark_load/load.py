@@ -10,7 +10,7 @@ from pyspark.sql import SparkSession
 
 from bitryoshka.loading import PieceLoader, pieces
 
-LOADED = "file string, row_group int, rows bigint, loaded boolean"
+LOADED = "file string, number int, rows bigint, loaded boolean"
 
 
 def load_with_spark(spark: SparkSession, loader: PieceLoader, files: list[str]) -> int:
