@@ -33,7 +33,8 @@ class CollectionLoader:
     It is sent to workers and called as a `PieceLoader` is. There is no ledger, since the points
     tell what has arrived: a piece all of whose ids have codes is skipped before any vector of it is
     read, and of another the rows that have none are written. So a worker that is killed doubles
-    nothing, and the same call again finishes what is left. Rows whose vector is null are left out.
+    nothing, and the same call again finishes what is left. Rows whose vector is null are left out;
+    a piece with such rows is read again by every call.
 
     * ``url``, ``api_key``, ``timeout`` in seconds: of the server, as QdrantClient takes them.
     * ``collection``: its name; made by `create_collection` for the same binarizer, before all.
