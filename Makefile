@@ -17,7 +17,8 @@ PYTEST := python -m pytest --numprocesses logical --dist loadfile --no-loadscope
 # small matrices: a second thread gains nothing, and loses much on a machine that is busy
 test test-sqlalchemy20 test-postgres16 test-engines test-extras: export OMP_NUM_THREADS = 1
 
-.PHONY: demo test test-sqlalchemy20 test-postgres16 test-engines test-extras programs lint docs bench-check
+.PHONY: demo test test-sqlalchemy20 test-postgres16 test-engines test-extras programs java lint docs \
+	bench-check
 
 demo: $(INSTALLED)
 	$(BIN)/bitryoshka demo
@@ -38,9 +39,8 @@ test-postgres16: $(INSTALLED) programs
 	PGSERVER_POSTGRES_VERSION=16 $(BIN)/$(PYTEST) $(POSTGRES:%=tests/test_postgres_%.py) \
 		tests/test_tutorial.py tests/test_living_page.py
 
-# loads by Ray and Spark, which no other test needs; Spark runs on Java 17 or newer
-test-engines: .venv-engines/.installed
-	@command -v java >/dev/null || { echo 'error: Spark needs the command java' >&2; exit 1; }
+# loads by Ray and Spark, which no other test needs
+test-engines: .venv-engines/.installed java
 	.venv-engines/bin/python -m pytest tests/loads_by_engines.py
 
 # the page of each extra in an environment of its own; PAGES=django tries one
@@ -59,6 +59,17 @@ programs:
 		else \
 			echo 'error: the tests need these commands:' $$missing >&2; exit 1; \
 		fi; \
+	fi
+
+# from the system, for Spark; a slim Debian lacks the folder that the package links manuals into
+java:
+	@if ! command -v java >/dev/null && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		mkdir -p /usr/share/man/man1 && apt-get update && \
+			apt-get install -y --no-install-recommends default-jre-headless; \
+	fi
+	@found=$$(java -version 2>&1 | sed -n 's/.* version "\([0-9]*\).*/\1/p'); \
+	if [ "$${found:-0}" -lt 17 ]; then \
+		echo "error: Spark needs the command java, 17 or newer, found: $${found:-none}" >&2; exit 1; \
 	fi
 
 lint: $(INSTALLED)
@@ -91,10 +102,11 @@ $(INSTALLED): pyproject.toml
 		> "$$(.venv20/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/main.pth"
 	touch $@
 
-# holds the engines, and finds everything else in .venv, after its own packages
+# holds the engines, with the pandas that Spark supports, and finds everything else in .venv, after
+# its own packages
 .venv-engines/.installed: $(INSTALLED)
 	$(BIN)/python -m venv --clear .venv-engines
-	.venv-engines/bin/python -m pip install 'ray[data]~=2.60.0' 'pyspark~=4.3.0'
+	.venv-engines/bin/python -m pip install 'ray[data]~=2.60.0' 'pyspark~=4.3.0' 'pandas~=2.3'
 	$(BIN)/python -c 'import sysconfig; print("import site; site.addsitedir(%r)" % sysconfig.get_path("purelib"))' \
 		> "$$(.venv-engines/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/main.pth"
 	touch $@

@@ -49,7 +49,7 @@ FITTED = 2_000
 # what the page reckons with
 PLANNED_ROWS, PLANNED_WORKERS = 100_000_000, 50
 
-Loader = Callable[[PieceLoader, list[str]], int]
+Loader = Callable[[PieceLoader, pa.Table], int]
 
 
 def write_files(folder: Path, rows: int) -> list[str]:
@@ -77,22 +77,15 @@ def example(engine: str) -> Any:
     return module
 
 
-def one_process(loader: PieceLoader, files: list[str]) -> int:
+def one_process(loader: PieceLoader, found: pa.Table) -> int:
     """Piece after piece."""
-    loader.prepare()
-    return sum(b["rows"][0].as_py() for b in loader(pieces(files).to_batches()))
+    return sum(batch["rows"][0].as_py() for batch in loader(found.to_batches()))
 
 
-def one_piece(loader: PieceLoader, piece: pa.Table) -> int:
-    """What a process of the pool does."""
-    return sum(batch["rows"][0].as_py() for batch in loader(piece.to_batches()))
-
-
-def pool_load(pool: ProcessPoolExecutor, loader: PieceLoader, files: list[str]) -> int:
-    """A process for each core."""
-    loader.prepare()
-    found = pieces(files)
-    return sum(pool.map(partial(one_piece, loader), [found.slice(i, 1) for i in range(len(found))]))
+def pool_load(pool: ProcessPoolExecutor, loader: PieceLoader, found: pa.Table) -> int:
+    """A process for each core, a piece for each task."""
+    alone = [found.slice(i, 1) for i in range(len(found))]
+    return sum(pool.map(partial(one_process, loader), alone))
 
 
 def engines(stack: ExitStack, workers: int) -> dict[str, Loader]:
@@ -166,7 +159,9 @@ def measure(
         for place in range(len(names)):
             name = names[(place + turn) % len(names)]
             started = time.perf_counter()
-            loaded = searches[name](replace(base, table=f"t{turn + 1}_{place}"), files)
+            loader = replace(base, table=f"t{turn + 1}_{place}")
+            loader.prepare()
+            loaded = searches[name](loader, pieces(files))
             if loaded != rows:
                 raise RuntimeError(f"{name} loaded {loaded} of {rows} rows")
             if turn >= 0:

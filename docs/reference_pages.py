@@ -36,7 +36,7 @@ COPIES = {
 }
 
 # modules that the guides import from, beside the packages
-MODULES = ("bits", "drift", "vector_files", "qdrant.edge")
+MODULES = ("bits", "drift", "vector_files", "qdrant.edge", "loading.qdrant")
 
 # stores whose methods stand in classes of ours below the framework's own, which is not shown
 STORES = {

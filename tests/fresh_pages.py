@@ -42,7 +42,7 @@ PAGES = {
     "lancedb": Page("arrow", ("lancedb",)),
     "langchain": Page("langchain"),
     "llama_index": Page("llama-index"),
-    "loading": Page("loading"),
+    "loading": Page("loading", (), ("qdrant", "lance")),
     "mteb": Page("mteb", (*MODEL, "sentence-transformers")),
     "sentence_transformers": Page("sentence-transformers", MODEL, ("faiss", "postgres")),
 }

@@ -8,24 +8,39 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import runpy
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import lance
 import numpy as np
 import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
-from piece_files import GROUP, ROWS, KilledOnce, check_arrived, write_files
+from piece_files import (
+    GROUP,
+    ROWS,
+    CollectionKilledOnce,
+    KilledOnce,
+    check_arrived,
+    check_upserted,
+    write_files,
+)
+from qdrant_client import QdrantClient
 from tests.pages import blocks
+from tests.qdrant_http import served
 from tests.test_readme import commands
 
 from bitryoshka.arrow import check_fingerprint, codes_of, encode_array
 from bitryoshka.errors import FingerprintError
-from bitryoshka.loading import PieceLoader
+from bitryoshka.loading import PieceLoader, pieces
 from bitryoshka.postgres.server import Connection
+from bitryoshka.qdrant import collection_config, create_collection, open_collection
 
 ROOT = Path(__file__).parents[1]
 # of the engines' own libraries
@@ -77,16 +92,24 @@ def ray(workers_path: None) -> Iterator[Any]:
 
 
 @pytest.fixture(params=["ray", "spark"])
-def engine(request: pytest.FixtureRequest) -> Callable[[PieceLoader, list[str]], int]:
+def engine(request: pytest.FixtureRequest) -> Callable[[Any, pa.Table], int]:
     module = example(request.param)
     started = request.getfixturevalue(request.param)
     if request.param == "ray":
         return module.load_with_ray
-    return lambda loader, files: module.load_with_spark(started, loader, files)
+    return partial(module.load_with_spark, started)
+
+
+@pytest.fixture
+def client(tmp_path: Path) -> Iterator[QdrantClient]:
+    """Of a server that workers reach."""
+    (tmp_path / "server").mkdir()
+    with served(tmp_path / "server") as url, closing(QdrantClient(url=url)) as client:
+        yield client
 
 
 def test_a_killed_worker_loses_nothing_and_doubles_nothing(
-    engine: Callable[[PieceLoader, list[str]], int],
+    engine: Callable[[Any, pa.Table], int],
     database: str,
     connection: Connection,
     tmp_path: Path,
@@ -101,24 +124,49 @@ def test_a_killed_worker_loses_nothing_and_doubles_nothing(
         marker=str(marker),
         victim=2 * GROUP + 1,
     )
-    engine(loader, files)
+    loader.prepare()
+    assert engine(loader, pieces(files)) == ROWS
     assert marker.exists(), "no worker was killed"
     check_arrived(connection, "docs", binarizer)
     ledger = connection.execute("SELECT count(*), sum(rows) FROM docs_loads").fetchone()
     assert ledger == (ROWS // GROUP, ROWS)
-    assert engine(loader, files) == 0
+    assert engine(loader, pieces(files)) == 0
+
+
+def test_a_worker_killed_within_a_piece_doubles_nothing_in_qdrant(
+    engine: Callable[[Any, pa.Table], int], client: QdrantClient, tmp_path: Path
+) -> None:
+    files, path, binarizer = write_files(tmp_path)
+    create_collection(client, "docs", collection_config(binarizer, quantization="code"))
+    marker = tmp_path / "killed"
+    loader = CollectionKilledOnce(
+        url=client.init_options["url"],
+        collection="docs",
+        binarizer=path,
+        marker=str(marker),
+        victim=2 * GROUP + 1,
+    )
+    assert engine(loader, pieces(files)) == ROWS
+    assert marker.exists(), "no worker was killed"
+    check_upserted(open_collection(client, "docs", binarizer))
+    assert engine(loader, pieces(files)) == 0
 
 
 def test_a_second_run_loads_what_the_first_one_left(
-    engine: Callable[[PieceLoader, list[str]], int],
+    engine: Callable[[Any, pa.Table], int],
     database: str,
     connection: Connection,
     tmp_path: Path,
 ) -> None:
+    """Fragments of a Lance data set, which are read by workers as row groups are."""
     files, path, binarizer = write_files(tmp_path)
+    data = str(tmp_path / "docs.lance")
     loader = PieceLoader(dsn=database, table="docs", binarizer=path, load="first")
-    assert engine(loader, files[:1]) == ROWS // 2
-    assert engine(loader, files) == ROWS // 2
+    loader.prepare()
+    for file in files:
+        rows = pq.read_table(file)
+        lance.write_dataset(rows, data, mode="append", max_rows_per_file=GROUP)
+        assert engine(loader, loader.remaining(pieces([data]))) == ROWS // 2
     check_arrived(connection, "docs", binarizer)
 
 
@@ -153,6 +201,7 @@ def test_the_commands_of_the_readme(
     engine_name: str,
     database: str,
     connection: Connection,
+    client: QdrantClient,
     tmp_path: Path,
     workers_path: None,
     request: pytest.FixtureRequest,
@@ -162,15 +211,22 @@ def test_the_commands_of_the_readme(
     (tmp_path / "vectors").mkdir()
     write_files(tmp_path / "vectors")
     (tmp_path / "vectors" / "b.safetensors").rename(tmp_path / "docs.safetensors")
-    started, module = request.getfixturevalue(engine_name), example(engine_name)
+    started = request.getfixturevalue(engine_name)
     if engine_name == "ray":
         monkeypatch.setattr(started, "init", lambda: None)
     else:
         monkeypatch.setattr(type(started), "stop", lambda _session: None)
     monkeypatch.chdir(tmp_path)
-    page = ROOT / "examples" / f"{engine_name}_load" / "README.md"
-    [(program, script, *arguments)] = [c for block in blocks(page) for c in commands(block)]
-    assert (program, script) == ("python", "load.py")
-    monkeypatch.setattr(sys, "argv", [script, *(a.replace("$DSN", database) for a in arguments)])
-    module.main()
+    folder = ROOT / "examples" / f"{engine_name}_load"
+    monkeypatch.syspath_prepend(folder)
+    monkeypatch.delitem(sys.modules, "load", raising=False)
+    url = str(client.init_options["url"])
+    ran = [c for block in blocks(folder / "README.md") for c in commands(block)]
+    for program, script, *arguments in ran:
+        assert program == "python"
+        given = [a.replace("$DSN", database).replace("$URL", url) for a in arguments]
+        monkeypatch.setattr(sys, "argv", [script, *given])
+        runpy.run_path(str(folder / script), run_name="__main__")
+    assert [script for _, script, *_ in ran] == ["load.py", "load_qdrant.py"]
     assert connection.execute("SELECT count(*) FROM docs").fetchone() == (ROWS,)
+    assert client.count("docs").count == ROWS

@@ -1,4 +1,4 @@
-"""Files of vectors to load, a loader that is killed in the middle, and what must have arrived."""
+"""Files of vectors to load, loaders that are killed in the middle, and what must have arrived."""
 
 from __future__ import annotations
 
@@ -15,8 +15,11 @@ from psycopg import sql
 from synthetic import clustered, exact_binarizer
 
 from bitryoshka.binarizer import Binarizer
+from bitryoshka.bits import unpack
 from bitryoshka.loading import PieceLoader
+from bitryoshka.loading.qdrant import CollectionLoader
 from bitryoshka.postgres.server import Connection
+from bitryoshka.qdrant import Collection, Server
 
 ROWS, GROUP, FILES = 1200, 150, 2
 PER_FILE = ROWS // FILES
@@ -46,9 +49,28 @@ class KilledOnce(PieceLoader):
 
     def _copy(self, connection: Connection, table: Any, batch: pa.RecordBatch, column: str) -> None:
         super()._copy(connection, table, batch, column)
-        if self.victim in batch.column("id").to_pylist() and not os.path.exists(self.marker):
-            Path(self.marker).touch()
-            os.kill(os.getpid(), signal.SIGKILL)
+        kill_once(self, batch)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CollectionKilledOnce(CollectionLoader):
+    """The same, when half of the victim's piece is written."""
+
+    marker: str
+    victim: int
+
+    def _write(self, collection: Any, part: pa.RecordBatch, column: str, key: Any) -> int:
+        written = 0
+        for half in (part.slice(0, len(part) // 2), part.slice(len(part) // 2)):
+            written += super()._write(collection, half, column, key)
+            kill_once(self, half)
+        return written
+
+
+def kill_once(loader: KilledOnce | CollectionKilledOnce, batch: pa.RecordBatch) -> None:
+    if loader.victim in batch.column("id").to_pylist() and not os.path.exists(loader.marker):
+        Path(loader.marker).touch()
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def check_arrived(connection: Connection, table: str, binarizer: Binarizer) -> None:
@@ -58,3 +80,11 @@ def check_arrived(connection: Connection, table: str, binarizer: Binarizer) -> N
     assert [key for key, _ in found] == list(range(ROWS))
     bits = np.unpackbits(binarizer.encode(clustered(0, ROWS, binarizer.dimensions)), axis=1)
     assert [code for _, code in found] == ["".join(map(str, row)) for row in bits]
+
+
+def check_upserted(collection: Collection[Server]) -> None:
+    """Every row is a point with the row's code, once."""
+    found = collection.engine.scroll(2 * ROWS, vectors=("bits",))
+    assert found.ids == list(range(ROWS))
+    codes = collection.binarizer.encode(clustered(0, ROWS, collection.binarizer.dimensions))
+    np.testing.assert_array_equal(np.array(found.vectors["bits"]) > 0, unpack(codes))

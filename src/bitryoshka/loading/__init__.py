@@ -1,7 +1,7 @@
-"""Many vectors into Postgres by many workers: pieces of Parquet files, each of which arrives once.
+"""Many vectors into Postgres by many workers: pieces of files, each of which arrives once.
 
 For Ray, Spark, or anything else that runs one function on many processes: `PieceLoader` is that
-function, over Arrow batches that name pieces.
+function, over Arrow batches that name pieces; `bitryoshka.loading.qdrant` has that for Qdrant.
 """
 
 from bitryoshka.errors import MissingExtraError

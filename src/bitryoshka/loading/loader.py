@@ -1,32 +1,26 @@
-"""The function that workers run."""
+"""The function that workers run for Postgres."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from bitryoshka.arrow import codes_of, encode_array
 from bitryoshka.arrow_lists import rows_of_lists, vector_column
 from bitryoshka.binarizer import Binarizer
-from bitryoshka.errors import TableError, VectorsError
-from bitryoshka.loading.pieces import PIECES
+from bitryoshka.loading.pieces import PIECES, name_of, named, opened
 from bitryoshka.postgres import CodeTable, connect, create_table, load, open_table
 from bitryoshka.postgres.chunks import chunk_once, create_ledger, loaded_chunks
 from bitryoshka.postgres.server import Connection
 from bitryoshka.postgres.table import VectorType
-from bitryoshka.vectors import renumbered
-
-BATCH_ROWS = 8192
 
 LOADED = pa.schema([*PIECES, pa.field("loaded", pa.bool_())])
-"""What a `PieceLoader` gives for each piece: the piece, and whether this call loaded it."""
+"""What a loader gives for each piece: the piece, and whether this call loaded any of it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,43 +60,38 @@ class PieceLoader:
         with connect(self.dsn) as connection:
             done = loaded_chunks(connection, self._open(connection), self.load)
         return pieces.filter(
-            pa.array([_name(p) not in done for p in pieces.to_pylist()], pa.bool_())
+            pa.array([name_of(p) not in done for p in pieces.to_pylist()], pa.bool_())
         )
 
     def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Load the pieces that batches of `PIECES` name; give one batch of `LOADED` for each.
 
-        Raises as `encode_array` and `postgres.load` do, naming the piece, and TableError where its
-        name was that of other data.
+        Raises as `encode_array` and `postgres.load` do, naming the piece, VectorsError where it has
+        not its rows any more, and TableError where its name was that of other data.
         """
         with connect(self.dsn) as connection:
             table = self._open(connection)
             for batch in batches:
-                for piece in batch.select(PIECES.names).to_pylist():
-                    loaded = self._load(connection, table, piece)
-                    yield pa.RecordBatch.from_pylist([{**piece, "loaded": loaded}], LOADED)
+                for piece in batch.to_pylist():
+                    yield report(piece, self._load(connection, table, piece))
 
     @property
     def _binarizer(self) -> Binarizer:
-        return _cached(self.binarizer)
+        return cached_binarizer(self.binarizer)
 
     def _open(self, connection: Connection) -> CodeTable:
         return open_table(connection, self.table, self._binarizer, self.vector_type, self.schema)
 
     def _load(self, connection: Connection, table: CodeTable, piece: dict[str, Any]) -> bool:
-        name, rows = _name(piece), piece["rows"]
-        with chunk_once(connection, table, self.load, name, rows) as due:
+        name = name_of(piece)
+        with chunk_once(connection, table, self.load, name, piece["rows"]) as due:
             if not due:
                 return False
-            with pq.ParquetFile(piece["file"]) as file:
-                found = file.metadata.row_group(piece["row_group"]).num_rows
-                if found != rows:
-                    raise TableError(f"piece {name} has {found} rows, expected {rows}")
-                column = vector_column(file.schema_arrow, self.column)
-                read = file.iter_batches(BATCH_ROWS, [piece["row_group"]], [self.id_column, column])
+            with opened(piece) as given:
+                column = vector_column(given.schema, self.column)
                 start = 0
-                for batch in read:
-                    with _named(name, start):
+                for batch in given.batches([self.id_column, column]):
+                    with named(name, range(start, start + len(batch))):
                         self._copy(connection, table, batch, column)
                     start += len(batch)
         return True
@@ -120,20 +109,13 @@ class PieceLoader:
         load(connection, table, ids, codes_of(codes.drop_null()), floats)
 
 
-def _name(piece: dict[str, Any]) -> str:
-    return f"{piece['file']}#{piece['row_group']}"
-
-
-@contextmanager
-def _named(piece: str, start: int) -> Iterator[None]:
-    """Let errors about vectors within name the piece, and count rows from its beginning."""
-    try:
-        with renumbered(range(start, start + BATCH_ROWS)):
-            yield
-    except VectorsError as error:
-        raise VectorsError(f"{piece}: {error}", error.row) from error
+def report(piece: dict[str, Any], loaded: bool) -> pa.RecordBatch:
+    """A batch of `LOADED` with one piece."""
+    row = {name: piece[name] for name in PIECES.names} | {"loaded": loaded}
+    return pa.RecordBatch.from_pylist([row], LOADED)
 
 
 @cache
-def _cached(path: str) -> Binarizer:
+def cached_binarizer(path: str) -> Binarizer:
+    """The binarizer of a file, which one worker reads once."""
     return Binarizer.load(path)

@@ -24,7 +24,7 @@ from bitryoshka.qdrant.settings import BITS
 from bitryoshka.qdrant.threads import in_threads
 from bitryoshka.vectors import check_values, check_vectors
 
-__all__ = ["Upserted", "upsert", "upsert_async"]
+__all__ = ["Upserted", "point_ids", "upsert", "upsert_async"]
 
 Ordering = Literal["weak", "medium", "strong"] | models.WriteOrdering
 
@@ -179,12 +179,12 @@ def _checked(
     for what, given in (("ids", ids), ("payloads", payloads)):
         if given is not None and len(given) != len(array):
             raise VectorsError(f"expected {len(array)} {what}, one a vector, found {len(given)}")
-    known = _point_ids(ids)
+    known = point_ids(ids)
     check_values(array, binarizer.metric)
     return _Points(known, array, payloads)
 
 
-def _point_ids(ids: Sequence[int | str | UUID]) -> list[PointId]:
+def point_ids(ids: Sequence[int | str | UUID]) -> list[PointId]:
     """The ids as Qdrant takes them; CollectionError for one that it would not, or that repeats."""
     found: dict[PointId, None] = {}
     for given in ids:
