@@ -25,7 +25,7 @@ COPY pg_temp.bitryoshka_batch (place, version, code) FROM STDIN (FORMAT binary)
 
 -- name: batch_out
 COPY (
-    SELECT ctid, xmin, {vector} FROM ONLY {table}
+    SELECT ctid, xmin, {vector} FROM {source}
     WHERE {within} AND {code} IS NULL AND {vector} IS NOT NULL AND {has_code}
 ) TO STDOUT (FORMAT binary)
 
@@ -112,7 +112,7 @@ WITH nearest AS MATERIALIZED (
 found AS MATERIALIZED (
     SELECT ROW({item_keys})::pg_catalog.text AS key
     FROM bitryoshka.search(
-        NULL::{table}, {query}::{pgvector}.vector, k => {k}, code_column => {code_column}) AS s
+        NULL::{searched}, {query}::{pgvector}.vector, k => {k}, code_column => {code_column}) AS s
 )
 SELECT CASE WHEN pg_catalog.count(*)
     OPERATOR(pg_catalog.>) 0 THEN pg_catalog.count(f.key)::double precision
@@ -127,7 +127,7 @@ COPY (
     SELECT
         ctid, xmin, {vector}, coalesce({code}, {zeros}::bit({bits})),
         ({code} IS NULL)::integer
-    FROM ONLY {table}
+    FROM {source}
     WHERE {within} AND {vector} IS NOT NULL AND {has_code}
 ) TO STDOUT (FORMAT binary)
 

@@ -171,6 +171,7 @@ UPDATE bitryoshka.columns SET
 WHERE id OPERATOR(pg_catalog.=) {column_id}
 
 -- name: key_of
+-- with the schema of pgvector, the table's oid, and whether searches find a column in the table
 SELECT
     a.attname::pg_catalog.text,
     (
@@ -178,6 +179,12 @@ SELECT
         FROM pg_catalog.pg_extension AS e
             JOIN pg_catalog.pg_namespace AS v ON v.oid OPERATOR(pg_catalog.=) e.extnamespace
         WHERE e.extname OPERATOR(pg_catalog.=) 'vector'
+    ),
+    c.oid::bigint,
+    EXISTS (
+        SELECT FROM bitryoshka.columns AS b
+        WHERE b.relation OPERATOR(pg_catalog.=) c.oid
+            AND b.search_name::pg_catalog.text OPERATOR(pg_catalog.=) {code}
     )
 FROM pg_catalog.pg_class AS c
 JOIN pg_catalog.pg_namespace AS n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace

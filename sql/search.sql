@@ -130,6 +130,12 @@ FROM (
 ORDER BY distance, id
 LIMIT {k}
 
+-- name: search_text
+SELECT bitryoshka.search_statement(
+    {table}::pg_catalog.regclass, {code_column}, {k}, {candidates}, {prefix_bits}::integer,
+    {rescore}::pg_catalog.text, {shortlist}::integer, {where}::pg_catalog.text
+)
+
 -- name: weighted_distance
 (128 OPERATOR(pg_catalog.*) (code OPERATOR({pgvector}.<~>) {plane_1}::bit({bits})))
 OPERATOR(pg_catalog.+) (64 OPERATOR(pg_catalog.*) (code

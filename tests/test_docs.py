@@ -46,6 +46,7 @@ RUN_BY = {
     "docs/living.md": "test_living_page.py",
     "docs/loading.md": "test_loading.py",
     "docs/measuring.md": "test_docs.py",
+    "docs/memory.md": "test_memory_page.py",
     "docs/mteb.md": "test_mteb_page.py",
     "docs/partitions.md": "test_partitions_page.py",
     "docs/qdrant.md": "test_qdrant_tutorial.py",

@@ -40,6 +40,16 @@ class SearchParameters:
     rescore: Rescore | None = "asymmetric"
     shortlist: int | None = None
 
+    @property
+    def compared(self) -> int:
+        """How many rows stored vectors rank, where they do."""
+        return self.candidates if self.shortlist is None else self.shortlist
+
+    @property
+    def code_rescore(self) -> Rescore | None:
+        """What chooses those rows among the candidates by their codes alone."""
+        return None if self.shortlist is None else "asymmetric"
+
     def __post_init__(self) -> None:
         check_rescore(self.rescore)
         k = check_count(self.k, "k")

@@ -16,7 +16,7 @@ from bitryoshka.cli import options, tables
 from bitryoshka.cli.interrupts import resumable
 from bitryoshka.cli.options import example
 from bitryoshka.cli.output import echo, print_json, show_facts, show_progress
-from bitryoshka.errors import DatabaseError, ServerUnreachableError
+from bitryoshka.errors import DatabaseError, OptionError, ServerUnreachableError
 
 if TYPE_CHECKING:
     from bitryoshka.postgres.server import Connection
@@ -171,6 +171,20 @@ def _attach(
     ] = False,
     batch_rows: Annotated[int, typer.Option(help="Keys in a batch; each is committed.")] = 5000,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the SQL alone.")] = False,
+    layout: Annotated[
+        Literal["row", "narrow", "codes-only"],
+        typer.Option(
+            help="row: in the table. narrow: in a table beside it. codes-only: as they are, and "
+            "the vectors set aside."
+        ),
+    ] = "row",
+    code_table: Annotated[
+        str | None,
+        typer.Option(help="With narrow: that table's name, by default TABLE_CODECOLUMN."),
+    ] = None,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="With codes-only: set the vectors aside.")
+    ] = False,
     quiet: options.Quiet = False,
     dsn: options.Dsn = "",
 ) -> None:
@@ -180,12 +194,25 @@ def _attach(
     """
     from bitryoshka.postgres import attach, attach_statements
 
+    if layout == "codes-only":
+        if dry_run or code_table is not None:
+            raise OptionError(
+                "--dry-run and --code-table are for layouts row and narrow; codes-only changes "
+                "nothing without --yes"
+            )
+        _set_aside(table, vector_column, codec, schema, code_column, yes, quiet, dsn)
+        return
+    if yes:
+        raise OptionError(f"--yes is for --layout codes-only, found --layout {layout}")
+
     places: dict[str, Any] = {
         "schema": schema,
         "code_column": code_column,
         "prefix_bits": prefix_bits,
         "index": index,
         "bad_vectors": bad_vectors,
+        "layout": layout,
+        "code_table": code_table,
     }
     with _connected(dsn) as connection:
         if dry_run:
@@ -206,6 +233,55 @@ def _attach(
     if not quiet:
         repaired = f"{found.repaired} wrong codes made anew; " if found.repaired else ""
         echo(f"{found.filled} rows encoded; {repaired}{found.verification.text()}")
+
+
+def _set_aside(
+    table: str,
+    vector_column: str,
+    codec: str,
+    schema: str,
+    code_column: str,
+    yes: bool,
+    quiet: bool,
+    dsn: str,
+) -> None:
+    """Tell what the vectors take, and set them aside where that is confirmed."""
+    from bitryoshka.postgres import set_vectors_aside, weigh_vectors
+
+    places: dict[str, Any] = {"schema": schema, "code_column": code_column, "codec": codec}
+    with _connected(dsn) as connection:
+        work = set_vectors_aside if yes else weigh_vectors
+        found = work(connection, table, vector_column, progress=show_progress(quiet), **places)
+    if not yes:
+        raise OptionError(f"{found.text()}; confirm by --yes that the vectors are to be set aside")
+    if not quiet:
+        echo(
+            f"{found.text()}; {vector_column} is {found.column} now: attach --layout row or narrow "
+            "brings it back, bitryoshka drop-vectors drops it"
+        )
+
+
+@database.command("drop-vectors", epilog=example("drop-vectors articles embedding --yes"))
+def _drop_vectors(
+    table: TableArgument,
+    vector_column: Annotated[
+        str, typer.Argument(metavar="COLUMN", help="Of the vectors, by its former name.")
+    ],
+    schema: SchemaOption = "public",
+    code_column: CodeOption = "code",
+    yes: Annotated[bool, typer.Option("--yes", help="Drop them for good.")] = False,
+    dsn: options.Dsn = "",
+) -> None:
+    """Drop vectors that attach --layout codes-only has set aside."""
+    from bitryoshka.postgres import drop_vectors
+
+    if not yes:
+        raise OptionError("vectors that are dropped cannot be had back: confirm it by --yes")
+    with _connected(dsn) as connection:
+        dropped = drop_vectors(
+            connection, table, vector_column, schema=schema, code_column=code_column
+        )
+    echo(f"{dropped} of {schema}.{table} is gone; VACUUM FULL, or pg_repack, gives its space back")
 
 
 @database.command("status", epilog=example("status articles"))

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from psycopg import sql
 
 from bitryoshka.errors import TableError
 from bitryoshka.postgres.codecs import find_codec
-from bitryoshka.postgres.columns import Entry, require_entry
+from bitryoshka.postgres.columns import Entry, find_entry, require_entry
 from bitryoshka.postgres.installation import require_installed
+from bitryoshka.postgres.narrow_table import NarrowTable, beside, has_column, narrow_of
 from bitryoshka.postgres.server import Connection
 from bitryoshka.postgres.statements import fetch, statement
 from bitryoshka.postgres.target import Target, find_table, find_target
@@ -21,7 +22,8 @@ class Counts:
     """Rows of a table.
 
     Of them ``empty`` have no vector, ``bad`` one that has no code, ``missing`` no code yet, and
-    ``extra`` a code although they should have none.
+    ``extra`` a code although they should have none; a table of codes may have further ones, whose
+    rows are gone.
     """
 
     rows: int
@@ -34,10 +36,16 @@ class Counts:
 def count_rows(connection: Connection, target: Target, has_codes: bool) -> Counts:
     """Count the rows; where the code column does not exist yet, every code is missing."""
     parts: dict[str, Any] = dict(target.parts)
-    if not has_codes:
+    source: sql.Composable = target.identifier
+    if has_codes:
+        source = target.with_codes(source)
+    else:
         parts["code"] = sql.NULL
-    query = statement("count_rows", table=target.identifier, **parts)
-    return Counts(*fetch(connection, query)[0])
+    counts = Counts(*fetch(connection, statement("count_rows", table=source, **parts))[0])
+    if target.codes is None or not has_codes:
+        return counts
+    orphans = statement("narrow_orphans", table=target.identifier, **target.narrow_parts)
+    return replace(counts, extra=counts.extra + int(fetch(connection, orphans)[0][0]))
 
 
 def find_attached(
@@ -46,11 +54,12 @@ def find_attached(
     """A table's code column and its entry; TableError where it has no codec, or no vectors."""
     require_installed(connection)
     found, _, _ = find_table(connection, table, schema)
+    if narrow := narrow_of(connection, found, code_column):
+        return _find_beside(connection, narrow)
     entry = require_entry(connection, found.oid, found.title, code_column)
     if entry.vector_column is None:
         raise TableError(f"{found.title} has codes alone, and no vectors to check them by")
-    columns = fetch(connection, statement("column_types", oid=found.oid))
-    if entry.vector_column not in (name for name, *_ in columns):
+    if not has_column(connection, found, entry.vector_column):
         raise TableError(
             f"column {entry.vector_column!r} of {found.title}, which column "
             f"{entry.code_column!r} holds codes of, is gone: if it was renamed, attach "
@@ -61,6 +70,27 @@ def find_attached(
     target = find_target(connection, table, entry.vector_column, codec, entry.code_column, schema)
     check_code_type(target)
     return target, entry
+
+
+def _find_beside(connection: Connection, narrow: NarrowTable) -> tuple[Target, Entry]:
+    table, codes = narrow.table, narrow.codes
+    entry = find_entry(connection, codes.oid, narrow.code_column)
+    if entry is None:
+        raise TableError(
+            f"{codes.title} has codes of {table.title}, and no entry in the catalogue: attach in "
+            "layout narrow takes it up"
+        )
+    if not has_column(connection, table, narrow.vector_column):
+        raise TableError(
+            f"column {narrow.vector_column!r} of {table.title}, which {codes.title} holds codes "
+            f"of, is gone: if it was renamed, attach {entry.codec} to its new name in layout "
+            "narrow; if its vectors were set aside, attach brings them back"
+        )
+    codec = find_codec(connection, entry.codec)
+    target = find_target(
+        connection, table.name, narrow.vector_column, codec, narrow.code_column, table.schema
+    )
+    return beside(connection, target, narrow), entry
 
 
 def check_code_type(target: Target) -> None:

@@ -6,29 +6,43 @@ from dataclasses import dataclass
 
 from psycopg import sql
 
-from bitryoshka.errors import BitsError, DatabaseError, FingerprintError, TableError, VectorsError
+from bitryoshka.errors import (
+    BitsError,
+    DatabaseError,
+    VectorsError,
+)
 from bitryoshka.limits import check_count
-from bitryoshka.postgres.attached_column import check_code_type, count_rows
+from bitryoshka.postgres.attached_column import count_rows
+from bitryoshka.postgres.attachment_checks import (
+    Layout,
+    check_layout,
+    check_prefix,
+    check_same,
+    find_attachment,
+    is_broken,
+)
 from bitryoshka.postgres.backfilling import backfill, backfill_statements
 from bitryoshka.postgres.codecs import export, find_codec
 from bitryoshka.postgres.column_index import build_index, index_is_valid, index_statements
 from bitryoshka.postgres.columns import (
-    Entry,
-    find_entry,
     refused_changes,
     require_entry,
     require_idle,
     restoration,
-    restore,
     sole_worker,
     step,
-    trigger_problem,
 )
 from bitryoshka.postgres.locking import Advance, changed
+from bitryoshka.postgres.narrow_table import (
+    make_narrow,
+    narrow_statements,
+)
+from bitryoshka.postgres.narrow_trigger import restore_any
 from bitryoshka.postgres.repairing import repair_rows
 from bitryoshka.postgres.server import Connection
 from bitryoshka.postgres.statements import fetch, statement
 from bitryoshka.postgres.target import BadVectors, Target, find_target
+from bitryoshka.postgres.vectors_aside import bring_vectors_back
 from bitryoshka.postgres.verification import Verification, record, verify_target
 from bitryoshka.progress import progress_bar
 
@@ -63,8 +77,14 @@ def attach(
     batch_rows: int = 5000,
     queries: int = 20,
     progress: bool = False,
+    layout: Layout = "row",
+    code_table: str | None = None,
 ) -> Attached:
     """Give a table a column of codes that stays true, an index on it, and a catalogue entry.
+
+    ``layout``: "row" adds the column to the table itself; "narrow" makes a table of the key and the
+    codes beside it, ``code_table`` (None: ``<table>_<code_column>``), whose rows come and go with
+    those of the table. Searches of either are those of `search_column` by the table's own name.
 
     Adds ``code_column``, a trigger that fills it on INSERT and UPDATE, and codes for the rows that
     are there, ``batch_rows`` keys at a time, each batch committed; builds an HNSW index on the
@@ -73,7 +93,8 @@ def attach(
     "reject" refuses such rows now and later, "skip" leaves their codes NULL. Codes are made here
     by NumPy, or with ``in_database`` by the server.
 
-    Killed at any moment, the same call goes on from there. It also takes up what was changed under
+    Vectors that were set aside by `set_vectors_aside` come back first. Killed at any moment, the
+    same call goes on from there. It also takes up what was changed under
     it: a column that was renamed, given by its new name; codes that came by a dump without their
     entry; a column or a trigger that was dropped. Then all codes are looked at, and those that are
     wrong are encoded anew. A table in a publication is refused, since its subscribers stop at a
@@ -85,29 +106,36 @@ def attach(
     table or the verification fails.
     """
     require_idle(connection)
-    target = find_target(
-        connection, table, vector_column, find_codec(connection, codec), code_column, schema
-    )
-    prefix = _check_prefix(target, prefix_bits) if index else None
+    check_layout(layout, code_table)
     check_count(batch_rows, "batch_rows", BitsError)
     check_count(queries, "queries", least=0)
+    found = find_codec(connection, codec)
+    bring_vectors_back(connection, table, vector_column, schema, code_column)
+    target = find_target(connection, table, vector_column, found, code_column, schema)
+    prefix = check_prefix(target, prefix_bits) if index else None
     binarizer = export(connection, codec)
     with sole_worker(connection, target.oid, target.title):
-        entry, target = _find(connection, target)
+        entry, target, present = find_attachment(connection, target, layout, code_table)
         if entry is not None:
-            _check_same(connection, target, entry, bad_vectors)
+            check_same(connection, target, entry, bad_vectors)
             # of an earlier revision, or a former owner's
             fetch(connection, statement("renew_column", column_id=entry.id))
         with step(connection, target.title, "counting the rows"):
-            counts = count_rows(connection, target, target.has_code_column)
+            counts = count_rows(connection, target, present)
         if bad_vectors == "reject" and counts.bad:
             raise VectorsError(_bad_rows(connection, target, counts.bad))
         with progress_bar(0, "lock", progress, "attempts") as advance:
-            if entry is None:
+            if entry is not None:
+                if is_broken(connection, target, entry):
+                    restore_any(connection, target, entry, advance, published)
+            elif layout == "narrow":
+                make_narrow(connection, target, prefix, bad_vectors, published, advance)
+            else:
                 _prepare(connection, target, prefix, bad_vectors, published, advance)
-            elif _is_broken(connection, target, entry):
-                restore(connection, target, entry, advance, published)
-        entry = require_entry(connection, target.oid, target.title, target.code_column)
+        if layout == "narrow":  # which is there by now
+            _, target, _ = find_attachment(connection, target, layout, code_table)
+        holder = target.code_table
+        entry = require_entry(connection, holder.oid, holder.title, target.code_column)
         with (
             progress_bar(counts.missing, "encode", progress, "rows") as advance,
             step(connection, target.title, "encoding a batch"),
@@ -129,14 +157,14 @@ def attach(
                 progress_bar(0, "index", progress, "steps") as advance,
                 step(connection, target.title, "building the index"),
             ):
-                build_index(connection, target, entry.id, prefix, advance)
-        found = verify_target(connection, target, binarizer, entry, prefix, queries)
-        record(connection, entry, prefix, found, looked_at_all=True)
-    if not found.good:
+                build_index(connection, holder, entry.id, prefix, advance)
+        verified = verify_target(connection, target, binarizer, entry, prefix, queries)
+        record(connection, entry, prefix, verified, looked_at_all=True)
+    if not verified.good:
         raise DatabaseError(
-            f"table {target.title} does not verify: {found.text()}; repair mends its codes"
+            f"table {target.title} does not verify: {verified.text()}; repair mends its codes"
         )
-    return Attached(filled, repaired, found)
+    return Attached(filled, repaired, verified)
 
 
 def attach_statements(
@@ -150,98 +178,40 @@ def attach_statements(
     prefix_bits: int | None = None,
     index: bool = True,
     bad_vectors: BadVectors = "reject",
+    layout: Layout = "row",
+    code_table: str | None = None,
 ) -> list[str]:
     """The SQL by which `attach` would change the table, in its order; nothing is changed.
 
     Of a column that is attached, what a further call would do.
     """
+    check_layout(layout, code_table)
     target = find_target(
         connection, table, vector_column, find_codec(connection, codec), code_column, schema
     )
-    prefix = _check_prefix(target, prefix_bits) if index else None
-    entry, target = _find(connection, target)
-    shown: list[sql.Composed] = []
+    prefix = check_prefix(target, prefix_bits) if index else None
+    entry, target, _ = find_attachment(connection, target, layout, code_table)
     if entry is None:
         [(column_id,)] = fetch(connection, statement("next_column_id"))
-        shown.append(_addition(target, prefix, bad_vectors))
     else:
         column_id = entry.id
-        _check_same(connection, target, entry, bad_vectors)
-        if _is_broken(connection, target, entry):
-            shown.append(restoration(target, entry))
+        check_same(connection, target, entry, bad_vectors)
+    shown: list[sql.Composed] = []
+    if entry is None or is_broken(connection, target, entry):
+        if layout == "narrow":
+            shown += narrow_statements(connection, target, entry, column_id, prefix, bad_vectors)
+        else:
+            shown.append(
+                _addition(target, prefix, bad_vectors)
+                if entry is None
+                else restoration(target, entry)
+            )
     shown += backfill_statements(target)
     prefix = prefix or (entry and entry.prefix_bits)
-    if prefix is not None and (entry is None or not index_is_valid(connection, target, prefix)):
-        shown += index_statements(target, column_id, prefix)
+    holder = target.code_table
+    if prefix is not None and (entry is None or not index_is_valid(connection, holder, prefix)):
+        shown += index_statements(holder, column_id, prefix)
     return [part.as_string(connection) for part in shown]
-
-
-def _find(connection: Connection, target: Target) -> tuple[Entry | None, Target]:
-    """The entry that a call means, and the target with the code column's own name."""
-    entry = find_entry(connection, target.oid, target.code_column)
-    if entry is None:
-        renamed = fetch(
-            connection,
-            statement("renamed_columns", oid=target.oid, codec=sql.Literal(target.codec.label)),
-        )
-        if target.has_code_column and len(renamed) == 1:
-            entry = require_entry(connection, target.oid, target.title, renamed[0][0])
-    elif entry.code_column != target.code_column and (
-        not target.has_code_column or _has_column(connection, target, entry.code_column)
-    ):
-        target = find_target(
-            connection,
-            target.name,
-            target.vector_column,
-            target.codec,
-            entry.code_column,
-            target.schema,
-        )
-    return entry, target
-
-
-def _has_column(connection: Connection, target: Target, column: str) -> bool:
-    columns = fetch(connection, statement("column_types", oid=target.oid))
-    return any(name == column for name, *_ in columns)
-
-
-def _is_broken(connection: Connection, target: Target, entry: Entry) -> bool:
-    """Whether a column is not what its entry says, or its trigger does not keep it true."""
-    named = (target.vector_column, target.code_column)
-    return (
-        named != (entry.vector_column, entry.code_column)
-        or not target.has_code_column
-        or trigger_problem(connection, target.oid, entry) is not None
-    )
-
-
-def _check_same(
-    connection: Connection, target: Target, entry: Entry, bad_vectors: BadVectors
-) -> None:
-    if entry.codec != target.codec.label:
-        raise FingerprintError(
-            f"column {target.code_column!r} of {target.title} holds codes of {entry.codec}, "
-            f"found {target.codec.label}: attach to another column, then switch"
-        )
-    other = entry.vector_column != target.vector_column and (
-        entry.vector_column is None or _has_column(connection, target, entry.vector_column)
-    )
-    if other or entry.bad_vectors != bad_vectors:
-        raise TableError(
-            f"column {target.code_column!r} of {target.title} is attached to "
-            f"{entry.vector_column!r} with bad_vectors={entry.bad_vectors!r} (--bad-vectors "
-            f"{entry.bad_vectors}): detach it first"
-        )
-    if target.has_code_column:
-        check_code_type(target)
-
-
-def _check_prefix(target: Target, prefix_bits: int | None) -> int:
-    codec = target.codec
-    offered = [bits for bits in codec.nested_bits if bits <= codec.hamming_bits]
-    if prefix_bits is not None and prefix_bits not in offered:
-        raise BitsError(f"prefix_bits must be one of {offered}, found {prefix_bits}")
-    return codec.hamming_bits if prefix_bits is None else prefix_bits
 
 
 def _prepare(

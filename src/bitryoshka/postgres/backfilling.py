@@ -27,6 +27,7 @@ from bitryoshka.postgres.binary import (
 )
 from bitryoshka.postgres.columns import find_functions, require_entry
 from bitryoshka.postgres.locking import Advance, retried, row_holders
+from bitryoshka.postgres.narrow_trigger import encoder_beside
 from bitryoshka.postgres.server import Connection
 from bitryoshka.postgres.statements import fetch, statement
 from bitryoshka.postgres.target import Relation, Target
@@ -81,10 +82,9 @@ def backfill_statements(target: Target) -> list[sql.Composed]:
     """What a batch runs, with all keys in its range."""
     found = []
     for leaf in target.leaves:
-        parts = {"table": leaf.identifier, **target.parts}
         whole = _key_range(target, None, None)
-        found.append(statement("batch_out", within=whole, **parts))
-        found.append(statement("apply_batch", due=_missing(target), **parts))
+        found.append(_reading(target, leaf, whole))
+        found.append(_writing(target, leaf, _missing(target)))
     return found
 
 
@@ -112,14 +112,18 @@ def batch_table(connection: Connection, target: Target) -> Iterator[None]:
 
 def _encoder(connection: Connection, target: Target) -> sql.Identifier:
     """The function that the column's trigger encodes by."""
-    entry = require_entry(connection, target.oid, target.title, target.code_column)
-    found = find_functions(connection, target.oid, entry)
-    if found is None or found.encoder is None:
+    if target.codes is not None:
+        encoder = encoder_beside(connection, target)
+    else:
+        entry = require_entry(connection, target.oid, target.title, target.code_column)
+        found = find_functions(connection, target.oid, entry)
+        encoder = sql.Identifier(*found.encoder) if found and found.encoder else None
+    if encoder is None:
         raise DatabaseError(
             f"the trigger of column {target.code_column!r} of {target.title}, or its encoder, is "
             "gone: run attach again, which makes them anew"
         )
-    return sql.Identifier(*found.encoder)
+    return encoder
 
 
 def _pass(
@@ -168,7 +172,24 @@ def _batch(
 
 
 def _missing(target: Target) -> sql.Composed:
-    return sql.SQL("t.{} IS NULL").format(target.parts["code"])
+    row = "t" if target.codes is None else "n"
+    return sql.SQL("{} IS NULL").format(sql.Identifier(row, target.code_column))
+
+
+def rows_of_leaf(target: Target, leaf: Relation, within: sql.Composable) -> sql.Composable:
+    """What the rows of a range of keys are read from, with their codes."""
+    return target.with_codes(sql.SQL("ONLY {}").format(leaf.identifier), within)
+
+
+def _reading(target: Target, leaf: Relation, within: sql.Composable) -> sql.Composed:
+    source = rows_of_leaf(target, leaf, within)
+    return statement("batch_out", source=source, within=within, **target.parts)
+
+
+def _writing(target: Target, leaf: Relation, due: sql.Composable) -> sql.Composed:
+    if target.codes is None:
+        return statement("apply_batch", due=due, table=leaf.identifier, **target.parts)
+    return statement("narrow_apply", due=due, table=leaf.identifier, **target.narrow_parts)
 
 
 def _batch_end(
@@ -227,11 +248,10 @@ def _fill_by_numpy(
     leaf: Relation,
     within: sql.Composable,
 ) -> int:
-    parts = {"table": leaf.identifier, **target.parts}
     number = NUMBERS[target.vector_type]
     rows = read_rows(
         connection,
-        statement("batch_out", within=within, **parts),
+        _reading(target, leaf, within),
         {"place": TID, "version": XID, "vector": vector_column(binarizer.dimensions, number)},
     )
     if not len(rows):
@@ -255,8 +275,7 @@ def write_codes(
         "code": binarizer.encode(rows["vector"].astype("f4")),
     }
     write_rows(connection, statement("batch_in"), iter([rows_of(columns, len(rows), values)]))
-    query = statement("apply_batch", due=due, table=leaf.identifier, **target.parts)
-    return connection.execute(query).rowcount
+    return connection.execute(_writing(target, leaf, due)).rowcount
 
 
 def _fill_in_database(
@@ -266,25 +285,27 @@ def _fill_in_database(
     leaf: Relation,
     within: sql.Composable,
 ) -> int:
-    query = statement(
-        "encode_batch",
-        table=leaf.identifier,
-        within=within,
-        encoder=encoder,
-        **target.parts,
-    )
+    where = {"table": leaf.identifier, "within": within, "encoder": encoder}
+    if target.codes is None:
+        query = statement("encode_batch", **where, **target.parts)
+    else:
+        query = statement("narrow_encode", **where, **target.narrow_parts)
     return connection.execute(query).rowcount
 
 
 def _unlocked(connection: Connection, target: Target, leaf: Relation) -> int:
     """How many rows lack their code that no other session holds."""
-    query = statement("unlocked_rows", table=leaf.identifier, **target.parts)
+    if target.codes is None:
+        query = statement("unlocked_rows", table=leaf.identifier, **target.parts)
+    else:
+        query = statement("narrow_unlocked", table=leaf.identifier, **target.narrow_parts)
     [(found,)] = fetch(connection, query)
     return int(found)
 
 
 def _has_missing(connection: Connection, target: Target, leaf: Relation) -> bool:
-    query = statement("has_missing", table=leaf.identifier, **target.parts)
+    source = target.with_codes(leaf.identifier)
+    query = statement("has_missing", table=source, **target.parts)
     try:
         [(found,)] = fetch(connection, query)
     except psycopg.errors.UndefinedColumn as error:

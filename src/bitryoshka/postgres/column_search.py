@@ -10,11 +10,11 @@ from numpy.typing import ArrayLike
 from pgvector import Vector
 from psycopg import sql
 
-from bitryoshka.errors import SearchError, TableError, VectorsError
+from bitryoshka.errors import SearchError, VectorsError
 from bitryoshka.postgres.exchange import Exchange, run, run_async
+from bitryoshka.postgres.searched_table import find_searched
 from bitryoshka.postgres.server import Connection
-from bitryoshka.postgres.statements import Statement, percent_doubled, statement
-from bitryoshka.postgres_rules import check_name
+from bitryoshka.postgres.statements import Statement
 from bitryoshka.search_parameters import CANDIDATES, K, Rescore, SearchParameters
 from bitryoshka.search_result import SearchResult
 from bitryoshka.vectors import blocks, check_vectors
@@ -41,6 +41,10 @@ def search_column(
     ``where`` is a condition on the table's columns with its values, such as
     ``sql.SQL("tenant = {}").format(tenant)``; the first stage goes on until it has found
     ``candidates`` rows that meet it.
+
+    Of a table whose codes lie in one of their own (layout narrow) the list comes from there, and
+    ``"exact"`` looks the vectors up by the key; ``where`` is then a look at the table's row for
+    each candidate.
 
     Raises TableError where no codec is attached to the column, VectorsError for queries that are
     not finite or have no code, SearchError for numbers that are none or do not fit together and
@@ -85,16 +89,12 @@ def _searching(
     asked: SearchParameters,
     where: sql.Composable | None,
 ) -> Exchange[SearchResult]:
-    for name in (schema, table):
-        check_name(name)
     if where is not None and not isinstance(where, sql.Composable):
         raise SearchError(
             "where must be made with psycopg.sql, so that values are quoted, such as "
             f"sql.SQL('tenant = {{}}').format(7); found {where!r}"
         )
-    key = yield statement("key_of", schema=sql.Literal(schema), table=sql.Literal(table)), {}
-    if not key:
-        raise TableError(f"there is no table {schema}.{table} with a primary key")
+    searched = yield from find_searched(schema, table, code_column)
     values: dict[str, Any] = {
         "k": asked.k,
         "candidates": asked.candidates,
@@ -102,7 +102,7 @@ def _searching(
         "rescore": asked.rescore,
         "shortlist": asked.shortlist,
         "code_column": code_column,
-        "filter": None if where is None else Statement([where]).as_string(connection),
+        "filter": where and Statement([searched.filter(where)]).as_string(connection),
         "queries": [
             Vector(row).to_text()
             for _, block, _ in blocks(
@@ -111,14 +111,11 @@ def _searching(
             for row in block
         ],
     }
-    columns = [sql.SQL("(s.item).{}").format(sql.Identifier(name)) for name, _ in key]
-    query = statement(
-        "search_column",
-        keys=percent_doubled(sql.SQL(", ").join(columns)),
-        table=percent_doubled(sql.Identifier(schema, table)),
-        pgvector=percent_doubled(sql.Identifier(key[0][1])),
-        **{name: sql.Placeholder(name) for name in values},
-    )
+    if searched.narrow is None or asked.rescore != "exact":
+        query = searched.statement({name: sql.Placeholder(name) for name in values})
+    else:
+        values |= {"rescore": asked.code_rescore, "shortlist": asked.compared}
+        query = searched.exact_statement({name: sql.Placeholder(name) for name in values})
     found: list[list[tuple[Any, float]]] = [[] for _ in values["queries"]]
     try:
         rows = yield query, values

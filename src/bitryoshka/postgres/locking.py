@@ -15,7 +15,7 @@ from bitryoshka.postgres.server import Connection
 from bitryoshka.postgres.statements import fetch, statement
 
 T = TypeVar("T")
-Mode = Literal["ACCESS EXCLUSIVE", "SHARE"]
+Mode = Literal["ACCESS EXCLUSIVE", "SHARE", "SHARE ROW EXCLUSIVE"]
 Advance = Callable[..., None]
 
 PATIENCE = 60.0
@@ -26,6 +26,7 @@ _MAINTENANCE = "SHARE UPDATE EXCLUSIVE"
 _CONFLICTS = {
     "ACCESS EXCLUSIVE": "Lock$",
     "SHARE": "^(RowExclusive|ShareUpdate|ShareRow|Exclusive|AccessExclusive)",
+    "SHARE ROW EXCLUSIVE": "^(RowExclusive|Share|Exclusive|AccessExclusive)",
 }
 _LOST = (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure)
 

@@ -10,7 +10,7 @@ from bitryoshka.binarizer import Binarizer
 from bitryoshka.errors import BitsError, DatabaseError
 from bitryoshka.limits import check_count
 from bitryoshka.postgres.attached_column import count_rows, find_attached
-from bitryoshka.postgres.backfilling import batch_table, key_ranges, write_codes
+from bitryoshka.postgres.backfilling import batch_table, key_ranges, rows_of_leaf, write_codes
 from bitryoshka.postgres.binary import (
     INTEGER,
     NUMBERS,
@@ -22,8 +22,9 @@ from bitryoshka.postgres.binary import (
 )
 from bitryoshka.postgres.code_check import wrong_codes
 from bitryoshka.postgres.codecs import export
-from bitryoshka.postgres.columns import require_idle, restore, sole_worker, step, trigger_problem
+from bitryoshka.postgres.columns import require_idle, sole_worker, step
 from bitryoshka.postgres.locking import retried, row_holders
+from bitryoshka.postgres.narrow_trigger import problem_of, restore_any
 from bitryoshka.postgres.server import Connection
 from bitryoshka.postgres.statements import fetch, statement
 from bitryoshka.postgres.target import Relation, Target
@@ -57,9 +58,9 @@ def repair(
     binarizer = export(connection, entry.codec)
     with sole_worker(connection, target.oid, target.title):
         fetch(connection, statement("renew_column", column_id=entry.id))
-        if trigger_problem(connection, target.oid, entry) is not None:
+        if problem_of(connection, target, entry) is not None:
             with progress_bar(0, "lock", progress, "attempts") as advance:
-                restore(connection, target, entry, advance)
+                restore_any(connection, target, entry, advance)
         mended = repair_rows(connection, target, binarizer, batch_rows, progress)
         connection.execute(statement("checked_column", column_id=entry.id))
     return mended
@@ -84,6 +85,9 @@ def repair_rows(
         for leaf, within in key_ranges(connection, target, batch_rows):
             mended += _mend(connection, target, leaf, binarizer, within)
             advance(by=batch_rows)
+        if target.codes is not None:
+            orphans = statement("remove_orphans", table=target.identifier, **target.narrow_parts)
+            mended += connection.execute(orphans).rowcount
     return mended
 
 
@@ -116,7 +120,8 @@ def _batch(
     within: sql.Composable,
 ) -> tuple[int, int]:
     """How many rows were found wrong, and how many of them written, in one transaction."""
-    parts = {"table": leaf.identifier, "within": within, **target.parts}
+    source = rows_of_leaf(target, leaf, within)
+    where = {"table": leaf.identifier, "within": within}
     columns = {
         "place": TID,
         "version": XID,
@@ -126,8 +131,19 @@ def _batch(
     }
     with connection.transaction():
         fetch(connection, statement("batch_settings"))
-        cleared = connection.execute(statement("clear_batch", **parts)).rowcount
-        query = statement("repair_out", zeros=sql.Literal("0"), bits=binarizer.bits, **parts)
+        if target.codes is None:
+            clearing = statement("clear_batch", **where, **target.parts)
+        else:
+            clearing = statement("narrow_clear", **where, **target.narrow_parts)
+        cleared = connection.execute(clearing).rowcount
+        query = statement(
+            "repair_out",
+            source=source,
+            within=within,
+            zeros=sql.Literal("0"),
+            bits=binarizer.bits,
+            **target.parts,
+        )
         rows = read_rows(connection, query, columns)
         wrong = rows["missing"] != 0
         wrong |= wrong_codes(binarizer, rows["vector"].astype("f4"), rows["code"])

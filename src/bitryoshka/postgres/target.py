@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal, NamedTuple, get_args
 
@@ -17,6 +18,8 @@ from bitryoshka.postgres.table import VectorType
 from bitryoshka.postgres_rules import check_name
 
 BadVectors = Literal["reject", "skip"]
+
+EVERYTHING = sql.SQL("true")
 
 
 class Key(NamedTuple):
@@ -59,7 +62,8 @@ class Relation:
 class Target(Relation):
     """A table's vector column and the column of its codes, which may not exist yet.
 
-    ``leaves``: the tables that hold the rows, its partitions or itself.
+    ``leaves``: the tables that hold the rows, its partitions or itself. ``codes``: the table that
+    holds the codes, where they lie in one of their own, beside the same key.
     """
 
     vector_column: str
@@ -72,6 +76,58 @@ class Target(Relation):
     partitioned: bool
     pgvector: str
     codec: Codec
+    codes: Relation | None = None
+
+    @property
+    def code_table(self) -> Target:
+        """The table that has the code column, as an index on it takes it."""
+        if self.codes is None:
+            return self
+        codes = self.codes
+        return replace(
+            self, oid=codes.oid, schema=codes.schema, name=codes.name, leaves=(codes,), codes=None
+        )
+
+    def with_codes(
+        self, rows: sql.Composable, within: sql.Composable = EVERYTHING
+    ) -> sql.Composable:
+        """What to read vectors and codes from: ``rows``, joined to their codes if those are beside.
+
+        ``within``: a condition on the key, which the rows that are read meet anyway.
+        """
+        if self.codes is None:
+            return rows
+        return statement(
+            "with_codes",
+            source=rows,
+            within=within,
+            columns=sql.SQL(", ").join([self.keys, self.parts["vector"]]),
+            columns_of_t=sql.SQL(", ").join(
+                [self.keys_of("t"), sql.Identifier("t", self.vector_column)]
+            ),
+            **self.narrow_parts,
+        )
+
+    @cached_property
+    def narrow_parts(self) -> dict[str, sql.Composable]:
+        """What statements on a table t and its table of codes, n, name."""
+        vector = sql.Identifier("t", self.vector_column)
+        return {
+            **self.parts,
+            "codes": (self.codes or self).identifier,
+            "keys": self.keys,
+            "t_keys": self.keys_of("t"),
+            "same": self.same_key("t", "n"),
+            "t_has_code": self.has_code(vector),
+        }
+
+    def keys_of(self, row: str) -> sql.Composed:
+        """The columns of the primary key, of a row by its name in a statement."""
+        return sql.SQL(", ").join(sql.Identifier(row, column.name) for column in self.key)
+
+    def same_key(self, left: str, right: str) -> sql.Composed:
+        """Condition that two rows, by their names in a statement, have the same key."""
+        return same_key([(column.name, column.operators) for column in self.key], left, right)
 
     @property
     def has_code_column(self) -> bool:
@@ -81,18 +137,24 @@ class Target(Relation):
     @cached_property
     def parts(self) -> dict[str, sql.Composable]:
         """The columns as statements name them, and whether a vector, if not NULL, has a code."""
-        names: dict[str, sql.Composable] = {
-            "vector": sql.Identifier(self.vector_column),
+        vector = sql.Identifier(self.vector_column)
+        return {
+            "vector": vector,
             "code": sql.Identifier(self.code_column),
             "pgvector": sql.Identifier(self.pgvector),
+            "has_code": self.has_code(vector),
         }
+
+    def has_code(self, vector: sql.Composable) -> sql.Composable:
+        """Condition that a vector, if not NULL, has a code."""
+        names = {"vector": vector, "pgvector": sql.Identifier(self.pgvector)}
         conditions: list[sql.Composable] = []
         if self.vector_dimensions is None:
             size = self.codec.dimensions
             conditions.append(statement("has_dimensions", dimensions=size, **names))
         if self.codec.metric == "cosine":
             conditions.append(statement("has_length", **names))
-        return names | {"has_code": sql.SQL(" AND ").join(conditions or [sql.SQL("true")])}
+        return sql.SQL(" AND ").join(conditions or [EVERYTHING])
 
     @cached_property
     def keys(self) -> sql.Composed:
@@ -125,6 +187,16 @@ class Target(Relation):
                 sql.Identifier(column.name), sql.Identifier(column.operators), value, found
             )
         return found if sign == ">" else sql.SQL("NOT {}").format(found)
+
+
+def same_key(columns: Sequence[tuple[str, str]], left: str, right: str) -> sql.Composed:
+    """Condition that two rows have the same key, whose columns have operators of a schema each."""
+    return sql.SQL(" AND ").join(
+        sql.SQL("{} OPERATOR({}.=) {}").format(
+            sql.Identifier(left, name), sql.Identifier(operators), sql.Identifier(right, name)
+        )
+        for name, operators in columns
+    )
 
 
 def find_target(

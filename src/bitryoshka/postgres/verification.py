@@ -13,7 +13,7 @@ from psycopg import sql
 from bitryoshka.binarizer import Binarizer
 from bitryoshka.limits import check_count
 from bitryoshka.postgres.attached_column import Counts, count_rows, find_attached
-from bitryoshka.postgres.backfilling import key_ranges
+from bitryoshka.postgres.backfilling import key_ranges, rows_of_leaf
 from bitryoshka.postgres.binary import NUMBERS, bit_column, read_rows, vector_column
 from bitryoshka.postgres.code_check import Judged, judge
 from bitryoshka.postgres.codecs import export
@@ -22,11 +22,11 @@ from bitryoshka.postgres.columns import (
     Entry,
     refuse_hidden_rows,
     step,
-    trigger_problem,
 )
+from bitryoshka.postgres.narrow_trigger import problem_of
 from bitryoshka.postgres.server import Connection
 from bitryoshka.postgres.statements import fetch, statement
-from bitryoshka.postgres.target import Target
+from bitryoshka.postgres.target import EVERYTHING, Target
 from bitryoshka.progress import progress_bar
 
 SAMPLE = 1000
@@ -81,7 +81,10 @@ class Verification:
 
 @dataclass(frozen=True)
 class Status:
-    """A code column as the catalogue has it, and the rows of its table."""
+    """A code column as the catalogue has it, and the rows of its table.
+
+    ``code_table``: the table that the column is in, where it is not that of the vectors.
+    """
 
     codec: str
     vector_column: str
@@ -93,6 +96,7 @@ class Status:
     counts: Counts
     index_valid: bool | None
     trigger: str | None = None
+    code_table: str | None = None
 
 
 def verify(
@@ -143,7 +147,8 @@ def status(
         state=entry.state,
         counts=counts,
         index_valid=_index_valid(connection, target, entry.prefix_bits),
-        trigger=trigger_problem(connection, target.oid, entry),
+        trigger=problem_of(connection, target, entry),
+        code_table=target.codes.title if target.codes else None,
     )
 
 
@@ -179,7 +184,7 @@ def verify_target(
         index_valid=_index_valid(connection, target, prefix_bits),
         queries=len(asked),
         recall=recall,
-        trigger=trigger_problem(connection, target.oid, entry)
+        trigger=problem_of(connection, target, entry)
         or _encoder_problem(connection, target, binarizer),
     )
 
@@ -210,7 +215,9 @@ def record(
 
 
 def _index_valid(connection: Connection, target: Target, prefix_bits: int | None) -> bool | None:
-    return None if prefix_bits is None else index_is_valid(connection, target, prefix_bits)
+    return (
+        None if prefix_bits is None else index_is_valid(connection, target.code_table, prefix_bits)
+    )
 
 
 def _sample(
@@ -221,7 +228,7 @@ def _sample(
     source = sql.SQL("{} TABLESAMPLE BERNOULLI ({})").format(
         target.identifier, sql.Literal(percent)
     )
-    vectors, codes = _read(connection, target, source, sql.SQL("true"))
+    vectors, codes = _read(connection, target, target.with_codes(source), EVERYTHING)
     # a limit in the query would take the rows that lie first
     chosen = np.random.default_rng(0).permutation(len(vectors))[:SAMPLE]
     return vectors[chosen], codes[chosen]
@@ -234,7 +241,7 @@ def _judge_all(
     looked_at, total = 0, Judged(0, 0, 0)
     with progress_bar(rows, "check", progress, "rows") as advance:
         for leaf, within in key_ranges(connection, target, _BATCH):
-            source = sql.SQL("ONLY {}").format(leaf.identifier)
+            source = rows_of_leaf(target, leaf, within)
             vectors, codes = _read(connection, target, source, within)
             part = judge(binarizer, vectors, codes)
             total = Judged(*(a + b for a, b in zip(total, part, strict=True)))
@@ -290,6 +297,7 @@ def _recall(
         statement(
             "recall",
             table=target.identifier,
+            searched=target.code_table.identifier,
             vector_type=sql.Identifier(target.vector_type),
             keys=target.keys,
             item_keys=sql.SQL(", ").join(
