@@ -11,10 +11,10 @@ that reads the fewest pages; where none finds as much, the one that finds most.
 
 Then, for every limit of memory, every layout gets a server started with nothing of its files in
 memory, in a control group that has so much for its processes, its shared buffers (a quarter of the
-limit, or two fifths) and its file cache together. One client asks the queries that warm up, for a
-while, and then those that are measured; then several clients ask others. Pages are what EXPLAIN
-counts, of 8 KiB; pages from the disk and processor time are what the kernel counts for the server
-process.
+limit, two fifths or three fifths) and its file cache together. One client asks the queries that
+warm up, for a while, and then those that are measured; then several clients ask others. Pages are
+what EXPLAIN counts, of 8 KiB; pages from the disk and processor time are what the kernel counts for
+the server process.
 
 ``--folder`` is where the data lies, on a disk: with it, steps that were done there are not done
 again, and a run that was ended goes on.
@@ -54,6 +54,7 @@ from benchmarks.memory_group import GroupError, check_on_disk, drop_file_cache, 
 from benchmarks.memory_layouts import (
     ALONE,
     FLOAT,
+    HALF,
     LAYOUTS,
     LONG,
     OURS,
@@ -83,12 +84,15 @@ USES = {"choosing": 200, "warming": 2000, "measured": 300, "asked": 1000}
 CODES = {SHORT: (256, 256), LONG: (768, 768)}
 UNLIMITED, HALF_INDEX = "none", "half the index"
 MORE_BUFFERS = "half the index with more buffers"
-# of a limit: what PostgreSQL's manual begins with, and the most that it expects to be of use
-BUFFERS, MOST_BUFFERS = 0.25, 0.4
+MOST_BUFFERS = "half the index with most buffers"
+# shared buffers, of a limit: what PostgreSQL's manual begins with, the most that it expects to be
+# of use, and what leaves just enough for the server itself and pages that are read but once
+BUFFERS = 0.25
+SHARES_OF_BUFFERS = {HALF_INDEX: BUFFERS, MORE_BUFFERS: 0.4, MOST_BUFFERS: 0.6}
 # of what float HNSW works on, its table and its index
 SHARES = {"3/4": 0.75, "1/2": 0.5, "1/5": 0.2, "1/10": 0.1}
 # those that the targets ask for first
-LIMITS = (HALF_INDEX, MORE_BUFFERS, UNLIMITED, *SHARES)
+LIMITS = (*SHARES_OF_BUFFERS, UNLIMITED, *SHARES)
 # the first queries read what all of them need, however long that takes
 WARMED, LEAST = 200, 50
 PAGE, GROUP = 8192, f"bitryoshka-{os.getpid()}"
@@ -288,7 +292,8 @@ def limits(sizes: Mapping[str, int]) -> dict[str, int | None]:
     A server with several clients needs some 40 MiB for itself: about 150,000 rows for the least.
     """
     half = sizes["float index"] // 2
-    found = {HALF_INDEX: half, MORE_BUFFERS: half, UNLIMITED: None}
+    found: dict[str, int | None] = dict.fromkeys(SHARES_OF_BUFFERS, half)
+    found[UNLIMITED] = None
     return found | {name: int(share * working_set(sizes)) for name, share in SHARES.items()}
 
 
@@ -320,7 +325,7 @@ def run(folder: Path, given: argparse.Namespace) -> dict[str, Any]:
             allowed = limits(sizes)[limit]
             if allowed:
                 drop_file_cache()
-            share = MOST_BUFFERS if limit == MORE_BUFFERS else BUFFERS
+            share = SHARES_OF_BUFFERS.get(limit, BUFFERS)
             buffers = int((allowed or working_set(sizes)) * share)
             with server(data, buffers, allowed) as dsn:
                 return measure(dsn, compared[name], choices[name], queries, truth, effort)
@@ -380,26 +385,42 @@ def targets(figures: Mapping[str, Any]) -> list[Target]:
             small["codes, ef_construction 64"]["seconds"] / small["halfvec"]["seconds"],
         ),
     ]
-    for buffers, limit in ((BUFFERS, HALF_INDEX), (MOST_BUFFERS, MORE_BUFFERS)):
-        if not (under := figures["layouts"].get(limit)):
+    for limit, buffers in SHARES_OF_BUFFERS.items():
+        if not (under := figures["layouts"].get(limit)) or FLOAT not in under:
             continue
-        reached = [n for n in OURS if n in under and figures["chosen"][n]["recall"] >= WANTED]
-        best = min(reached, key=lambda name: under[name]["p50_milliseconds"])
-        floats, ours = under[FLOAT], under[best]
+        ours = under[best(figures, limit)]
         label = f"float HNSW's index twice the memory, {buffers:.0%} of it shared buffers"
         found += [
             at_least(
                 f"{label}: its median time over that of ours",
                 10,
-                floats["p50_milliseconds"] / ours["p50_milliseconds"],
+                under[FLOAT]["p50_milliseconds"] / ours["p50_milliseconds"],
             ),
             at_least(
                 f"{label}: queries a second, times float HNSW's",
                 10,
-                ours["queries_a_second"] / floats["queries_a_second"],
+                ours["queries_a_second"] / under[FLOAT]["queries_a_second"],
             ),
         ]
+    if free := figures["layouts"].get(UNLIMITED):
+        ours = free[best(figures, UNLIMITED)]
+        found += [
+            at_most(
+                f"no limit: median time of ours over that of {name}",
+                1,
+                ours["p50_milliseconds"] / free[name]["p50_milliseconds"],
+            )
+            for name in (FLOAT, HALF)
+            if name in free
+        ]
     return found
+
+
+def best(figures: Mapping[str, Any], limit: str) -> str:
+    """The fastest of our layouts that find enough."""
+    under = figures["layouts"][limit]
+    reached = [n for n in OURS if n in under and figures["chosen"][n]["recall"] >= WANTED]
+    return min(reached, key=lambda name: under[name]["p50_milliseconds"])
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -33,11 +33,12 @@ ROW, STAGES = "codes in the row, then vectors", "codes in the row, float query, 
 OUT = "codes in the row, vectors out of line"
 NARROW = "codes in their own table, 256 bits"
 NARROW_LONG = "codes in their own table, 768 bits"
+NARROW_SMALL = "codes in their own table, 768 bits, m = 8"
 ROW_ALONE = "codes in the row, float query alone"
 ALONE = "codes alone, no vectors"
-OURS = (ROW, STAGES, OUT, NARROW, NARROW_LONG, ROW_ALONE, ALONE)
+OURS = (ROW, STAGES, OUT, NARROW, NARROW_LONG, NARROW_SMALL, ROW_ALONE, ALONE)
 LAYOUTS = (FLOAT, HALF, QUANTIZED, *OURS)
-SHORT, LONG = "short", "long"
+SHORT, LONG, SMALL_GRAPH = "short", "long", "long, small graph"
 MOST = 100
 BLOCK = 10_000
 BUILT_WITHIN, SMALL = "2GB", "64MB"
@@ -45,8 +46,9 @@ BUILT_WITHIN, SMALL = "2GB", "64MB"
 FILLER = "." * 2100
 
 
-# m and ef_construction of graphs over codes: the quickest of those that `benchmarks.lists` compares
-GRAPHS = {SHORT: (8, 128), LONG: (16, 128)}
+# m and ef_construction of graphs over codes: of those that `benchmarks.lists` compares the quickest
+# over long codes, and a smaller one
+GRAPHS = {SHORT: (8, 128), LONG: (16, 128), SMALL_GRAPH: (8, 128)}
 
 
 Make = Callable[[Connection, int, int | None], Search]
@@ -132,6 +134,8 @@ def build(
         "narrow, index": lambda: index_codes(connection, "narrow", SHORT, short),
         "alone": lambda: build_codes(connection, "alone", rows, long),
         "alone, index": lambda: index_codes(connection, "alone", LONG, long),
+        "small": lambda: build_codes(connection, "small", rows, long),
+        "small, index": lambda: index_codes(connection, "small", SMALL_GRAPH, long),
     }
 
 
@@ -356,14 +360,16 @@ def layouts(binarizers: dict[str, Binarizer]) -> dict[str, Layout]:
         OUT: Layout(("outside",), in_the_row("outside", "exact"), LONG),
         NARROW: Layout(("narrow", *vectors), beside("narrow", short, True), SHORT),
         NARROW_LONG: Layout(("alone", *vectors), beside("alone", long, True), LONG),
+        NARROW_SMALL: Layout(("small", *vectors), beside("small", long, True), SMALL_GRAPH),
         ROW_ALONE: Layout(("coded",), in_the_row("coded", "asymmetric")),
         ALONE: Layout(("alone",), beside("alone", long, False)),
     }
 
 
 def ranked(binarizers: Mapping[str, Binarizer]) -> dict[str, Make]:
-    """Lists in the float query's order, as far as a shortlist may go, by the codes."""
+    """Lists in the float query's order, as far as a shortlist may go, by codes and graph."""
     return {
         SHORT: beside("narrow", binarizers[SHORT], False, MOST),
         LONG: beside("alone", binarizers[LONG], False, MOST),
+        SMALL_GRAPH: beside("small", binarizers[LONG], False, MOST),
     }

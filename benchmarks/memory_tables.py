@@ -8,6 +8,7 @@ from typing import Any
 Figures = Mapping[str, Any]
 
 MIB = 2**20
+REACHED = 0.95
 # from much memory to little; the name in a result file, and how a page has it
 SHOWN = {
     "none": "no limit",
@@ -15,6 +16,7 @@ SHOWN = {
     "1/2": "1/2",
     "half the index": "half the index",
     "half the index with more buffers": "half the index, 2/5 shared buffers",
+    "half the index with most buffers": "half the index, 3/5 shared buffers",
     "1/5": "1/5",
     "1/10": "1/10",
 }
@@ -103,3 +105,31 @@ def builds_block(figures: Figures) -> str:
     ]
     head = ["built within 64 MiB", "seconds", "MiB", "rows before the graph outgrew that memory"]
     return f"{markdown(head, rows)}\n\n{small['rows']['rows']:,} rows."
+
+
+def line_block(figures: Figures) -> str:
+    """Float HNSW and codes, each by its fastest, with memory for all and with little of it."""
+    enough = [name for name, found in figures["chosen"].items() if found["recall"] >= REACHED]
+    ways = {
+        "float HNSW": [name for name in enough if name == "HNSW, vector"],
+        "codes": [name for name in enough if name.startswith("codes")],
+    }
+    limits = {
+        "with memory for everything": ["none"],
+        "with half of float HNSW's index as memory": [
+            limit for limit in figures["layouts"] if limit.startswith("half")
+        ],
+    }
+    said = []
+    for where, among in limits.items():
+        found = []
+        for way, names in ways.items():
+            runs = [figures["layouts"][limit].get(name) for limit in among for name in names]
+            best = min((run for run in runs if run), key=lambda run: run["p50_milliseconds"])
+            time, rate = best["p50_milliseconds"], best["queries_a_second"]
+            found.append(f"{time:.1f} ms by {way} ({rate:.0f} a second)")
+        said.append(f"{where} {' and '.join(found)}")
+    return (
+        f"{figures['rows']:,} rows of {figures['dimensions']} dimensions, a search at a recall of "
+        f"{REACHED}: {'; '.join(said)}."
+    )

@@ -16,7 +16,13 @@ from typing import Any
 from benchmarks.bytes_table import byte_table, few_block, first_block
 from benchmarks.lists_tables import codes_block, graphs_block, pages_block
 from benchmarks.memory_qdrant_tables import BLOCKS as MEMORY_QDRANT
-from benchmarks.memory_tables import builds_block, rates_block, settings_block, times_block
+from benchmarks.memory_tables import (
+    builds_block,
+    line_block,
+    rates_block,
+    settings_block,
+    times_block,
+)
 from benchmarks.partitions import FORMS
 from benchmarks.quality_table import table
 from benchmarks.results import FOLDER, read
@@ -733,6 +739,7 @@ BLOCKS: dict[str, tuple[str, Callable[[Figures], str]]] = {
     "list-codes": ("lists", codes_block),
     "list-graphs": ("lists", graphs_block),
     "list-pages": ("lists", pages_block),
+    "memory-line": ("memory", line_block),
     "memory-times": ("memory", times_block),
     "memory-rates": ("memory", rates_block),
     "memory-settings": ("memory", settings_block),

@@ -28,6 +28,7 @@ from bitryoshka.postgres import (
     install,
     list_codecs,
     register,
+    search_column,
     uninstall,
     verify,
 )
@@ -46,6 +47,9 @@ CASES: dict[str, Callable[[], Binarizer]] = {
     "one sweep": lambda: in_one_sweep(searched(8)),
     "cut": lambda: searched(9, (24, 48), 24, restarts=1).truncate(24),
     "cut below the signs": lambda: searched(10, (16, 48), 32, restarts=1).truncate(16),
+    "cut, queries projected as rows": lambda: replace(
+        searched(11, (16, 48), 32, restarts=1), hamming_projection=None
+    ).truncate(16),
 }
 
 
@@ -278,6 +282,21 @@ def test_verify_finds_codes_that_are_worse(installed: Connection) -> None:
     installed.execute("UPDATE items SET code = NULL WHERE id IN (3, 4)")
     installed.execute("ALTER TABLE items ENABLE TRIGGER USER")
     assert attach(installed, "items", "embedding", "docs@1").verification.good
+
+
+@pytest.mark.parametrize("case", [*CASES])
+def test_a_search_by_whole_codes(installed: Connection, case: str) -> None:
+    """The bits of a query have the codes' length, whatever the rows start from."""
+    binarizer, vectors = CASES[case](), some(40)
+    register(installed, "docs", binarizer)
+    table(installed, vectors)
+    attach(installed, "items", "embedding", "docs@1", queries=0)
+    query = some(1, seed=9)
+    found = search_column(installed, "items", query, k=40, candidates=40, rescore=None)
+    codes = binarizer.encode(vectors)[:, : binarizer.hamming_bits // 8]
+    apart = np.bitwise_count(codes ^ binarizer.encode_queries(query)).sum(axis=1)
+    expected = 1 - 2 * np.sort(apart) / binarizer.hamming_bits
+    assert found.scores[0] == pytest.approx(expected, abs=3 / binarizer.hamming_bits)
 
 
 def test_verify_of_a_cut_code_counts_bits(installed: Connection) -> None:

@@ -429,6 +429,10 @@ class Binarizer:
             "hamming_offset": None if thresholds is None else thresholds[:hamming],
         }
         if self.additive is not None:  # the bits that are kept depend on those that are not
+            if hamming < len(self.projection):  # rows start from all signs, queries have fewer
+                project, offset = self._query_signs
+                cut["hamming_projection"] = project.T[:hamming]
+                cut["hamming_offset"] = offset[:hamming]
             return replace(self, levels=self.levels[: len(nested)], **cut)
         steps, counts = self.step[:hamming], np.bincount(self.bit_dimension[:length])
         # dropping the last digits of k doubles the step for each
