@@ -70,7 +70,7 @@ def fill(connection: Connection, table: str, vectors: Floats, out_of_line: bool 
 
     ``toast_tuple_target`` says how short a row has to become, but only rows of more than 2 KB are
     looked at: vectors of 500 dimensions and more. A filler makes shorter ones that long; rows keep
-    their vectors where they are when it is taken away.
+    their vectors where they are when it is taken away. Codes are short enough to stay.
     """
     name, dimensions = sql.Identifier(table), vectors.shape[1]
     columns = {"id": BIGINT, "embedding": vector_column(dimensions)}
@@ -85,7 +85,7 @@ def fill(connection: Connection, table: str, vectors: Floats, out_of_line: bool 
         connection.execute(
             sql.SQL(
                 "ALTER TABLE {0} ALTER embedding SET STORAGE EXTERNAL, ADD filler text, "
-                "ALTER filler SET STORAGE EXTERNAL, SET (toast_tuple_target = 128)"
+                "ALTER filler SET STORAGE EXTERNAL, SET (toast_tuple_target = 256)"
             ).format(name)
         )
     filler = np.frombuffer(FILLER.encode(), np.uint8)

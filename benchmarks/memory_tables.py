@@ -38,6 +38,7 @@ def _by_limit(figures: Figures, show: Any) -> str:
     rows = [
         [name, *(show(found[name]) if name in found else "" for found in by_limit)]
         for name in figures["chosen"]
+        if any(name in found for found in by_limit)
     ]
     return markdown(head, rows)
 
