@@ -63,18 +63,20 @@ COMMENT ON CONSTRAINT bitryoshka_narrow ON {codes} IS {comment}
 -- that was read, and its lock is held until its code is written: no older code takes the place of one
 -- that the trigger writes for a later version.
 WITH locked AS MATERIALIZED (
-    SELECT {t_keys}, b.code AS bitryoshka_code
+    SELECT {t_keys}, b.code
     FROM pg_temp.bitryoshka_batch AS b
         JOIN ONLY {table} AS t ON t.ctid OPERATOR(pg_catalog.=) b.place
     WHERE t.xmin OPERATOR(pg_catalog.=) b.version
     FOR NO KEY UPDATE OF t SKIP LOCKED
 )
 INSERT INTO {codes} AS n ({keys}, {code})
-SELECT {keys}, bitryoshka_code FROM locked
+TABLE locked -- by place: a column of the key may have any name
 ON CONFLICT ({keys}) DO UPDATE SET {code} = excluded.{code} WHERE {due}
 
 -- name: narrow_body
 #variable_conflict use_column
+-- columns may have any name: where a table is read, all variables are named by their block
+<<bitryoshka_block>>
 DECLARE
     made bit({bits});
     hint pg_catalog.text;
@@ -115,8 +117,8 @@ BEGIN
         RETURN NULL;
     END IF;
     -- a trigger before this one may have changed the row again, or deleted it
-    INSERT INTO {codes} ({keys}, {code})
-    SELECT {new_keys}, made FROM ONLY {table} AS t
+    INSERT INTO {codes} AS n ({keys}, {code})
+    SELECT {new_keys}, bitryoshka_block.made FROM ONLY {table} AS t
     WHERE {same} AND coalesce(
         t.{vector} OPERATOR({pgvector}.=) NEW.{vector}, t.{vector} IS NULL AND NEW.{vector} IS NULL)
     ON CONFLICT ({keys}) DO UPDATE SET {code} = excluded.{code};
@@ -136,14 +138,14 @@ UPDATE {codes} AS n SET {code} = NULL FROM locked AS t WHERE {same}
 
 -- name: narrow_encode
 WITH locked AS MATERIALIZED (
-    SELECT {t_keys}, t.{vector} AS bitryoshka_vector
+    SELECT {t_keys}, {encoder}(t.{vector}::{pgvector}.vector)
     FROM ONLY {table} AS t
     WHERE {within} AND t.{vector} IS NOT NULL AND {t_has_code} AND NOT EXISTS (
         SELECT FROM {codes} AS n WHERE {same} AND n.{code} IS NOT NULL)
     FOR NO KEY UPDATE OF t SKIP LOCKED
 )
 INSERT INTO {codes} AS n ({keys}, {code})
-SELECT {keys}, {encoder}(bitryoshka_vector::{pgvector}.vector) FROM locked
+TABLE locked
 ON CONFLICT ({keys}) DO UPDATE SET {code} = excluded.{code} WHERE n.{code} IS NULL
 
 -- name: narrow_facts

@@ -224,6 +224,30 @@ def key_columns(connection: Connection, table: str) -> list[tuple[Any, ...]]:
     ).fetchall()
 
 
+@pytest.mark.parametrize("in_database", [False, True])
+def test_no_columns_name_is_taken_for_a_variable(installed: Connection, in_database: bool) -> None:
+    """Names of variables, blocks, aliases and results, as columns and as the key."""
+    registered(installed)
+    names = ("made", "hint", "bitryoshka_block", "bitryoshka_code", "bitryoshka_vector", "t", "n")
+    others = ", ".join(f"{name} bit(24) DEFAULT repeat('1', 24)::bit(24)" for name in names)
+    columns = f"id bigint PRIMARY KEY, {others}, found int, tg_op int, excluded int, new int"
+    make_table(installed, rows=20, columns=columns)
+    narrow(installed, in_database=in_database)
+    installed.execute("UPDATE items SET embedding = %s::vector WHERE id IN (3, 4)", [text(1)])
+    assert check_beside(installed) == 18
+    for name in (*names, "found", "tg_op", "sqlstate", "excluded", "new"):
+        key = f"key_{name}"
+        make_table(installed, 20, key, columns="id bigint PRIMARY KEY")
+        installed.execute(f'ALTER TABLE {key} RENAME id TO "{name}"'.encode())
+        narrow(installed, key, in_database=in_database, code_table=f"{key}_code")
+        installed.execute(
+            f'UPDATE {key} SET embedding = %s::vector WHERE "{name}" IN (3, 4)'.encode(), [text(1)]
+        )
+        assert check_beside(installed, table=key, codes=f"{key}_code", key=name) == 18
+        assert verify(installed, key, full=True).good
+        assert repair(installed, key) == 0
+
+
 def test_a_key_with_a_collation_of_its_own(installed: Connection) -> None:
     registered(installed)
     make_table(installed, rows=30, columns='id text COLLATE "C" PRIMARY KEY')
@@ -705,6 +729,13 @@ REFUSED: dict[str, tuple[str, dict[str, Any], type[Exception], str]] = {
         {},
         TableError,
         "has row security, whose policies codes beside it would not obey",
+    ),
+    "a key of vectors": (
+        "DELETE FROM items WHERE embedding IS NULL; ALTER TABLE items DROP CONSTRAINT items_pkey, "
+        "ADD PRIMARY KEY (id, embedding)",
+        {},
+        TableError,
+        "'embedding' in its primary key: attach it in layout row",
     ),
     "unlogged": ("ALTER TABLE items SET UNLOGGED", {}, TableError, "unlogged or temporary"),
     "a table": (

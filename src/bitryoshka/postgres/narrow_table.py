@@ -130,6 +130,10 @@ def _refuse(connection: Connection, target: Target) -> None:
     )
     for refused, why in (
         (partitioned, "is partitioned: attach it in layout row"),
+        (
+            target.vector_column in [column.name for column in target.key],
+            f"has column {target.vector_column!r} in its primary key: attach it in layout row",
+        ),
         (row_security, "has row security, whose policies codes beside it would not obey"),
         (not permanent, "is unlogged or temporary"),
     ):
