@@ -20,6 +20,7 @@ from bitryoshka.postgres import (
     detach,
     drop_vectors,
     register,
+    repair,
     search_column,
     set_vectors_aside,
     verify,
@@ -137,6 +138,50 @@ def test_codes_without_vectors_are_not_taken_away(installed: Connection, layout:
     holder = HOLDER[layout]
     installed.execute(f"UPDATE {holder} SET code = NULL WHERE id = 1000".encode())
     assert attach(installed, "items", "embedding", LABEL, layout=layout).verification.good
+
+
+# how a column of vectors comes back without vectors, or by another name, beside codes
+RETURNED = {
+    "dropped": ("ALTER TABLE items DROP embedding_dropped, ADD embedding vector(16)", "embedding"),
+    "kept": ("ALTER TABLE items ADD embedding vector(16)", "embedding"),
+    "renamed": ("ALTER TABLE items RENAME embedding_dropped TO embedding", "embedding"),
+    "named": ("SELECT", "embedding_dropped"),
+}
+
+
+@pytest.mark.parametrize("way", RETURNED)
+def test_no_way_back_takes_codes_of_lost_vectors(installed: Connection, way: str) -> None:
+    change, column = RETURNED[way]
+    registered(installed)
+    make_table(installed, rows=30)
+    installed.execute("DELETE FROM items WHERE embedding IS NULL")
+    attach(installed, "items", "embedding", LABEL, layout="narrow")
+    aside(installed)
+    code = f"bitryoshka.encode('{LABEL}', '{Vector(ASKED[0]).to_text()}'::vector)"
+    write = f"INSERT INTO items VALUES (1000); INSERT INTO items_code VALUES (1000, {code})"
+    installed.execute(f"{write}; {change}".encode())
+    count = 1 if way in ("renamed", "named") else 28
+    before = shape(installed), installed.execute("TABLE items_code ORDER BY id").fetchall()
+    message = rf"{count} rows of public\.items have codes and no vectors"
+    for _ in range(2):
+        with pytest.raises(DatabaseError, match=message):
+            attach(installed, "items", column, LABEL, layout="narrow")
+        if way != "named":
+            with pytest.raises(DatabaseError, match=message):
+                repair(installed, "items")
+    after = shape(installed), installed.execute("TABLE items_code ORDER BY id").fetchall()
+    assert after == before
+    detach(installed, "items")
+    assert installed.execute("TABLE items_code ORDER BY id").fetchall() == before[1]
+    # nor where the table is taken up without its entry
+    if way != "named":
+        with pytest.raises(DatabaseError, match=message):
+            attach(installed, "items", column, LABEL, layout="narrow")
+    installed.execute(
+        "UPDATE items_code AS n SET code = NULL FROM items AS t WHERE t.id = n.id AND "
+        f"t.{column} IS NULL".encode()
+    )
+    assert attach(installed, "items", column, LABEL, layout="narrow").verification.good
 
 
 TAMPERED = {

@@ -17,7 +17,15 @@ from psycopg import sql
 from bitryoshka.errors import FingerprintError, TableError
 from bitryoshka.postgres.columns import Entry, find_entry, refused_changes
 from bitryoshka.postgres.locking import Advance, changed
-from bitryoshka.postgres.narrow_trigger import drop_lost, drop_triggers, making_trigger, naming
+from bitryoshka.postgres.lone_codes import count_lone
+from bitryoshka.postgres.narrow_trigger import (
+    drop_lost,
+    drop_triggers,
+    has_trigger,
+    keep_lone,
+    making_trigger,
+    naming,
+)
 from bitryoshka.postgres.server import Connection
 from bitryoshka.postgres.statements import fetch, refused_as, statement
 from bitryoshka.postgres.target import BadVectors, Relation, Target, find_table, format_type
@@ -151,13 +159,16 @@ def make_narrow(
 ) -> None:
     """Table, entry and trigger in one transaction: no row can be written between them.
 
-    A table of codes that came without its entry is taken as it is, and its codes are to be checked.
+    A table of codes that came without its entry is taken as it is, and its codes are to be checked;
+    DatabaseError where rows have codes in it and no vectors.
     """
     present = target.codes is not None and target.codes.oid > 0
     if present:
         _check_held(connection, target)
 
     def make() -> None:
+        if present:
+            keep_lone(connection, target)
         drop_lost(connection, target)
         for part in [] if present else _creation(connection, target):
             connection.execute(part)
@@ -241,13 +252,19 @@ def release(connection: Connection, narrow: NarrowTable, entry: Entry) -> None:
 def drop_narrow(connection: Connection, narrow: NarrowTable) -> None:
     """Take a table of codes away, with its trigger and entry.
 
-    Where the column of vectors is gone the table itself stays.
+    Where the column of vectors is gone the table itself stays, and where it came back without them.
     """
     entry = find_entry(connection, narrow.codes.oid, narrow.code_column)
+    spare = has_column(connection, narrow.table, narrow.vector_column) and not (
+        (entry is None or not has_trigger(connection, narrow.table, entry))
+        and count_lone(
+            connection, narrow.table, narrow.codes, narrow.code_column, narrow.vector_column
+        )
+    )
     drop_triggers(connection, narrow.table, entry)
     if entry is not None:
         connection.execute(statement("forget_column", column_id=entry.id))
-    if has_column(connection, narrow.table, narrow.vector_column):
+    if spare:
         connection.execute(statement("drop_narrow_table", codes=narrow.codes.identifier))
 
 

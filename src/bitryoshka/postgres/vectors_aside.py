@@ -13,11 +13,12 @@ from bitryoshka.postgres.codecs import export, find_codec
 from bitryoshka.postgres.columns import Entry, find_entry, require_idle, sole_worker, step
 from bitryoshka.postgres.installation import require_installed
 from bitryoshka.postgres.locking import changed
+from bitryoshka.postgres.lone_codes import count_lone, refuse_lone
 from bitryoshka.postgres.narrow_table import has_column, narrow_tables
 from bitryoshka.postgres.narrow_trigger import drop_triggers
 from bitryoshka.postgres.server import Connection
 from bitryoshka.postgres.statements import fetch, refused_as, statement
-from bitryoshka.postgres.target import Relation, Target, find_table, same_key
+from bitryoshka.postgres.target import Relation, Target, find_table
 from bitryoshka.postgres.verification import verify_target
 from bitryoshka.postgres_rules import name_within
 
@@ -124,13 +125,8 @@ def _bring_back(
     aside = aside_of(vector_column)
     entry = _adopted(connection, table, code_column)
     holders = _holders(connection, table, vector_column, code_column)
-    lone = sum(_lone_codes(connection, table, *holder, aside) for holder in holders)
-    if lone:
-        raise DatabaseError(
-            f"{lone} rows of {table.title} have codes and no vectors, and attach would take their "
-            f"codes away: write their vectors to column {aside!r}, or set their codes NULL, then "
-            "run it again"
-        )
+    lone = sum(count_lone(connection, table, *holder, aside) for holder in holders)
+    refuse_lone(lone, table, aside)
     if not holders:
         return
 
@@ -302,20 +298,3 @@ def _holders(
         if narrow.vector_column == vector_column
     ]
     return row + beside
-
-
-def _lone_codes(
-    connection: Connection, table: Relation, holder: Relation, code_column: str, aside: str
-) -> int:
-    """How many rows have a code and no vector."""
-    key = fetch(connection, statement("primary_key", oid=table.oid))
-    query = statement(
-        "lone_codes",
-        table=table.identifier,
-        codes=holder.identifier,
-        code=sql.Identifier(code_column),
-        same=same_key([(name, operators) for name, _, operators in key], "t", "n"),
-        vector=sql.Identifier(aside),
-    )
-    [(found,)] = fetch(connection, query)
-    return int(found)
