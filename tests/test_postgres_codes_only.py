@@ -184,6 +184,27 @@ def test_no_way_back_takes_codes_of_lost_vectors(installed: Connection, way: str
     assert attach(installed, "items", column, LABEL, layout="narrow").verification.good
 
 
+def test_codes_of_the_other_layout_are_not_left_to_grow_stale(
+    installed: Connection, layout: Any
+) -> None:
+    other: Any = {"row": "narrow", "narrow": "row"}[layout]
+    aside(installed)
+    before = shape(installed)
+    with pytest.raises(TableError, match=f"no trigger keeps true: attach in layout {layout}"):
+        attach(installed, "items", "embedding", LABEL, layout=other)
+    assert shape(installed) == before
+    # nor where the column was made again
+    installed.execute("ALTER TABLE items ADD embedding vector(16)")
+    with pytest.raises(TableError, match="no trigger keeps true: .* or detach it first"):
+        attach(installed, "items", "embedding", LABEL, layout=other)
+    installed.execute("ALTER TABLE items DROP embedding")
+    attach(installed, "items", "embedding", LABEL, layout=layout)
+    assert attach(installed, "items", "embedding", LABEL, layout=other).verification.good
+    installed.execute("UPDATE items SET embedding = %s::vector", [Vector(ASKED[0]).to_text()])
+    check_codes(installed)
+    check_beside(installed)
+
+
 TAMPERED = {
     "a wrong code": ("UPDATE {holder} SET code = ~ code WHERE id = 7", "1 rows wrong"),
     "a missing code": ("UPDATE {holder} SET code = NULL WHERE id = 7", "1 codes missing"),

@@ -110,7 +110,7 @@ def attach(
     check_count(batch_rows, "batch_rows", BitsError)
     check_count(queries, "queries", least=0)
     found = find_codec(connection, codec)
-    bring_vectors_back(connection, table, vector_column, schema, code_column)
+    bring_vectors_back(connection, table, vector_column, schema, code_column, layout)
     target = find_target(connection, table, vector_column, found, code_column, schema)
     prefix = check_prefix(target, prefix_bits) if index else None
     binarizer = export(connection, codec)

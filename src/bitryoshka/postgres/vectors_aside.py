@@ -9,6 +9,7 @@ from psycopg import sql
 
 from bitryoshka.errors import DatabaseError, FingerprintError, TableError
 from bitryoshka.postgres.attached_column import find_attached
+from bitryoshka.postgres.attachment_checks import Layout, refuse_other_layout
 from bitryoshka.postgres.codecs import export, find_codec
 from bitryoshka.postgres.columns import Entry, find_entry, require_idle, sole_worker, step
 from bitryoshka.postgres.installation import require_installed
@@ -100,13 +101,20 @@ def set_vectors_aside(
 
 
 def bring_vectors_back(
-    connection: Connection, table: str, vector_column: str, schema: str, code_column: str
+    connection: Connection,
+    table: str,
+    vector_column: str,
+    schema: str,
+    code_column: str,
+    layout: Layout,
 ) -> None:
     """Undo `set_vectors_aside` where a table has such vectors; their codes are to be checked.
 
-    Raises DatabaseError where rows were written since that have codes and no vectors.
+    Raises DatabaseError where rows were written since that have codes and no vectors, and
+    TableError where the codes are of the other layout, and no trigger would keep them true.
     """
     found, _, _ = find_table(connection, table, schema)
+    refuse_other_layout(connection, found, vector_column, code_column, layout)
     if not _is_aside(connection, found, vector_column):
         return
     with sole_worker(connection, found.oid, found.title):
