@@ -98,6 +98,11 @@ BEGIN
                 ERRCODE = 'undefined_table',
                 MESSAGE = 'one of the two tables was renamed, moved or dropped';
         END IF;
+        -- reads no row, and names what was renamed
+        IF ROW({new_keys}) IS NULL AND EXISTS (SELECT {n_keys}, n.{code} FROM {codes} AS n WHERE false)
+        THEN
+            RETURN NULL;
+        END IF;
         IF {has_code} THEN
             made := {encoder}(NEW.{vector}::{pgvector}.vector);
         END IF;
@@ -108,7 +113,9 @@ BEGIN
         RAISE EXCEPTION USING
             ERRCODE = SQLSTATE,
             MESSAGE = pg_catalog.concat({about}, ': ', SQLERRM),
-            HINT = CASE WHEN hint OPERATOR(pg_catalog.<>) '' THEN hint
+            -- of a column that is not there Postgres guesses
+            HINT = CASE WHEN hint OPERATOR(pg_catalog.<>) ''
+                    AND SQLSTATE OPERATOR(pg_catalog.<>) '42703' THEN hint
                 ELSE 'bitryoshka attach --layout narrow takes up what was renamed or changed; '
                     'bitryoshka detach ends it.' END;
     END;
@@ -163,6 +170,21 @@ EXISTS (
     SELECT FROM {table} AS bitryoshka_item WHERE {same} AND ({where}
     )
 )
+
+-- name: narrow_keys
+-- the columns of the key of a table of codes, and those of the table that they refer to
+SELECT a.attname::pg_catalog.text, b.attname::pg_catalog.text
+FROM pg_catalog.pg_constraint AS k
+CROSS JOIN LATERAL ROWS FROM (
+    pg_catalog.unnest(k.conkey), pg_catalog.unnest(k.confkey)
+) WITH ORDINALITY AS x (here, there, place)
+JOIN pg_catalog.pg_attribute AS a ON a.attrelid OPERATOR(pg_catalog.=) k.conrelid
+    AND a.attnum OPERATOR(pg_catalog.=) x.here
+JOIN pg_catalog.pg_attribute AS b ON b.attrelid OPERATOR(pg_catalog.=) k.confrelid
+    AND b.attnum OPERATOR(pg_catalog.=) x.there
+WHERE k.conrelid OPERATOR(pg_catalog.=) {oid}::pg_catalog.oid
+    AND k.contype OPERATOR(pg_catalog.=) 'f' AND k.conname OPERATOR(pg_catalog.=) 'bitryoshka_narrow'
+ORDER BY x.place
 
 -- name: narrow_orphans
 SELECT pg_catalog.count(*) FROM {codes} AS n
@@ -292,6 +314,9 @@ SELECT bitryoshka.publications({table}::pg_catalog.regclass)
 -- its codes may not be right, and all are looked at before it is ready
 UPDATE bitryoshka.columns SET state = 'checking'
 WHERE id OPERATOR(pg_catalog.=) {column_id}
+
+-- name: rename_narrow_key
+ALTER TABLE {codes} RENAME COLUMN {old} TO {new}
 
 -- name: remove_orphans
 DELETE FROM {codes} AS n

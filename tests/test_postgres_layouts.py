@@ -248,6 +248,69 @@ def test_no_columns_name_is_taken_for_a_variable(installed: Connection, in_datab
         assert repair(installed, key) == 0
 
 
+def test_a_key_that_was_renamed_is_followed(installed: Connection) -> None:
+    registered(installed)
+    make_table(installed, 20, columns="id bigint, b int DEFAULT 5, PRIMARY KEY (id, b)")
+    narrow(installed)
+    write = "UPDATE items SET embedding = %s::vector WHERE {} = 3"
+    for renaming, key in (
+        ("ALTER TABLE items RENAME id TO number", "number"),
+        (
+            "ALTER TABLE items RENAME number TO x; ALTER TABLE items RENAME b TO number; "
+            "ALTER TABLE items RENAME x TO b",
+            "b",
+        ),
+    ):
+        installed.execute(renaming.encode())
+        if key == "number":
+            with pytest.raises(psycopg.Error, match="items_code holds codes of") as caught:
+                installed.execute(write.format(key).encode(), [text(1)])
+            assert "attach --layout narrow takes up" in str(caught.value.diag.message_hint)
+        for call in (status, verify, repair):
+            with pytest.raises(TableError, match="attach in layout narrow names them alike"):
+                call(installed, "items")
+        assert narrow(installed).verification.good
+        installed.execute(write.format(key).encode(), [text(2)])
+        assert check_beside(installed, key=key) == 18
+    installed.execute("ALTER TABLE items RENAME b TO code")
+    with pytest.raises(TableError, match='column "code" of relation "items_code" already exists'):
+        narrow(installed)
+
+
+def test_a_column_of_codes_that_was_renamed_is_named(installed: Connection) -> None:
+    registered(installed)
+    make_table(installed, 20)
+    narrow(installed)
+    installed.execute("ALTER TABLE items_code RENAME code TO other")
+    with pytest.raises(psycopg.Error, match="items_code holds codes of") as caught:
+        installed.execute("UPDATE items SET embedding = %s::vector WHERE id = 3", [text(1)])
+    assert "bitryoshka detach ends it" in str(caught.value.diag.message_hint)
+    for call in (status, verify, repair):
+        with pytest.raises(TableError, match="none of that name: if it was renamed, name it so"):
+            call(installed, "items")
+    with pytest.raises(TableError, match="if it was renamed, name it so again"):
+        narrow(installed)
+    installed.execute("ALTER TABLE items_code RENAME other TO code")
+    assert narrow(installed).verification.good
+
+
+@pytest.mark.parametrize("types", [("vector(16)", "halfvec(16)"), ("halfvec(16)", "vector(16)")])
+def test_another_type_of_vector_is_followed(
+    installed: Connection, installed_database: str, types: tuple[str, str]
+) -> None:
+    registered(installed)
+    make_table(installed, 20, vector_type=types[0])
+    narrow(installed)
+    write = f"UPDATE items SET embedding = %s::{types[1]} WHERE id = 3"
+    with connect(installed_database) as other:
+        other.execute(write.encode(), [text(1)])
+        installed.execute(f"ALTER TABLE items ALTER embedding TYPE {types[1]}".encode())
+        assert "changed" in (verify(installed, "items").trigger or "")
+        assert narrow(installed).verification.good
+        other.execute(write.encode(), [text(2)])
+    assert check_beside(installed) == 18
+
+
 def test_a_key_with_a_collation_of_its_own(installed: Connection) -> None:
     registered(installed)
     make_table(installed, rows=30, columns='id text COLLATE "C" PRIMARY KEY')

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import psycopg
 from psycopg import sql
@@ -86,9 +87,47 @@ def beside(connection: Connection, target: Target, narrow: NarrowTable) -> Targe
     if types.get(code) != f"bit({target.codec.bits})":
         raise TableError(
             f"column {code!r} of {narrow.codes.title} must be bit({target.codec.bits}) for codes "
-            f"of {target.codec.label}, found {types.get(code, 'none of that name')}"
+            f"of {target.codec.label}, found {types.get(code, 'none of that name')}: if it was "
+            "renamed, name it so again; else detach, and attach anew"
+        )
+    if renamed := _renamed_keys(connection, narrow.codes):
+        raise TableError(
+            f"columns {[new for _, new in renamed]} of the key of {narrow.table.title} are "
+            f"{[old for old, _ in renamed]} in {narrow.codes.title}: attach in layout narrow "
+            "names them alike"
         )
     return replace(target, codes=narrow.codes, code_column=code, code_type=types[code])
+
+
+def _renamed_keys(connection: Connection, codes: Relation) -> list[tuple[str, str]]:
+    """Columns of the key of a table of codes that have another name in the table, with that."""
+    keys = fetch(connection, statement("narrow_keys", oid=codes.oid))
+    return [(here, there) for here, there in keys if here != there]
+
+
+def follow_key(connection: Connection, table: Relation) -> None:
+    """Name the key of the tables of codes as that of their table, where that was renamed."""
+    for narrow in narrow_tables(connection, table):
+        codes = narrow.codes
+        if narrow.table.oid == table.oid and _renamed_keys(connection, codes):
+            with refused_changes():
+                changed(
+                    connection,
+                    partial(_rename_key, connection, codes),
+                    codes.lock("ACCESS EXCLUSIVE"),
+                )
+
+
+def _rename_key(connection: Connection, codes: Relation) -> None:
+    renamed = _renamed_keys(connection, codes)
+    between = [f"bitryoshka_key_{i}" for i in range(len(renamed))]  # two may have been swapped
+    for step in (
+        [(old, name) for (old, _), name in zip(renamed, between, strict=True)],
+        [(name, new) for (_, new), name in zip(renamed, between, strict=True)],
+    ):
+        for old, new in step:
+            names = {"old": sql.Identifier(old), "new": sql.Identifier(new)}
+            connection.execute(statement("rename_narrow_key", codes=codes.identifier, **names))
 
 
 def find_codes(

@@ -86,9 +86,11 @@ def _body(
         table_name=target.literal,
         codes_name=target.code_table.literal,
         new_keys=target.keys_of("new"),
+        n_keys=target.keys_of("n"),
         about=sql.Literal(
-            f"table {target.code_table.title} holds codes of column {target.vector_column} of "
-            f"{target.title} by codec {target.codec.label}, and cannot any more"
+            f"table {target.code_table.title} holds codes of column {target.vector_column} "
+            # with the type, after whose change sessions need a function of another number
+            f"({target.vector_type}) of {target.title} by codec {target.codec.label}, and cannot any more"
         ),
     ).as_string(connection)
 
