@@ -23,6 +23,7 @@ from bitryoshka.postgres import (
     repair,
     search_column,
     set_vectors_aside,
+    status,
     verify,
     weigh_vectors,
 )
@@ -87,14 +88,22 @@ def test_vectors_are_set_aside_and_dropped(installed: Connection, layout: Any) -
     assert {1000, 1001} <= set(search_column(installed, "items", ASKED, candidates=60).ids[0])
     with pytest.raises(SearchError, match="codes alone"):
         search_column(installed, "items", ASKED, rescore="exact")
-    with pytest.raises(TableError):
-        verify(installed, "items")
+    said = {"row": "codes alone", "narrow": "set aside, in column 'embedding_dropped'"}[layout]
+    for call in (status, verify):
+        with pytest.raises(TableError, match=said):
+            call(installed, "items")
 
     installed.execute("CREATE VIEW seen AS SELECT embedding_dropped FROM items")
     with pytest.raises(TableError, match="view seen depends on column embedding_dropped"):
         drop_vectors(installed, "items", "embedding")
     installed.execute("DROP VIEW seen")
     assert drop_vectors(installed, "items", "embedding") == "embedding_dropped"
+    said = {"row": "codes alone", "narrow": "'embedding' was set aside and is gone for good"}[
+        layout
+    ]
+    for call in (status, verify):
+        with pytest.raises(TableError, match=said):
+            call(installed, "items")
     installed.execute("VACUUM FULL items")
     assert {1000, 1001} <= set(search_column(installed, "items", ASKED, candidates=60).ids[0])
     with pytest.raises(TableError, match="no column 'embedding_dropped': vectors are set aside"):
@@ -195,7 +204,7 @@ def test_codes_of_the_other_layout_are_not_left_to_grow_stale(
     assert shape(installed) == before
     # nor where the column was made again
     installed.execute("ALTER TABLE items ADD embedding vector(16)")
-    with pytest.raises(TableError, match="no trigger keeps true: .* or detach it first"):
+    with pytest.raises(TableError, match=r"no trigger keeps true: .* or detach it first"):
         attach(installed, "items", "embedding", LABEL, layout=other)
     installed.execute("ALTER TABLE items DROP embedding")
     attach(installed, "items", "embedding", LABEL, layout=layout)
@@ -277,7 +286,9 @@ def test_the_command_line(run: Run, installed: Connection) -> None:  # noqa: F81
     [listed] = json.loads(run("columns", "--json")[1])
     assert (listed["table"], listed["column"], listed["state"]) == ("codes", "code", "ready")
     assert json.loads(run("status", "items", "--json")[1])["code_table"] == "public.codes"
-    assert "CREATE FUNCTION" in run(*command, "narrow", "--code-table", "new", "--dry-run")[1]
+    shown = run(*command, "narrow", "--code-table", "new", "--dry-run")[1]
+    assert shown.startswith("-- Numbers in names are examples")
+    assert "CREATE FUNCTION" in shown
     assert run(*command, "row", "--yes")[0] == 2
     for option in (("--dry-run",), ("--code-table", "codes")):
         assert run(*command, "codes-only", "--yes", *option)[0] == 2

@@ -46,6 +46,7 @@ from bitryoshka.postgres import (
     search_column_async,
     search_statement,
     status,
+    switch,
     verify,
 )
 from bitryoshka.postgres.attachment import Attached
@@ -246,6 +247,33 @@ def test_no_columns_name_is_taken_for_a_variable(installed: Connection, in_datab
         assert check_beside(installed, table=key, codes=f"{key}_code", key=name) == 18
         assert verify(installed, key, full=True).good
         assert repair(installed, key) == 0
+
+
+def test_a_dropped_table_of_codes_is_named(installed: Connection) -> None:
+    registered(installed)
+    make_table(installed, 20)
+    narrow(installed)
+    installed.execute("DROP TABLE items_code")
+    for call in (status, verify, repair):
+        with pytest.raises(TableError, match=r"table of codes of public\.items was dropped"):
+            call(installed, "items")
+    assert narrow(installed).filled == 18
+    installed.execute("DROP TABLE items_code")
+    detach(installed, "items")
+    with pytest.raises(TableError, match="no codec is attached"):
+        status(installed, "items")
+
+
+def test_switch_is_for_the_other_layout(installed: Connection) -> None:
+    registered(installed)
+    make_table(installed, 20)
+    narrow(installed)
+    narrow(installed, code_column="other")
+    with pytest.raises(TableError, match=r"lie in public\.items_other, and switch is for columns"):
+        switch(installed, "items", "other")
+    assert search_column(installed, "items", integer_rows(1, 1), code_column="other").ids[0]
+    detach(installed, "items")
+    assert search_column(installed, "items", integer_rows(1, 1), code_column="other").ids[0]
 
 
 def test_a_key_that_was_renamed_is_followed(installed: Connection) -> None:

@@ -20,6 +20,7 @@ from bitryoshka.postgres.attachment_checks import (
     check_same,
     find_attachment,
     is_broken,
+    refuse_other_layout,
 )
 from bitryoshka.postgres.backfilling import backfill, backfill_statements
 from bitryoshka.postgres.codecs import export, find_codec
@@ -185,9 +186,10 @@ def attach_statements(
     Of a column that is attached, what a further call would do.
     """
     check_layout(layout, code_table)
-    target = find_target(
-        connection, table, vector_column, find_codec(connection, codec), code_column, schema
-    )
+    found = find_codec(connection, codec)
+    relation, _, _ = find_table(connection, table, schema)
+    refuse_other_layout(connection, relation, vector_column, code_column, layout)
+    target = find_target(connection, table, vector_column, found, code_column, schema)
     prefix = check_prefix(target, prefix_bits) if index else None
     entry, target, _ = find_attachment(connection, target, layout, code_table)
     if entry is None:

@@ -8,6 +8,12 @@ from bitryoshka.errors import DatabaseError
 from bitryoshka.postgres.server import Connection
 from bitryoshka.postgres.statements import fetch, statement
 from bitryoshka.postgres.target import Relation, same_key
+from bitryoshka.postgres_rules import name_within
+
+
+def aside_of(vector_column: str) -> str:
+    """The name that a column of vectors has while they are set aside."""
+    return name_within(vector_column, "_dropped")
 
 
 def count_lone(

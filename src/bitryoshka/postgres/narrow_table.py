@@ -19,6 +19,7 @@ from bitryoshka.errors import FingerprintError, TableError
 from bitryoshka.postgres.columns import Entry, find_entry, refused_changes
 from bitryoshka.postgres.locking import Advance, changed
 from bitryoshka.postgres.lone_codes import count_lone
+from bitryoshka.postgres.narrow_keys import rename_keys, renamed_keys
 from bitryoshka.postgres.narrow_trigger import (
     drop_lost,
     drop_triggers,
@@ -90,7 +91,7 @@ def beside(connection: Connection, target: Target, narrow: NarrowTable) -> Targe
             f"of {target.codec.label}, found {types.get(code, 'none of that name')}: if it was "
             "renamed, name it so again; else detach, and attach anew"
         )
-    if renamed := _renamed_keys(connection, narrow.codes):
+    if renamed := renamed_keys(connection, narrow.codes):
         raise TableError(
             f"columns {[new for _, new in renamed]} of the key of {narrow.table.title} are "
             f"{[old for old, _ in renamed]} in {narrow.codes.title}: attach in layout narrow "
@@ -99,35 +100,17 @@ def beside(connection: Connection, target: Target, narrow: NarrowTable) -> Targe
     return replace(target, codes=narrow.codes, code_column=code, code_type=types[code])
 
 
-def _renamed_keys(connection: Connection, codes: Relation) -> list[tuple[str, str]]:
-    """Columns of the key of a table of codes that have another name in the table, with that."""
-    keys = fetch(connection, statement("narrow_keys", oid=codes.oid))
-    return [(here, there) for here, there in keys if here != there]
-
-
 def follow_key(connection: Connection, table: Relation) -> None:
     """Name the key of the tables of codes as that of their table, where that was renamed."""
     for narrow in narrow_tables(connection, table):
         codes = narrow.codes
-        if narrow.table.oid == table.oid and _renamed_keys(connection, codes):
+        if narrow.table.oid == table.oid and renamed_keys(connection, codes):
             with refused_changes():
                 changed(
                     connection,
-                    partial(_rename_key, connection, codes),
+                    partial(rename_keys, connection, codes),
                     codes.lock("ACCESS EXCLUSIVE"),
                 )
-
-
-def _rename_key(connection: Connection, codes: Relation) -> None:
-    renamed = _renamed_keys(connection, codes)
-    between = [f"bitryoshka_key_{i}" for i in range(len(renamed))]  # two may have been swapped
-    for step in (
-        [(old, name) for (old, _), name in zip(renamed, between, strict=True)],
-        [(name, new) for (_, new), name in zip(renamed, between, strict=True)],
-    ):
-        for old, new in step:
-            names = {"old": sql.Identifier(old), "new": sql.Identifier(new)}
-            connection.execute(statement("rename_narrow_key", codes=codes.identifier, **names))
 
 
 def find_codes(

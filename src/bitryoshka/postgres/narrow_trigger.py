@@ -90,7 +90,8 @@ def _body(
         about=sql.Literal(
             f"table {target.code_table.title} holds codes of column {target.vector_column} "
             # with the type, after whose change sessions need a function of another number
-            f"({target.vector_type}) of {target.title} by codec {target.codec.label}, and cannot any more"
+            f"({target.vector_type}) of {target.title} by codec {target.codec.label}, and "
+            "cannot any more"
         ),
     ).as_string(connection)
 

@@ -14,14 +14,13 @@ from bitryoshka.postgres.codecs import export, find_codec
 from bitryoshka.postgres.columns import Entry, find_entry, require_idle, sole_worker, step
 from bitryoshka.postgres.installation import require_installed
 from bitryoshka.postgres.locking import changed
-from bitryoshka.postgres.lone_codes import count_lone, refuse_lone
+from bitryoshka.postgres.lone_codes import aside_of, count_lone, refuse_lone
 from bitryoshka.postgres.narrow_table import has_column, narrow_tables
 from bitryoshka.postgres.narrow_trigger import drop_triggers
 from bitryoshka.postgres.server import Connection
 from bitryoshka.postgres.statements import fetch, refused_as, statement
 from bitryoshka.postgres.target import Relation, Target, find_table
 from bitryoshka.postgres.verification import verify_target
-from bitryoshka.postgres_rules import name_within
 
 
 @dataclass(frozen=True)
@@ -186,11 +185,6 @@ def drop_vectors(
     with refused_as(TableError, psycopg.errors.DependentObjectsStillExist):
         changed(connection, lambda: connection.execute(dropping), found.lock("ACCESS EXCLUSIVE"))
     return aside
-
-
-def aside_of(vector_column: str) -> str:
-    """The name that a column of vectors has while they are set aside."""
-    return name_within(vector_column, "_dropped")
 
 
 def _find(
