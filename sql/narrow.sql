@@ -63,18 +63,20 @@ COMMENT ON CONSTRAINT bitryoshka_narrow ON {codes} IS {comment}
 -- that was read, and its lock is held until its code is written: no older code takes the place of one
 -- that the trigger writes for a later version.
 WITH locked AS MATERIALIZED (
-    SELECT {t_keys}, b.code AS bitryoshka_code
+    SELECT {t_keys}, b.code
     FROM pg_temp.bitryoshka_batch AS b
         JOIN ONLY {table} AS t ON t.ctid OPERATOR(pg_catalog.=) b.place
     WHERE t.xmin OPERATOR(pg_catalog.=) b.version
     FOR NO KEY UPDATE OF t SKIP LOCKED
 )
 INSERT INTO {codes} AS n ({keys}, {code})
-SELECT {keys}, bitryoshka_code FROM locked
+TABLE locked -- by place: a column of the key may have any name
 ON CONFLICT ({keys}) DO UPDATE SET {code} = excluded.{code} WHERE {due}
 
 -- name: narrow_body
 #variable_conflict use_column
+-- columns may have any name: where a table is read, all variables are named by their block
+<<bitryoshka_block>>
 DECLARE
     made bit({bits});
     hint pg_catalog.text;
@@ -96,6 +98,11 @@ BEGIN
                 ERRCODE = 'undefined_table',
                 MESSAGE = 'one of the two tables was renamed, moved or dropped';
         END IF;
+        -- reads no row, and names what was renamed
+        IF ROW({new_keys}) IS NULL AND EXISTS (SELECT {n_keys}, n.{code} FROM {codes} AS n WHERE false)
+        THEN
+            RETURN NULL;
+        END IF;
         IF {has_code} THEN
             made := {encoder}(NEW.{vector}::{pgvector}.vector);
         END IF;
@@ -106,7 +113,9 @@ BEGIN
         RAISE EXCEPTION USING
             ERRCODE = SQLSTATE,
             MESSAGE = pg_catalog.concat({about}, ': ', SQLERRM),
-            HINT = CASE WHEN hint OPERATOR(pg_catalog.<>) '' THEN hint
+            -- of a column that is not there Postgres guesses
+            HINT = CASE WHEN hint OPERATOR(pg_catalog.<>) ''
+                    AND SQLSTATE OPERATOR(pg_catalog.<>) '42703' THEN hint
                 ELSE 'bitryoshka attach --layout narrow takes up what was renamed or changed; '
                     'bitryoshka detach ends it.' END;
     END;
@@ -115,8 +124,8 @@ BEGIN
         RETURN NULL;
     END IF;
     -- a trigger before this one may have changed the row again, or deleted it
-    INSERT INTO {codes} ({keys}, {code})
-    SELECT {new_keys}, made FROM ONLY {table} AS t
+    INSERT INTO {codes} AS n ({keys}, {code})
+    SELECT {new_keys}, bitryoshka_block.made FROM ONLY {table} AS t
     WHERE {same} AND coalesce(
         t.{vector} OPERATOR({pgvector}.=) NEW.{vector}, t.{vector} IS NULL AND NEW.{vector} IS NULL)
     ON CONFLICT ({keys}) DO UPDATE SET {code} = excluded.{code};
@@ -136,14 +145,14 @@ UPDATE {codes} AS n SET {code} = NULL FROM locked AS t WHERE {same}
 
 -- name: narrow_encode
 WITH locked AS MATERIALIZED (
-    SELECT {t_keys}, t.{vector} AS bitryoshka_vector
+    SELECT {t_keys}, {encoder}(t.{vector}::{pgvector}.vector)
     FROM ONLY {table} AS t
     WHERE {within} AND t.{vector} IS NOT NULL AND {t_has_code} AND NOT EXISTS (
         SELECT FROM {codes} AS n WHERE {same} AND n.{code} IS NOT NULL)
     FOR NO KEY UPDATE OF t SKIP LOCKED
 )
 INSERT INTO {codes} AS n ({keys}, {code})
-SELECT {keys}, {encoder}(bitryoshka_vector::{pgvector}.vector) FROM locked
+TABLE locked
 ON CONFLICT ({keys}) DO UPDATE SET {code} = excluded.{code} WHERE n.{code} IS NULL
 
 -- name: narrow_facts
@@ -161,6 +170,21 @@ EXISTS (
     SELECT FROM {table} AS bitryoshka_item WHERE {same} AND ({where}
     )
 )
+
+-- name: narrow_keys
+-- the columns of the key of a table of codes, and those of the table that they refer to
+SELECT a.attname::pg_catalog.text, b.attname::pg_catalog.text
+FROM pg_catalog.pg_constraint AS k
+CROSS JOIN LATERAL ROWS FROM (
+    pg_catalog.unnest(k.conkey), pg_catalog.unnest(k.confkey)
+) WITH ORDINALITY AS x (here, there, place)
+JOIN pg_catalog.pg_attribute AS a ON a.attrelid OPERATOR(pg_catalog.=) k.conrelid
+    AND a.attnum OPERATOR(pg_catalog.=) x.here
+JOIN pg_catalog.pg_attribute AS b ON b.attrelid OPERATOR(pg_catalog.=) k.confrelid
+    AND b.attnum OPERATOR(pg_catalog.=) x.there
+WHERE k.conrelid OPERATOR(pg_catalog.=) {oid}::pg_catalog.oid
+    AND k.contype OPERATOR(pg_catalog.=) 'f' AND k.conname OPERATOR(pg_catalog.=) 'bitryoshka_narrow'
+ORDER BY x.place
 
 -- name: narrow_orphans
 SELECT pg_catalog.count(*) FROM {codes} AS n
@@ -290,6 +314,9 @@ SELECT bitryoshka.publications({table}::pg_catalog.regclass)
 -- its codes may not be right, and all are looked at before it is ready
 UPDATE bitryoshka.columns SET state = 'checking'
 WHERE id OPERATOR(pg_catalog.=) {column_id}
+
+-- name: rename_narrow_key
+ALTER TABLE {codes} RENAME COLUMN {old} TO {new}
 
 -- name: remove_orphans
 DELETE FROM {codes} AS n

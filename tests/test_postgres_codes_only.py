@@ -20,8 +20,10 @@ from bitryoshka.postgres import (
     detach,
     drop_vectors,
     register,
+    repair,
     search_column,
     set_vectors_aside,
+    status,
     verify,
     weigh_vectors,
 )
@@ -86,14 +88,22 @@ def test_vectors_are_set_aside_and_dropped(installed: Connection, layout: Any) -
     assert {1000, 1001} <= set(search_column(installed, "items", ASKED, candidates=60).ids[0])
     with pytest.raises(SearchError, match="codes alone"):
         search_column(installed, "items", ASKED, rescore="exact")
-    with pytest.raises(TableError):
-        verify(installed, "items")
+    said = {"row": "codes alone", "narrow": "set aside, in column 'embedding_dropped'"}[layout]
+    for call in (status, verify):
+        with pytest.raises(TableError, match=said):
+            call(installed, "items")
 
     installed.execute("CREATE VIEW seen AS SELECT embedding_dropped FROM items")
     with pytest.raises(TableError, match="view seen depends on column embedding_dropped"):
         drop_vectors(installed, "items", "embedding")
     installed.execute("DROP VIEW seen")
     assert drop_vectors(installed, "items", "embedding") == "embedding_dropped"
+    said = {"row": "codes alone", "narrow": "'embedding' was set aside and is gone for good"}[
+        layout
+    ]
+    for call in (status, verify):
+        with pytest.raises(TableError, match=said):
+            call(installed, "items")
     installed.execute("VACUUM FULL items")
     assert {1000, 1001} <= set(search_column(installed, "items", ASKED, candidates=60).ids[0])
     with pytest.raises(TableError, match="no column 'embedding_dropped': vectors are set aside"):
@@ -137,6 +147,71 @@ def test_codes_without_vectors_are_not_taken_away(installed: Connection, layout:
     holder = HOLDER[layout]
     installed.execute(f"UPDATE {holder} SET code = NULL WHERE id = 1000".encode())
     assert attach(installed, "items", "embedding", LABEL, layout=layout).verification.good
+
+
+# how a column of vectors comes back without vectors, or by another name, beside codes
+RETURNED = {
+    "dropped": ("ALTER TABLE items DROP embedding_dropped, ADD embedding vector(16)", "embedding"),
+    "kept": ("ALTER TABLE items ADD embedding vector(16)", "embedding"),
+    "renamed": ("ALTER TABLE items RENAME embedding_dropped TO embedding", "embedding"),
+    "named": ("SELECT", "embedding_dropped"),
+}
+
+
+@pytest.mark.parametrize("way", RETURNED)
+def test_no_way_back_takes_codes_of_lost_vectors(installed: Connection, way: str) -> None:
+    change, column = RETURNED[way]
+    registered(installed)
+    make_table(installed, rows=30)
+    installed.execute("DELETE FROM items WHERE embedding IS NULL")
+    attach(installed, "items", "embedding", LABEL, layout="narrow")
+    aside(installed)
+    code = f"bitryoshka.encode('{LABEL}', '{Vector(ASKED[0]).to_text()}'::vector)"
+    write = f"INSERT INTO items VALUES (1000); INSERT INTO items_code VALUES (1000, {code})"
+    installed.execute(f"{write}; {change}".encode())
+    count = 1 if way in ("renamed", "named") else 28
+    before = shape(installed), installed.execute("TABLE items_code ORDER BY id").fetchall()
+    message = rf"{count} rows of public\.items have codes and no vectors"
+    for _ in range(2):
+        with pytest.raises(DatabaseError, match=message):
+            attach(installed, "items", column, LABEL, layout="narrow")
+        if way != "named":
+            with pytest.raises(DatabaseError, match=message):
+                repair(installed, "items")
+    after = shape(installed), installed.execute("TABLE items_code ORDER BY id").fetchall()
+    assert after == before
+    detach(installed, "items")
+    assert installed.execute("TABLE items_code ORDER BY id").fetchall() == before[1]
+    # nor where the table is taken up without its entry
+    if way != "named":
+        with pytest.raises(DatabaseError, match=message):
+            attach(installed, "items", column, LABEL, layout="narrow")
+    installed.execute(
+        "UPDATE items_code AS n SET code = NULL FROM items AS t WHERE t.id = n.id AND "
+        f"t.{column} IS NULL".encode()
+    )
+    assert attach(installed, "items", column, LABEL, layout="narrow").verification.good
+
+
+def test_codes_of_the_other_layout_are_not_left_to_grow_stale(
+    installed: Connection, layout: Any
+) -> None:
+    other: Any = {"row": "narrow", "narrow": "row"}[layout]
+    aside(installed)
+    before = shape(installed)
+    with pytest.raises(TableError, match=f"no trigger keeps true: attach in layout {layout}"):
+        attach(installed, "items", "embedding", LABEL, layout=other)
+    assert shape(installed) == before
+    # nor where the column was made again
+    installed.execute("ALTER TABLE items ADD embedding vector(16)")
+    with pytest.raises(TableError, match=r"no trigger keeps true: .* or detach it first"):
+        attach(installed, "items", "embedding", LABEL, layout=other)
+    installed.execute("ALTER TABLE items DROP embedding")
+    attach(installed, "items", "embedding", LABEL, layout=layout)
+    assert attach(installed, "items", "embedding", LABEL, layout=other).verification.good
+    installed.execute("UPDATE items SET embedding = %s::vector", [Vector(ASKED[0]).to_text()])
+    check_codes(installed)
+    check_beside(installed)
 
 
 TAMPERED = {
@@ -211,7 +286,9 @@ def test_the_command_line(run: Run, installed: Connection) -> None:  # noqa: F81
     [listed] = json.loads(run("columns", "--json")[1])
     assert (listed["table"], listed["column"], listed["state"]) == ("codes", "code", "ready")
     assert json.loads(run("status", "items", "--json")[1])["code_table"] == "public.codes"
-    assert "CREATE FUNCTION" in run(*command, "narrow", "--code-table", "new", "--dry-run")[1]
+    shown = run(*command, "narrow", "--code-table", "new", "--dry-run")[1]
+    assert shown.startswith("-- Numbers in names are examples")
+    assert "CREATE FUNCTION" in shown
     assert run(*command, "row", "--yes")[0] == 2
     for option in (("--dry-run",), ("--code-table", "codes")):
         assert run(*command, "codes-only", "--yes", *option)[0] == 2

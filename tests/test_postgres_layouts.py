@@ -46,6 +46,7 @@ from bitryoshka.postgres import (
     search_column_async,
     search_statement,
     status,
+    switch,
     verify,
 )
 from bitryoshka.postgres.attachment import Attached
@@ -222,6 +223,120 @@ def key_columns(connection: Connection, table: str) -> list[tuple[Any, ...]]:
         "WHERE i.indrelid = %s::regclass AND i.indisprimary ORDER BY k.place",
         [table],
     ).fetchall()
+
+
+@pytest.mark.parametrize("in_database", [False, True])
+def test_no_columns_name_is_taken_for_a_variable(installed: Connection, in_database: bool) -> None:
+    """Names of variables, blocks, aliases and results, as columns and as the key."""
+    registered(installed)
+    names = ("made", "hint", "bitryoshka_block", "bitryoshka_code", "bitryoshka_vector", "t", "n")
+    others = ", ".join(f"{name} bit(24) DEFAULT repeat('1', 24)::bit(24)" for name in names)
+    columns = f"id bigint PRIMARY KEY, {others}, found int, tg_op int, excluded int, new int"
+    make_table(installed, rows=20, columns=columns)
+    narrow(installed, in_database=in_database)
+    installed.execute("UPDATE items SET embedding = %s::vector WHERE id IN (3, 4)", [text(1)])
+    assert check_beside(installed) == 18
+    for name in (*names, "found", "tg_op", "sqlstate", "excluded", "new"):
+        key = f"key_{name}"
+        make_table(installed, 20, key, columns="id bigint PRIMARY KEY")
+        installed.execute(f'ALTER TABLE {key} RENAME id TO "{name}"'.encode())
+        narrow(installed, key, in_database=in_database, code_table=f"{key}_code")
+        installed.execute(
+            f'UPDATE {key} SET embedding = %s::vector WHERE "{name}" IN (3, 4)'.encode(), [text(1)]
+        )
+        assert check_beside(installed, table=key, codes=f"{key}_code", key=name) == 18
+        assert verify(installed, key, full=True).good
+        assert repair(installed, key) == 0
+
+
+def test_a_dropped_table_of_codes_is_named(installed: Connection) -> None:
+    registered(installed)
+    make_table(installed, 20)
+    narrow(installed)
+    installed.execute("DROP TABLE items_code")
+    for call in (status, verify, repair):
+        with pytest.raises(TableError, match=r"table of codes of public\.items was dropped"):
+            call(installed, "items")
+    assert narrow(installed).filled == 18
+    installed.execute("DROP TABLE items_code")
+    detach(installed, "items")
+    with pytest.raises(TableError, match="no codec is attached"):
+        status(installed, "items")
+
+
+def test_switch_is_for_the_other_layout(installed: Connection) -> None:
+    registered(installed)
+    make_table(installed, 20)
+    narrow(installed)
+    narrow(installed, code_column="other")
+    with pytest.raises(TableError, match=r"lie in public\.items_other, and switch is for columns"):
+        switch(installed, "items", "other")
+    assert search_column(installed, "items", integer_rows(1, 1), code_column="other").ids[0]
+    detach(installed, "items")
+    assert search_column(installed, "items", integer_rows(1, 1), code_column="other").ids[0]
+
+
+def test_a_key_that_was_renamed_is_followed(installed: Connection) -> None:
+    registered(installed)
+    make_table(installed, 20, columns="id bigint, b int DEFAULT 5, PRIMARY KEY (id, b)")
+    narrow(installed)
+    write = "UPDATE items SET embedding = %s::vector WHERE {} = 3"
+    for renaming, key in (
+        ("ALTER TABLE items RENAME id TO number", "number"),
+        (
+            "ALTER TABLE items RENAME number TO x; ALTER TABLE items RENAME b TO number; "
+            "ALTER TABLE items RENAME x TO b",
+            "b",
+        ),
+    ):
+        installed.execute(renaming.encode())
+        if key == "number":
+            with pytest.raises(psycopg.Error, match="items_code holds codes of") as caught:
+                installed.execute(write.format(key).encode(), [text(1)])
+            assert "attach --layout narrow takes up" in str(caught.value.diag.message_hint)
+        for call in (status, verify, repair):
+            with pytest.raises(TableError, match="attach in layout narrow names them alike"):
+                call(installed, "items")
+        assert narrow(installed).verification.good
+        installed.execute(write.format(key).encode(), [text(2)])
+        assert check_beside(installed, key=key) == 18
+    installed.execute("ALTER TABLE items RENAME b TO code")
+    with pytest.raises(TableError, match='column "code" of relation "items_code" already exists'):
+        narrow(installed)
+
+
+def test_a_column_of_codes_that_was_renamed_is_named(installed: Connection) -> None:
+    registered(installed)
+    make_table(installed, 20)
+    narrow(installed)
+    installed.execute("ALTER TABLE items_code RENAME code TO other")
+    with pytest.raises(psycopg.Error, match="items_code holds codes of") as caught:
+        installed.execute("UPDATE items SET embedding = %s::vector WHERE id = 3", [text(1)])
+    assert "bitryoshka detach ends it" in str(caught.value.diag.message_hint)
+    for call in (status, verify, repair):
+        with pytest.raises(TableError, match="none of that name: if it was renamed, name it so"):
+            call(installed, "items")
+    with pytest.raises(TableError, match="if it was renamed, name it so again"):
+        narrow(installed)
+    installed.execute("ALTER TABLE items_code RENAME other TO code")
+    assert narrow(installed).verification.good
+
+
+@pytest.mark.parametrize("types", [("vector(16)", "halfvec(16)"), ("halfvec(16)", "vector(16)")])
+def test_another_type_of_vector_is_followed(
+    installed: Connection, installed_database: str, types: tuple[str, str]
+) -> None:
+    registered(installed)
+    make_table(installed, 20, vector_type=types[0])
+    narrow(installed)
+    write = f"UPDATE items SET embedding = %s::{types[1]} WHERE id = 3"
+    with connect(installed_database) as other:
+        other.execute(write.encode(), [text(1)])
+        installed.execute(f"ALTER TABLE items ALTER embedding TYPE {types[1]}".encode())
+        assert "changed" in (verify(installed, "items").trigger or "")
+        assert narrow(installed).verification.good
+        other.execute(write.encode(), [text(2)])
+    assert check_beside(installed) == 18
 
 
 def test_a_key_with_a_collation_of_its_own(installed: Connection) -> None:
@@ -705,6 +820,13 @@ REFUSED: dict[str, tuple[str, dict[str, Any], type[Exception], str]] = {
         {},
         TableError,
         "has row security, whose policies codes beside it would not obey",
+    ),
+    "a key of vectors": (
+        "DELETE FROM items WHERE embedding IS NULL; ALTER TABLE items DROP CONSTRAINT items_pkey, "
+        "ADD PRIMARY KEY (id, embedding)",
+        {},
+        TableError,
+        "'embedding' in its primary key: attach it in layout row",
     ),
     "unlogged": ("ALTER TABLE items SET UNLOGGED", {}, TableError, "unlogged or temporary"),
     "a table": (

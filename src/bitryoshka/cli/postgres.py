@@ -216,6 +216,8 @@ def _attach(
     }
     with _connected(dsn) as connection:
         if dry_run:
+            if layout == "narrow":
+                typer.echo("-- Numbers in names are examples: attach takes the next ones.\n")
             for text in attach_statements(connection, table, vector_column, codec, **places):
                 typer.echo(f"{text};\n")
             return

@@ -11,7 +11,9 @@ from bitryoshka.errors import TableError
 from bitryoshka.postgres.codecs import find_codec
 from bitryoshka.postgres.columns import Entry, find_entry, require_entry
 from bitryoshka.postgres.installation import require_installed
+from bitryoshka.postgres.lone_codes import aside_of
 from bitryoshka.postgres.narrow_table import NarrowTable, beside, has_column, narrow_of
+from bitryoshka.postgres.narrow_trigger import has_lost_triggers, has_trigger
 from bitryoshka.postgres.server import Connection
 from bitryoshka.postgres.statements import fetch, statement
 from bitryoshka.postgres.target import Target, find_table, find_target
@@ -56,6 +58,13 @@ def find_attached(
     found, _, _ = find_table(connection, table, schema)
     if narrow := narrow_of(connection, found, code_column):
         return _find_beside(connection, narrow)
+    if find_entry(connection, found.oid, code_column) is None and has_lost_triggers(
+        connection, found
+    ):
+        raise TableError(
+            f"the table of codes of {found.title} was dropped, and its trigger is left, which "
+            "refuses writes: attach in layout narrow makes it anew, detach ends it"
+        )
     entry = require_entry(connection, found.oid, found.title, code_column)
     if entry.vector_column is None:
         raise TableError(f"{found.title} has codes alone, and no vectors to check them by")
@@ -81,16 +90,34 @@ def _find_beside(connection: Connection, narrow: NarrowTable) -> tuple[Target, E
             "layout narrow takes it up"
         )
     if not has_column(connection, table, narrow.vector_column):
-        raise TableError(
-            f"column {narrow.vector_column!r} of {table.title}, which {codes.title} holds codes "
-            f"of, is gone: if it was renamed, attach {entry.codec} to its new name in layout "
-            "narrow; if its vectors were set aside, attach brings them back"
-        )
+        raise TableError(_gone(connection, narrow, entry))
     codec = find_codec(connection, entry.codec)
     target = find_target(
         connection, table.name, narrow.vector_column, codec, narrow.code_column, table.schema
     )
     return beside(connection, target, narrow), entry
+
+
+def _gone(connection: Connection, narrow: NarrowTable, entry: Entry) -> str:
+    """What became of vectors whose codes lie beside them."""
+    table, column = narrow.table, narrow.vector_column
+    if has_trigger(connection, table, entry):
+        return (
+            f"column {column!r} of {table.title}, which {narrow.codes.title} holds codes of, is "
+            f"gone: if it was renamed, attach {entry.codec} to its new name in layout narrow"
+        )
+    aside = aside_of(column)
+    if has_column(connection, table, aside):
+        return (
+            f"the vectors of {table.title} are set aside, in column {aside!r}, and no trigger "
+            f"keeps their codes in {narrow.codes.title}: attach {entry.codec} to {column!r} in "
+            "layout narrow brings them back"
+        )
+    return (
+        f"{table.title} has codes alone, in {narrow.codes.title}: column {column!r} was set aside "
+        "and is gone for good, so that there are no vectors to check codes by; searches by codes "
+        f"go on. If it was only renamed, attach {entry.codec} to its new name in layout narrow"
+    )
 
 
 def check_code_type(target: Target) -> None:

@@ -20,6 +20,7 @@ from bitryoshka.postgres.attachment_checks import (
     check_same,
     find_attachment,
     is_broken,
+    refuse_other_layout,
 )
 from bitryoshka.postgres.backfilling import backfill, backfill_statements
 from bitryoshka.postgres.codecs import export, find_codec
@@ -33,15 +34,12 @@ from bitryoshka.postgres.columns import (
     step,
 )
 from bitryoshka.postgres.locking import Advance, changed
-from bitryoshka.postgres.narrow_table import (
-    make_narrow,
-    narrow_statements,
-)
+from bitryoshka.postgres.narrow_table import follow_key, make_narrow, narrow_statements
 from bitryoshka.postgres.narrow_trigger import restore_any
 from bitryoshka.postgres.repairing import repair_rows
 from bitryoshka.postgres.server import Connection
 from bitryoshka.postgres.statements import fetch, statement
-from bitryoshka.postgres.target import BadVectors, Target, find_target
+from bitryoshka.postgres.target import BadVectors, Target, find_table, find_target
 from bitryoshka.postgres.vectors_aside import bring_vectors_back
 from bitryoshka.postgres.verification import Verification, record, verify_target
 from bitryoshka.progress import progress_bar
@@ -110,7 +108,9 @@ def attach(
     check_count(batch_rows, "batch_rows", BitsError)
     check_count(queries, "queries", least=0)
     found = find_codec(connection, codec)
-    bring_vectors_back(connection, table, vector_column, schema, code_column)
+    if layout == "narrow":
+        follow_key(connection, find_table(connection, table, schema)[0])
+    bring_vectors_back(connection, table, vector_column, schema, code_column, layout)
     target = find_target(connection, table, vector_column, found, code_column, schema)
     prefix = check_prefix(target, prefix_bits) if index else None
     binarizer = export(connection, codec)
@@ -186,9 +186,10 @@ def attach_statements(
     Of a column that is attached, what a further call would do.
     """
     check_layout(layout, code_table)
-    target = find_target(
-        connection, table, vector_column, find_codec(connection, codec), code_column, schema
-    )
+    found = find_codec(connection, codec)
+    relation, _, _ = find_table(connection, table, schema)
+    refuse_other_layout(connection, relation, vector_column, code_column, layout)
+    target = find_target(connection, table, vector_column, found, code_column, schema)
     prefix = check_prefix(target, prefix_bits) if index else None
     entry, target, _ = find_attachment(connection, target, layout, code_table)
     if entry is None:

@@ -9,11 +9,11 @@ from psycopg import sql
 from bitryoshka.errors import BitsError, FingerprintError, OptionError, TableError
 from bitryoshka.postgres.attached_column import check_code_type
 from bitryoshka.postgres.columns import Entry, find_entry, require_entry
-from bitryoshka.postgres.narrow_table import find_codes, has_column
-from bitryoshka.postgres.narrow_trigger import problem_of
+from bitryoshka.postgres.narrow_table import find_codes, has_column, narrow_tables
+from bitryoshka.postgres.narrow_trigger import has_trigger, problem_of
 from bitryoshka.postgres.server import Connection
 from bitryoshka.postgres.statements import fetch, statement
-from bitryoshka.postgres.target import BadVectors, Target, find_target
+from bitryoshka.postgres.target import BadVectors, Relation, Target, find_target
 
 Layout = Literal["row", "narrow"]
 
@@ -37,6 +37,34 @@ def check_layout(layout: str, code_table: str | None) -> None:
         raise OptionError(
             "code_table (--code-table) names the table of layout narrow, found it with layout row"
         )
+
+
+def refuse_other_layout(
+    connection: Connection, table: Relation, vector_column: str, code_column: str, layout: Layout
+) -> None:
+    """Raise TableError where codes of set-aside vectors lie in the other layout, without a trigger.
+
+    They would grow stale beside those that a call of this layout makes, and searches use them.
+    """
+    if layout == "narrow":
+        entry = find_entry(connection, table.oid, code_column)
+        if entry is not None and entry.vector_column is None:
+            raise TableError(
+                f"column {entry.code_column!r} of {table.title} holds codes that no trigger keeps "
+                "true: attach in layout row, which brings their vectors back where these were set "
+                "aside, or detach it first"
+            )
+        return
+    for narrow in narrow_tables(connection, table):
+        if narrow.table.oid != table.oid or narrow.vector_column != vector_column:
+            continue
+        entry = find_entry(connection, narrow.codes.oid, narrow.code_column)
+        if entry is not None and not has_trigger(connection, table, entry):
+            raise TableError(
+                f"{narrow.codes.title} holds codes of column {vector_column!r} of {table.title} "
+                "that no trigger keeps true: attach in layout narrow, which brings their vectors "
+                "back where these were set aside, or detach it first"
+            )
 
 
 def _find(connection: Connection, target: Target) -> tuple[Entry | None, Target]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import psycopg
 from psycopg import sql
@@ -17,7 +18,16 @@ from psycopg import sql
 from bitryoshka.errors import FingerprintError, TableError
 from bitryoshka.postgres.columns import Entry, find_entry, refused_changes
 from bitryoshka.postgres.locking import Advance, changed
-from bitryoshka.postgres.narrow_trigger import drop_lost, drop_triggers, making_trigger, naming
+from bitryoshka.postgres.lone_codes import count_lone
+from bitryoshka.postgres.narrow_keys import rename_keys, renamed_keys
+from bitryoshka.postgres.narrow_trigger import (
+    drop_lost,
+    drop_triggers,
+    has_trigger,
+    keep_lone,
+    making_trigger,
+    naming,
+)
 from bitryoshka.postgres.server import Connection
 from bitryoshka.postgres.statements import fetch, refused_as, statement
 from bitryoshka.postgres.target import BadVectors, Relation, Target, find_table, format_type
@@ -78,9 +88,29 @@ def beside(connection: Connection, target: Target, narrow: NarrowTable) -> Targe
     if types.get(code) != f"bit({target.codec.bits})":
         raise TableError(
             f"column {code!r} of {narrow.codes.title} must be bit({target.codec.bits}) for codes "
-            f"of {target.codec.label}, found {types.get(code, 'none of that name')}"
+            f"of {target.codec.label}, found {types.get(code, 'none of that name')}: if it was "
+            "renamed, name it so again; else detach, and attach anew"
+        )
+    if renamed := renamed_keys(connection, narrow.codes):
+        raise TableError(
+            f"columns {[new for _, new in renamed]} of the key of {narrow.table.title} are "
+            f"{[old for old, _ in renamed]} in {narrow.codes.title}: attach in layout narrow "
+            "names them alike"
         )
     return replace(target, codes=narrow.codes, code_column=code, code_type=types[code])
+
+
+def follow_key(connection: Connection, table: Relation) -> None:
+    """Name the key of the tables of codes as that of their table, where that was renamed."""
+    for narrow in narrow_tables(connection, table):
+        codes = narrow.codes
+        if narrow.table.oid == table.oid and renamed_keys(connection, codes):
+            with refused_changes():
+                changed(
+                    connection,
+                    partial(rename_keys, connection, codes),
+                    codes.lock("ACCESS EXCLUSIVE"),
+                )
 
 
 def find_codes(
@@ -130,6 +160,10 @@ def _refuse(connection: Connection, target: Target) -> None:
     )
     for refused, why in (
         (partitioned, "is partitioned: attach it in layout row"),
+        (
+            target.vector_column in [column.name for column in target.key],
+            f"has column {target.vector_column!r} in its primary key: attach it in layout row",
+        ),
         (row_security, "has row security, whose policies codes beside it would not obey"),
         (not permanent, "is unlogged or temporary"),
     ):
@@ -147,13 +181,16 @@ def make_narrow(
 ) -> None:
     """Table, entry and trigger in one transaction: no row can be written between them.
 
-    A table of codes that came without its entry is taken as it is, and its codes are to be checked.
+    A table of codes that came without its entry is taken as it is, and its codes are to be checked;
+    DatabaseError where rows have codes in it and no vectors.
     """
     present = target.codes is not None and target.codes.oid > 0
     if present:
         _check_held(connection, target)
 
     def make() -> None:
+        if present:
+            keep_lone(connection, target)
         drop_lost(connection, target)
         for part in [] if present else _creation(connection, target):
             connection.execute(part)
@@ -237,13 +274,19 @@ def release(connection: Connection, narrow: NarrowTable, entry: Entry) -> None:
 def drop_narrow(connection: Connection, narrow: NarrowTable) -> None:
     """Take a table of codes away, with its trigger and entry.
 
-    Where the column of vectors is gone the table itself stays.
+    Where the column of vectors is gone the table itself stays, and where it came back without them.
     """
     entry = find_entry(connection, narrow.codes.oid, narrow.code_column)
+    spare = has_column(connection, narrow.table, narrow.vector_column) and not (
+        (entry is None or not has_trigger(connection, narrow.table, entry))
+        and count_lone(
+            connection, narrow.table, narrow.codes, narrow.code_column, narrow.vector_column
+        )
+    )
     drop_triggers(connection, narrow.table, entry)
     if entry is not None:
         connection.execute(statement("forget_column", column_id=entry.id))
-    if has_column(connection, narrow.table, narrow.vector_column):
+    if spare:
         connection.execute(statement("drop_narrow_table", codes=narrow.codes.identifier))
 
 

@@ -15,6 +15,7 @@ from bitryoshka.postgres.columns import (
     trigger_problem,
 )
 from bitryoshka.postgres.locking import Advance, changed
+from bitryoshka.postgres.lone_codes import count_lone, refuse_lone
 from bitryoshka.postgres.server import Connection
 from bitryoshka.postgres.statements import fetch, statement
 from bitryoshka.postgres.target import BadVectors, Relation, Target
@@ -85,9 +86,12 @@ def _body(
         table_name=target.literal,
         codes_name=target.code_table.literal,
         new_keys=target.keys_of("new"),
+        n_keys=target.keys_of("n"),
         about=sql.Literal(
-            f"table {target.code_table.title} holds codes of column {target.vector_column} of "
-            f"{target.title} by codec {target.codec.label}, and cannot any more"
+            f"table {target.code_table.title} holds codes of column {target.vector_column} "
+            # with the type, after whose change sessions need a function of another number
+            f"({target.vector_type}) of {target.title} by codec {target.codec.label}, and "
+            "cannot any more"
         ),
     ).as_string(connection)
 
@@ -96,9 +100,23 @@ def _triggers(connection: Connection, oid: int) -> list[_Trigger]:
     return [_Trigger(*row) for row in fetch(connection, statement("narrow_triggers", oid=oid))]
 
 
-def _trigger(connection: Connection, target: Target, entry: Entry) -> _Trigger | None:
+def _trigger(connection: Connection, table: Relation, entry: Entry) -> _Trigger | None:
     name = f"{_TRIGGER}{entry.id}"
-    return next((t for t in _triggers(connection, target.oid) if t.name == name), None)
+    return next((t for t in _triggers(connection, table.oid) if t.name == name), None)
+
+
+def has_trigger(connection: Connection, table: Relation, entry: Entry) -> bool:
+    """Whether a table has the trigger of an entry; it has none once vectors were set aside."""
+    return _trigger(connection, table, entry) is not None
+
+
+def keep_lone(connection: Connection, target: Target) -> None:
+    """Raise DatabaseError where a table of codes has some whose vectors are gone.
+
+    Where no trigger was there to take them away they may be all that is left of the vectors.
+    """
+    place = (target.code_table, target.code_column, target.vector_column)
+    refuse_lone(count_lone(connection, target, *place), target, target.vector_column)
 
 
 def encoder_beside(connection: Connection, target: Target) -> sql.Identifier | None:
@@ -157,6 +175,8 @@ def restore_any(
         return
 
     def make() -> None:
+        if not has_trigger(connection, target, entry):
+            keep_lone(connection, target)
         drop_triggers(connection, target, entry)
         connection.execute(naming(target))
         connection.execute(statement("recheck_narrow", column_id=entry.id))

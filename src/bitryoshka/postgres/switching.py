@@ -8,6 +8,7 @@ from psycopg import sql
 from bitryoshka.errors import DatabaseError, TableError
 from bitryoshka.postgres.columns import require_entry
 from bitryoshka.postgres.installation import require_installed
+from bitryoshka.postgres.narrow_table import narrow_of
 from bitryoshka.postgres.server import Connection
 from bitryoshka.postgres.statements import statement
 from bitryoshka.postgres.target import find_table
@@ -30,13 +31,19 @@ def switch(
     ends on the codes it began with, and a second call with ``new=kept`` takes the switch back.
     Statements of your own that name a column go on with that column; `detach` the old one when
     none is left. Raises DatabaseError while ``new`` is not filled and verified, and TableError
-    where ``kept`` is another column's name.
+    where ``kept`` is another column's name, or ``new`` lies in a table beside this one.
     """
     for name in (code_column, kept):
         check_name(name)
     require_installed(connection)
     found, _, _ = find_table(connection, table, schema)
     title = found.title
+    if (beside := narrow_of(connection, found, new)) is not None:
+        raise TableError(
+            f"codes {new!r} of {title} lie in {beside.codes.title}, and switch is for columns of "
+            "layout row: let searches ask for code_column (--code-column) "
+            f"{new!r} one by one, then detach the other"
+        )
     with connection.transaction():
         incoming = require_entry(connection, found.oid, title, new)
         if incoming.search_name == code_column:

@@ -9,17 +9,18 @@ from psycopg import sql
 
 from bitryoshka.errors import DatabaseError, FingerprintError, TableError
 from bitryoshka.postgres.attached_column import find_attached
+from bitryoshka.postgres.attachment_checks import Layout, refuse_other_layout
 from bitryoshka.postgres.codecs import export, find_codec
 from bitryoshka.postgres.columns import Entry, find_entry, require_idle, sole_worker, step
 from bitryoshka.postgres.installation import require_installed
 from bitryoshka.postgres.locking import changed
+from bitryoshka.postgres.lone_codes import aside_of, count_lone, refuse_lone
 from bitryoshka.postgres.narrow_table import has_column, narrow_tables
 from bitryoshka.postgres.narrow_trigger import drop_triggers
 from bitryoshka.postgres.server import Connection
 from bitryoshka.postgres.statements import fetch, refused_as, statement
-from bitryoshka.postgres.target import Relation, Target, find_table, same_key
+from bitryoshka.postgres.target import Relation, Target, find_table
 from bitryoshka.postgres.verification import verify_target
-from bitryoshka.postgres_rules import name_within
 
 
 @dataclass(frozen=True)
@@ -99,13 +100,20 @@ def set_vectors_aside(
 
 
 def bring_vectors_back(
-    connection: Connection, table: str, vector_column: str, schema: str, code_column: str
+    connection: Connection,
+    table: str,
+    vector_column: str,
+    schema: str,
+    code_column: str,
+    layout: Layout,
 ) -> None:
     """Undo `set_vectors_aside` where a table has such vectors; their codes are to be checked.
 
-    Raises DatabaseError where rows were written since that have codes and no vectors.
+    Raises DatabaseError where rows were written since that have codes and no vectors, and
+    TableError where the codes are of the other layout, and no trigger would keep them true.
     """
     found, _, _ = find_table(connection, table, schema)
+    refuse_other_layout(connection, found, vector_column, code_column, layout)
     if not _is_aside(connection, found, vector_column):
         return
     with sole_worker(connection, found.oid, found.title):
@@ -124,13 +132,8 @@ def _bring_back(
     aside = aside_of(vector_column)
     entry = _adopted(connection, table, code_column)
     holders = _holders(connection, table, vector_column, code_column)
-    lone = sum(_lone_codes(connection, table, *holder, aside) for holder in holders)
-    if lone:
-        raise DatabaseError(
-            f"{lone} rows of {table.title} have codes and no vectors, and attach would take their "
-            f"codes away: write their vectors to column {aside!r}, or set their codes NULL, then "
-            "run it again"
-        )
+    lone = sum(count_lone(connection, table, *holder, aside) for holder in holders)
+    refuse_lone(lone, table, aside)
     if not holders:
         return
 
@@ -182,11 +185,6 @@ def drop_vectors(
     with refused_as(TableError, psycopg.errors.DependentObjectsStillExist):
         changed(connection, lambda: connection.execute(dropping), found.lock("ACCESS EXCLUSIVE"))
     return aside
-
-
-def aside_of(vector_column: str) -> str:
-    """The name that a column of vectors has while they are set aside."""
-    return name_within(vector_column, "_dropped")
 
 
 def _find(
@@ -302,20 +300,3 @@ def _holders(
         if narrow.vector_column == vector_column
     ]
     return row + beside
-
-
-def _lone_codes(
-    connection: Connection, table: Relation, holder: Relation, code_column: str, aside: str
-) -> int:
-    """How many rows have a code and no vector."""
-    key = fetch(connection, statement("primary_key", oid=table.oid))
-    query = statement(
-        "lone_codes",
-        table=table.identifier,
-        codes=holder.identifier,
-        code=sql.Identifier(code_column),
-        same=same_key([(name, operators) for name, _, operators in key], "t", "n"),
-        vector=sql.Identifier(aside),
-    )
-    [(found,)] = fetch(connection, query)
-    return int(found)
