@@ -16,10 +16,8 @@ vectors in which the rows of a list lie.
 from __future__ import annotations
 
 import argparse
-import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
 from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
@@ -27,7 +25,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.memory import Steps, server, vectors_of
+from benchmarks.memory import Steps, server, vectors_of, working_folder
 from benchmarks.memory_choice import LOOKED_AT, answers, recall_of
 from benchmarks.memory_layouts import (
     BUILT_WITHIN,
@@ -385,11 +383,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--rows", type=int, default=ROWS)
     parser.add_argument("--shared-buffers", type=int, default=2**31, help="bytes")
     given = parser.parse_args(arguments)
-    with ExitStack() as stack:
-        folder = given.folder
-        if folder is None:
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bitryoshka-")))
-        folder.mkdir(parents=True, exist_ok=True)
+    with working_folder(given.folder) as folder:
         figures = run(folder, given)
     write("lists", figures, targets(figures))
 

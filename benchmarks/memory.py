@@ -118,6 +118,17 @@ class Steps:
         return self.done[name]
 
 
+@contextmanager
+def working_folder(folder: Path | None) -> Iterator[Path]:
+    """The folder, made where it is not there; without one, one that is gone in the end."""
+    if folder is None:
+        with tempfile.TemporaryDirectory(prefix="bitryoshka-") as name:
+            yield Path(name)
+    else:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield folder
+
+
 def vectors_of(folder: Path, rows: int, texts: Sequence[Path]) -> tuple[dict[str, Floats], Floats]:
     """Queries by their use, and the rows that are searched; made where the folder has none."""
     path, wanted = folder / "vectors.npy", sum(USES.values()) + rows
@@ -440,11 +451,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--asked", type=float, default=6, help="seconds of all clients")
     parser.add_argument("--shared-buffers", type=int, default=2**31, help="bytes, while building")
     given = parser.parse_args(arguments)
-    with ExitStack() as stack:
-        folder = given.folder
-        if folder is None:
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bitryoshka-")))
-        folder.mkdir(parents=True, exist_ok=True)
+    with working_folder(given.folder) as folder:
         if {*given.limits} != {UNLIMITED}:
             check_on_disk(folder)
             # before the hours that come first

@@ -27,15 +27,14 @@ from __future__ import annotations
 import argparse
 import itertools
 import os
-import tempfile
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack, closing
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import qdrant_edge
 
-from benchmarks.memory import CODES, Steps, fitted, vectors_of
+from benchmarks.memory import CODES, Steps, fitted, vectors_of, working_folder
 from benchmarks.memory_choice import WANTED, Choice, as_figures
 from benchmarks.memory_group import check_on_disk, drop_file_cache, memory_group
 from benchmarks.memory_qdrant_layouts import (
@@ -214,11 +213,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--asked", type=float, default=6, help="seconds of all threads")
     parser.add_argument("--patience", type=float, default=300, help="seconds of a measurement")
     given = parser.parse_args(arguments)
-    with ExitStack() as stack:
-        folder = given.folder
-        if folder is None:
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bitryoshka-")))
-        folder.mkdir(parents=True, exist_ok=True)
+    with working_folder(given.folder) as folder:
         if {*given.limits} != {UNLIMITED}:
             check_on_disk(folder)
             # before the work that comes first

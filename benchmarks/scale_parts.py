@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 from psycopg.errors import Diagnostic, QueryCanceled
 
 from benchmarks.made_up import World
-from benchmarks.memory import Steps
+from benchmarks.memory import Steps, working_folder
 from benchmarks.memory_layouts import GRAPHS, fill
 from benchmarks.memory_layouts import LONG as LONG_CODES
 from benchmarks.memory_layouts import SHORT as SHORT_CODES
@@ -241,11 +241,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--rows", type=int, default=ROWS)
     parser.add_argument("--dimensions", type=int, nargs="+", default=DIMENSIONS)
     given = parser.parse_args(arguments)
-    with ExitStack() as stack:
-        folder = given.folder
-        if folder is None:
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bitryoshka-")))
-        folder.mkdir(parents=True, exist_ok=True)
+    with working_folder(given.folder) as folder:
         figures = run(folder, given.rows, given.dimensions)
     write("scale_parts", figures, targets(figures))
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from bitryoshka.cli.columns import columns
 from bitryoshka.cli.demo import demonstration
 from bitryoshka.cli.evaluate import evaluation
 from bitryoshka.cli.fit import fitting
@@ -35,7 +36,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for commands in (fitting, evaluation, reporting, demonstration, database, qdrant):
+for commands in (fitting, evaluation, reporting, demonstration, database, columns, qdrant):
     app.add_typer(commands)
 
 
