@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import random
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+import psycopg
+import pytest
 from numpy.typing import NDArray
 from pgvector import Vector
 from psycopg import sql
 from synthetic import exact_binarizer, integer_rows
 
 from bitryoshka.binarizer import Binarizer
-from bitryoshka.postgres import register
+from bitryoshka.postgres import connect, register
 from bitryoshka.postgres.server import Connection
 
 BINARIZER = exact_binarizer(3)
@@ -71,3 +77,68 @@ def check_codes(connection: Connection, binarizer: Binarizer = BINARIZER, **name
         codes = np.packbits([[int(d) for d in c] for _, c in kept], axis=1)
         np.testing.assert_array_equal(codes, binarizer.encode(vectors))
     return len(kept)
+
+
+@contextmanager
+def stopped_in_the_fourth_batch() -> Iterator[None]:
+    """Ctrl-C while a backfill encodes it."""
+    encode, calls = type(BINARIZER).encode, 0
+
+    def encode_thrice(*arguments: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == 4:
+            raise KeyboardInterrupt
+        return encode(*arguments)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(type(BINARIZER), "encode", encode_thrice)
+        with pytest.raises(KeyboardInterrupt):
+            yield
+
+
+@contextmanager
+def writers_at_work(dsn: str, rows: int) -> Iterator[None]:
+    """Two sessions that change `items` and their keys all the time; none of them may fail."""
+    done, failures = threading.Event(), []
+
+    def write(seed: int) -> None:
+        chance, vectors = random.Random(seed), integer_rows(seed, 50)
+        with connect(dsn) as connection:
+            while not done.is_set():
+                row, vector = chance.randrange(rows), Vector(chance.choice(vectors)).to_text()
+                other = row + rows * seed
+                statement, values = chance.choice(
+                    [
+                        ("UPDATE items SET embedding = %s::vector WHERE id = %s", [vector, row]),
+                        ("UPDATE items SET embedding = NULL WHERE id = %s", [row]),
+                        ("UPDATE items SET title = 'x' WHERE id = %s", [row]),
+                        ("DELETE FROM items WHERE id = %s", [row]),
+                        (
+                            "INSERT INTO items (id, embedding) VALUES (%s, %s::vector) "
+                            "ON CONFLICT (id) DO UPDATE SET embedding = excluded.embedding",
+                            [row, vector],
+                        ),
+                        ("UPDATE items SET title = 'y' WHERE id IN (%s, %s)", [row, row - 40]),
+                        (
+                            "UPDATE items SET id = %s WHERE id = %s AND NOT EXISTS "
+                            "(SELECT FROM items WHERE id = %s)",
+                            [other, row, other],
+                        ),
+                    ]
+                )
+                try:
+                    connection.execute(statement, values)
+                except psycopg.Error as error:
+                    failures.append(error)
+
+    writers = [threading.Thread(target=write, args=[seed]) for seed in (1, 2)]
+    for writer in writers:
+        writer.start()
+    try:
+        yield
+    finally:
+        done.set()
+        for writer in writers:
+            writer.join()
+    assert not failures

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import random
 import re
 import signal
 import subprocess
@@ -16,7 +15,14 @@ from typing import Any
 import numpy as np
 import psycopg
 import pytest
-from attached_rows import BINARIZER, LABEL, make_table, registered
+from attached_rows import (
+    BINARIZER,
+    LABEL,
+    make_table,
+    registered,
+    stopped_in_the_fourth_batch,
+    writers_at_work,
+)
 from pgvector import Vector
 from programs import program, run_program
 from psycopg import sql
@@ -495,24 +501,11 @@ def kept(connection: Connection) -> int:
     return int(found)
 
 
-def test_what_was_done_before_a_kill_is_not_done_again(
-    installed: Connection, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_was_done_before_a_kill_is_not_done_again(installed: Connection) -> None:
     registered(installed)
     make_table(installed, rows=100)
-    encode, calls = type(BINARIZER).encode, 0
-
-    def encode_thrice(*arguments: Any) -> Any:
-        nonlocal calls
-        calls += 1
-        if calls == 4:
-            raise KeyboardInterrupt
-        return encode(*arguments)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(type(BINARIZER), "encode", encode_thrice)
-        with pytest.raises(KeyboardInterrupt):
-            narrow(installed, batch_rows=10)
+    with stopped_in_the_fourth_batch():
+        narrow(installed, batch_rows=10)
     assert status(installed, "items").counts.missing == 90 - 27
     assert installed.execute(
         "SELECT relation::text, last_key FROM bitryoshka.backfill"
@@ -526,48 +519,10 @@ def test_beside_writers_that_insert_update_and_delete(
 ) -> None:
     registered(installed)
     make_table(installed, rows=6000)
-    done, failures = threading.Event(), []
-
-    def write(seed: int) -> None:
-        chance, vectors = random.Random(seed), integer_rows(seed, 50)
-        with connect(installed_database) as connection:
-            while not done.is_set():
-                row, vector = chance.randrange(6000), Vector(chance.choice(vectors)).to_text()
-                statement, values = chance.choice(
-                    [
-                        ("UPDATE items SET embedding = %s::vector WHERE id = %s", [vector, row]),
-                        ("UPDATE items SET embedding = NULL WHERE id = %s", [row]),
-                        ("UPDATE items SET title = 'x' WHERE id = %s", [row]),
-                        ("DELETE FROM items WHERE id = %s", [row]),
-                        (
-                            "INSERT INTO items (id, embedding) VALUES (%s, %s::vector) "
-                            "ON CONFLICT (id) DO UPDATE SET embedding = excluded.embedding",
-                            [row, vector],
-                        ),
-                        (
-                            "UPDATE items SET id = %s WHERE id = %s AND NOT EXISTS "
-                            "(SELECT FROM items WHERE id = %s)",
-                            [row + 6000 * seed, row, row + 6000 * seed],
-                        ),
-                    ]
-                )
-                try:
-                    connection.execute(statement, values)
-                except psycopg.Error as error:
-                    failures.append(error)
-
-    writers = [threading.Thread(target=write, args=[seed]) for seed in (1, 2)]
-    for writer in writers:
-        writer.start()
-    try:
+    with writers_at_work(installed_database, 6000):
         assert narrow(installed, batch_rows=100).filled > 1000
         assert narrow(installed, batch_rows=100).filled == 0
         assert repair(installed, "items", batch_rows=100) == 0
-    finally:
-        done.set()
-        for writer in writers:
-            writer.join()
-    assert not failures
     assert check_beside(installed) > 1000
     assert verify(installed, "items", full=True).good
 
